@@ -1,0 +1,63 @@
+"""Every error a user can meet. Each says what happened and where, what was expected, and how to fix it.
+
+    UnplateauError              exit code 1
+    ├── UsageError              exit code 2: a command line that cannot be carried out
+    │   ├── ConfigError         one or more problems in a configuration, all reported at once
+    │   ├── DataNotFoundError   a data set, weight file or run that is not where it was looked for
+    │   └── RunExistsError      a run name that is taken
+    ├── DataError               data that was found and cannot be used
+    ├── WeightsError            a weight file that does not fit, or that could run code
+    ├── CheckpointError         a checkpoint that is damaged or belongs to another run
+    ├── RecordError             a run folder or log that cannot be read
+    └── PreflightError          the training would not have learned
+
+The command line prints the message without a traceback and leaves with `exit_code`.
+"""
+
+
+class UnplateauError(Exception):
+    """Base of all errors meant for a user's eyes."""
+
+    exit_code = 1
+
+
+class UsageError(UnplateauError):
+    """What was asked for cannot be carried out as asked."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration with problems; `problems` lists them all, one sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class DataNotFoundError(UsageError):
+    """A data set, file or run that is not where it was looked for."""
+
+
+class RunExistsError(UsageError):
+    """A run name that is taken; the message lists the choices."""
+
+
+class DataError(UnplateauError):
+    """Data that was found and cannot be used."""
+
+
+class WeightsError(UnplateauError):
+    """A weight file that does not fit the model, or that is not plain tensors."""
+
+
+class CheckpointError(UnplateauError):
+    """A checkpoint that is damaged, or that belongs to another run."""
+
+
+class RecordError(UnplateauError):
+    """A run folder or log that cannot be read."""
+
+
+class PreflightError(UnplateauError):
+    """The training would not have learned; the message names the finding."""

@@ -1,0 +1,171 @@
+"""Every record that crosses layers, as plain frozen dataclasses without torch, and their way to and from JSON.
+
+Reading and writing run folders: `reader`, `writer`. Other trainers' logs: `foreign_logs`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+SCHEMA_VERSION = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RetrievalMetrics:
+    """How well queries found their person. All values are shares (0 to 1); percent is a matter of display."""
+
+    protocol: str
+    """"held-out" (identities kept out of training) or "test" (query/gallery)."""
+    mAP: float  # noqa: N815 - the field's spelling
+    mINP: float  # noqa: N815
+    cmc: dict[str, float]
+    """Rank-k rates by k as text: "1", "5", "10"."""
+    num_queries: int
+    """Queries with at least one valid match; the others do not count."""
+    num_gallery: int
+    num_identities: int
+    chance_mAP: float  # noqa: N815
+    """Expected mAP of a random ranking of the same queries and gallery."""
+    dataset: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+    """What else the number depends on: metric, flip, re-ranking."""
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of `metrics.jsonl` and one entry of `training_history.json`. Epochs count from 1."""
+
+    epoch: int
+    steps: int
+    """Optimiser steps done since the run began."""
+    learning_rate: float
+    """Of the last step, at factor 1."""
+    total_loss: float
+    """Weighted sum, mean over the epoch's steps."""
+    losses: dict[str, float]
+    """Unweighted terms by name (cross_entropy, triplet, circle, center), mean over the epoch's steps."""
+    accuracy: float | None = None
+    """Share of training images whose identity the classifier names; None without a classifier."""
+    measurements: dict[str, float] = field(default_factory=dict)
+    """Further means over the epoch: gradient_norm, weight_motion (relative, a step), active_triplets, d_ap, d_an."""
+    skipped_steps: int = 0
+    """Steps a gradient scaler left out."""
+    train_seconds: float = 0.0
+    validation_seconds: float = 0.0
+    images_per_second: float = 0.0
+    validation: RetrievalMetrics | None = None
+    is_best: bool = False
+
+
+@dataclass(frozen=True)
+class StopReason:
+    """Why a run ended. One for every exit."""
+
+    code: str
+    """no-improvement, completed, target-reached, time-budget, interrupted, preempted, out-of-memory, diverged,
+    preflight, error, killed."""
+    headline: str
+    """As asked for: "No improvement for 10 epochs", "Training completed all epochs", ..."""
+    evidence: tuple[str, ...] = ()
+    recommendation: tuple[str, ...] = ()
+    epochs_trained: int = 0
+    max_epochs: int = 0
+    best_epoch: int | None = None
+    best_map: float | None = None
+    best_protocol: str = ""
+    exit_code: int = 0
+    resumable: bool = True
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number a probe read off a model, a checkpoint, a batch or a curve. No verdict."""
+
+    name: str
+    value: float | None
+    """None where it could not be measured; `note` says why."""
+    unit: str = ""
+    step: int | None = None
+    group: str = ""
+    """Layer group or loss term it belongs to."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One observed number or fact beside what it is compared with."""
+
+    statement: str
+    observed: float | None = None
+    landmark: float | None = None
+    source: str = ""
+    """Where it was read: "log epochs 3-29", "checkpoints A and B", "probe weight_motion"."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A cause (or a set of causes with one cure), with what speaks for it and what would refute it."""
+
+    code: str
+    """Stable, such as "weights-not-updated"."""
+    title: str
+    severity: str
+    """"pipeline" (no hyper-parameter helps until it is fixed), "optimisation", "data", "generalisation", "info"."""
+    confidence: float
+    """0 to 1."""
+    evidence: tuple[Evidence, ...]
+    causes: tuple[str, ...] = ()
+    """Codes of causes that this evidence cannot tell apart."""
+    refuted_by: str = ""
+    next_test: str = ""
+    remedies: tuple[str, ...] = ()
+    """Names of solutions in the catalogue."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A change of configuration that is an experiment: a delta with its hypothesis."""
+
+    name: str
+    hypothesis: str
+    delta: dict[str, Any]
+    """Dotted key -> new value."""
+    expected: str = ""
+    treats: tuple[str, ...] = ()
+    """Codes of the findings it is meant for."""
+    rank: float = 0.0
+
+
+def to_plain(record: Any) -> Any:
+    """Return a record as dicts, lists and scalars, ready for JSON."""
+    return dataclasses.asdict(record)
+
+
+def from_plain(kind: type[T], plain: dict[str, Any]) -> T:
+    """Build a record from what `to_plain` gave; keys of a newer version are left out.
+
+    Raises:
+        TypeError: a field without a default is missing.
+    """
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: _restore(hints[name], value) for name, value in plain.items() if name in known})
+
+
+def _restore(hint: Any, value: Any) -> Any:
+    origin = typing.get_origin(hint)
+    if value is None:
+        return None
+    if origin in (types.UnionType, typing.Union):
+        return _restore(next(a for a in typing.get_args(hint) if a is not type(None)), value)
+    if dataclasses.is_dataclass(hint):
+        return from_plain(typing.cast(type, hint), value)
+    if origin is tuple:
+        return tuple(_restore(typing.get_args(hint)[0], item) for item in value)
+    return value
