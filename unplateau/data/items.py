@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the program: images with a person, a camera and a split. Reads no file and knows no layout."""
+"""What a data set is to the rest of the program: images with person, camera and split. Reads no file and knows no layout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
