@@ -1,0 +1,51 @@
+"""A user's own loss, named in the configuration as `package.module:function`."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from unplateau.base.errors import ConfigError
+from unplateau.losses.terms import Loss, Term
+
+
+class OwnLoss(Loss):
+    """Wraps `function(features_BD, logits_BI, person_ids_B) -> 0-d tensor`; an nn.Module's parameters are trained too."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def term(self, features_BD: Tensor, logits_BI: Tensor | None, person_ids_B: Tensor) -> Term:
+        """Return the term. Raises ConfigError where the function gives anything but a 0-d tensor."""
+        value = self.function(features_BD, logits_BI, person_ids_B)
+        if not isinstance(value, Tensor) or value.dim() != 0:
+            given = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ConfigError([f"MODEL.LOSSES.NAME: your own loss gave {given}; it must return one 0-d tensor, such as a mean."])
+        return Term(value)
+
+
+def load_own_loss(path: str, *, num_identities: int, feature_dim: int) -> OwnLoss:
+    """Import a function, or an nn.Module class that is then built with `num_identities` and `feature_dim`.
+
+    Raises:
+        ConfigError: there is no such module, or nothing callable of that name in it.
+    """
+    found = _import(path)
+    is_module = inspect.isclass(found) and issubclass(found, nn.Module)
+    return OwnLoss(found(num_identities=num_identities, feature_dim=feature_dim) if is_module else found)
+
+
+def _import(path: str) -> Any:
+    module_name, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            [f"MODEL.LOSSES.NAME: {path} cannot be imported ({error}). Expected `package.module:function` on the Python path."]
+        ) from error
+    if not callable(found):
+        raise ConfigError([f"MODEL.LOSSES.NAME: {path} is a {type(found).__name__}, not a function or an nn.Module class."])
+    return found
