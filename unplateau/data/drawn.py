@@ -1,4 +1,4 @@
-"""MiniMarket as a data set: drawn into the user's cache folder on first use, then read like Market-1501. Drawing: `minimarket`."""
+"""MiniMarket as a data set: drawn into the user's cache folder on first use, then read like Market-1501. See `minimarket`."""
 
 import hashlib
 import os

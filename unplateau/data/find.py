@@ -142,7 +142,7 @@ def _absolute(name: str, root: Path) -> str:
 def _call_own(name: str, root: Path) -> DatasetFiles:
     module, _, function = name.partition(":")
     try:
-        files = getattr(importlib.import_module(module), function)(root)
+        read = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             [
@@ -150,6 +150,7 @@ def _call_own(name: str, root: Path) -> DatasetFiles:
                 "with a function that takes the root folder and returns unplateau.data.items.DatasetFiles."
             ]
         ) from error
+    files = read(root)
     if not isinstance(files, DatasetFiles):
         raise DataError(f"{name} returned {type(files).__name__}; expected unplateau.data.items.DatasetFiles.")
     return files
