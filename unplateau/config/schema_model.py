@@ -85,7 +85,9 @@ class Losses(Section):
 class Model(Section):
     DEVICE: str = key("auto", "auto (a GPU where there is one), cpu, cuda, cuda:1, mps")
     META_ARCHITECTURE: Literal["Baseline"] = key("Baseline", "kept for fast-reid's files")
-    FREEZE_LAYERS: Names = key((), "module name prefixes that are not trained during the first FREEZE_ITERS steps (0 = never)")
+    FREEZE_LAYERS: Names = key(
+        (), "module name prefixes that are not trained during the first SOLVER.FREEZE_ITERS steps (0 = for good)"
+    )
     BACKBONE: Backbone = section(Backbone, "the network that makes feature maps")
     HEADS: Heads = section(Heads, "pooling, BNNeck, classifier")
     LOSSES: Losses = section(Losses, "what is minimised")

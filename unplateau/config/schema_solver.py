@@ -25,6 +25,11 @@ class Solver(Section):
     AMP: MixedPrecision = section(MixedPrecision, "mixed precision")
     OPT: Literal["Adam", "AdamW", "SGD"] = key("Adam", "optimiser")
     MAX_EPOCH: int = key(120, "epochs to train", ge=1, le=100_000)
+    STOP_EPOCH: int = key(
+        0,
+        "(ours) train only this many of MAX_EPOCH's epochs, on MAX_EPOCH's schedule; 0 = all (used by --refit and halving)",
+        ge=0,
+    )
     BASE_LR: float = key(3e-4, "peak learning rate", ge=0, le=1e3)
     HEADS_LR_FACTOR: float = key(1.0, "learning rate of the head relative to BASE_LR", ge=0)
     BIAS_LR_FACTOR: float = key(1.0, "learning rate of biases relative to BASE_LR", ge=0)
