@@ -1,0 +1,1 @@
+"""Logs of any trainer, told apart by what is in them; one file per format."""

@@ -1,0 +1,84 @@
+"""Our own run folders, as a training log like any other."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unplateau.runs.foreign_logs.config_facts import facts_of_config, flatten
+from unplateau.runs.foreign_logs.symptoms import symptoms_in
+from unplateau.runs.foreign_logs.text_lines import text_lines
+from unplateau.runs.foreign_logs.training_log import LogFacts, LogPoint, TrainingLog
+from unplateau.runs.reader import RunRecord, read_run
+from unplateau.runs.record import EpochRecord
+
+TRAINER = "unplateau"
+
+
+def read(path: Path) -> TrainingLog:
+    """Read a run folder, or its `metrics.jsonl`.
+
+    Raises:
+        RecordError: there is no run.
+    """
+    record = read_run(path if path.is_dir() else path.parent)
+    config = _config(record.folder.config)
+    per_epoch = _steps_per_epoch(record.epochs)
+    facts = _facts_of_info(record).filled_from(facts_of_config(config, iterations_per_epoch=per_epoch))
+    points = tuple(_point(epoch) for epoch in record.epochs)
+    return TrainingLog(TRAINER, str(record.folder.path), points, facts, config, _symptoms(record.folder.log))
+
+
+def _point(epoch: EpochRecord) -> LogPoint:
+    losses = {name: _number(value) for name, value in epoch.losses.items()}
+    values = {**{k: _number(v) for k, v in epoch.measurements.items()}, **losses, "total": _number(epoch.total_loss)}
+    values["learning_rate"] = _number(epoch.learning_rate)
+    values["skipped_steps"] = float(epoch.skipped_steps)
+    if epoch.accuracy is not None:
+        values["accuracy"] = epoch.accuracy
+    if epoch.validation is not None:
+        values["mAP"] = epoch.validation.mAP
+        values["rank1"] = epoch.validation.cmc.get("1", math.nan)
+    return LogPoint(epoch.epoch, epoch.steps, values)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)  # NaN is written as null
+
+
+def _facts_of_info(record: RunRecord) -> LogFacts:
+    info = record.info
+    scored = [epoch.validation for epoch in record.epochs if epoch.validation is not None]
+    return LogFacts(
+        num_identities=_positive(info.get("num_identities")),
+        num_images=_positive(info.get("num_images")),
+        feature_dim=_positive(info.get("feature_dim")),
+        initial_std=info.get("classifier_initial_std"),
+        iterations_per_epoch=_steps_per_epoch(record.epochs),
+        chance_map=scored[0].chance_mAP if scored else None,
+    )
+
+
+def _positive(value: Any) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def _steps_per_epoch(epochs: tuple[EpochRecord, ...]) -> int | None:
+    return round(epochs[-1].steps / epochs[-1].epoch) if epochs and epochs[-1].epoch else None
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return {}
+    return flatten(tree) if isinstance(tree, dict) else {}
+
+
+def _symptoms(path: Path) -> tuple[str, ...]:
+    if not path.exists():
+        return ()
+    return tuple(dict.fromkeys(code for line in text_lines(path) for code in symptoms_in(line)))

@@ -1,0 +1,75 @@
+"""Reads a log of any trainer: tells the format by content and hands the file to its reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from unplateau.base.errors import DataNotFoundError, RecordError
+from unplateau.runs.foreign_logs import columns, fast_reid, ours, strong_baseline, tensorboard, torchreid
+from unplateau.runs.foreign_logs.text_lines import first_lines
+from unplateau.runs.foreign_logs.training_log import TrainingLog
+from unplateau.runs.layout import is_run_folder
+
+FORMATS = (
+    "unplateau run folder", "fast-reid metrics.json or log.txt",
+    "reid-strong-baseline / TransReID / CLIP-ReID / SOLIDER text log", "torchreid output", "TensorBoard event file",
+    "JSON lines", "CSV",
+)  # fmt: skip
+_IN_A_FOLDER = ("metrics.json", "metrics.jsonl", "log.txt", "train_log.txt", "training_history.csv")
+_LINES_TO_LOOK_AT = 20_000  # a printed model and configuration can fill thousands of lines before the first number
+
+
+def read_log(path: Path, column_names: Mapping[str, str] | None = None) -> TrainingLog:
+    """Return the log at `path`, whatever trainer wrote it.
+
+    Args:
+        path: a log file, an event file, or the folder of a run.
+        column_names: their name -> ours, for CSV, JSON lines and TensorBoard.
+
+    Raises:
+        DataNotFoundError: there is no such file.
+        RecordError: it is no log that is known, or holds no numbers.
+    """
+    if not path.exists():
+        raise DataNotFoundError(f"--log-file {path}: there is no such file. Give a training's log, or its folder.")
+    log = _read(path, dict(column_names or {}))
+    if not log.points:
+        raise RecordError(f"{path} looks like a log of {log.trainer}, but holds no training values yet.")
+    return log
+
+
+def _read(path: Path, given: dict[str, str]) -> TrainingLog:
+    if path.is_dir():
+        return _read_folder(path, given)
+    if tensorboard.looks_like(path):
+        return tensorboard.read(path, given)
+    if path.name == "metrics.jsonl" and not given and is_run_folder(path.parent):
+        return ours.read(path)
+    lines = first_lines(path, _LINES_TO_LOOK_AT)
+    if fast_reid.looks_like_metrics(lines) and not given:
+        return fast_reid.read_metrics(path)
+    if columns.looks_like_json_lines(lines):
+        return columns.read_json_lines(path, given)
+    if fast_reid.looks_like_text(lines):
+        return fast_reid.read_text(path)
+    if strong_baseline.looks_like(lines):
+        return strong_baseline.read(path)
+    if torchreid.looks_like(lines):
+        return torchreid.read(path)
+    if columns.looks_like_csv(lines) or given:
+        return columns.read_csv(path, given)
+    raise RecordError(
+        f"{path} is none of the logs that are known: {'; '.join(FORMATS)}. "
+        "For another trainer, write its numbers as CSV with a header and pass --columns theirs=ours,..."
+    )
+
+
+def _read_folder(path: Path, given: dict[str, str]) -> TrainingLog:
+    candidates = [path / name for name in _IN_A_FOLDER] + sorted(path.glob("events.out.tfevents.*"), reverse=True)
+    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if found is None:
+        raise DataNotFoundError(
+            f"--log-file {path} is a folder without {', '.join(_IN_A_FOLDER[:3])} or events.out.tfevents.*. Name the file."
+        )
+    return _read(found, given)

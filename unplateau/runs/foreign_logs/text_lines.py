@@ -1,0 +1,41 @@
+"""Lines of a text log of any length and encoding, one at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+_LONGEST_LINE = 1 << 16
+_COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_BYTE_ORDER_MARKS = b"\xff\xfe\xef\xbb\xbf"
+
+
+def text_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a log without their ends, read as a stream.
+
+    UTF-8 and UTF-16 (as PowerShell's `>` writes it) may be mixed in one file, colour codes are taken out, bytes that are no text
+    become the replacement character, and lines over 64 KiB come in pieces.
+    """
+    with path.open("rb") as stream:
+        while raw := stream.readline(_LONGEST_LINE):
+            line = raw.replace(b"\0", b"").lstrip(_BYTE_ORDER_MARKS).decode("utf-8", errors="replace")
+            yield from _COLOUR.sub("", line).rstrip("\r\n").split("\r")
+
+
+def first_lines(path: Path, count: int = 4000) -> list[str]:
+    """Return up to `count` first lines, for telling formats apart."""
+    lines = text_lines(path)
+    return [line for _, line in zip(range(count), lines, strict=False)]
+
+
+def number(text: str) -> float | None:
+    """Return the number written in `text`, NaN and infinity included, or None.
+
+    >>> number("3.50e-05"), number("nan"), number("12:00")
+    (3.5e-05, nan, None)
+    """
+    try:
+        return float(text)
+    except ValueError:
+        return None
