@@ -1,0 +1,39 @@
+# Each target sets up what it needs. On Windows: make.bat does the same.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo test check format bench-quick clean
+
+help:
+	@echo "make demo    set up and run the main job on the embedded data set, end to end"
+	@echo "make test    set up and run all tests"
+	@echo "make check   format, lint, types, layers, fast tests"
+	@echo "make format  put the code into the project's format"
+
+$(READY): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing unplateau and what it needs into $(VENV) (PyTorch is large: a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/python train_research_grade.py --config-file custom_configs/minimarket_demo.yml --run-name demo --restart
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info

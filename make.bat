@@ -1,0 +1,36 @@
+@echo off
+rem The same as the Makefile, for Windows: make demo, make test, make check.
+setlocal
+set VENV=.venv
+set BIN=%VENV%\Scripts
+
+if "%1"=="" goto help
+if not exist %BIN%\python.exe (
+    py -3 -m venv %VENV% || python -m venv %VENV% || exit /b 1
+)
+if not exist %VENV%\.ready (
+    echo Installing unplateau and what it needs into %VENV% ^(PyTorch is large: a few minutes^) ...
+    %BIN%\python -m pip install --quiet --disable-pip-version-check -e ".[dev]" || exit /b 1
+    echo ready> %VENV%\.ready
+)
+if "%1"=="demo" goto demo
+if "%1"=="test" goto test
+if "%1"=="check" goto check
+
+:help
+echo make demo    set up and run the main job on the embedded data set, end to end
+echo make test    set up and run all tests
+echo make check   format, lint, types, layers, fast tests
+exit /b 0
+
+:demo
+%BIN%\python train_research_grade.py --config-file custom_configs/minimarket_demo.yml --run-name demo --restart
+exit /b %ERRORLEVEL%
+
+:test
+%BIN%\python -m pytest -n 2
+exit /b %ERRORLEVEL%
+
+:check
+%BIN%\ruff format --check . && %BIN%\ruff check . && %BIN%\mypy && %BIN%\lint-imports && %BIN%\python -m pytest -n 2 -m "not slow"
+exit /b %ERRORLEVEL%

@@ -1,0 +1,171 @@
+"""From how a run ended and what it measured to evidence and a recommendation, in sentences. Pure functions, no torch.
+
+The first sentence of each recommendation is the one that was promised for its reason; the others come from the run itself.
+How the sentences are laid out in `STOPPING_REASON.txt`: `unplateau.report.text`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from unplateau.curves.flatness import Ahead, Flatness, judge_flatness
+from unplateau.runs.record import EpochRecord, RetrievalMetrics
+
+DEPLOYABLE_MAP = 0.3  # asked for: above it a model is worth deploying; judged on the test set
+_GAP_THAT_SAYS_OVERFIT = 0.25  # mAP on training identities minus mAP on unseen ones
+_FEWEST_EPOCHS = 6
+
+_PROMISED = {
+    "no-improvement": "Use this model for deployment: the run stopped efficiently, which is normal and good.",
+    "completed": "May gain from more epochs: it never plateaued. Check whether it was still improving (below).",
+    "interrupted": "Can be resumed; the checkpoint is safe.",
+    "preempted": "Can be resumed; the checkpoint is safe.",
+    "time-budget": "Can be resumed; the checkpoint is safe.",
+    "paused": "Can be resumed; the checkpoint is safe.",
+    "target-reached": "Use this model: it reached the mAP that was asked for.",
+    "out-of-memory": "Reduce IMS_PER_BATCH: retry with a smaller batch.",
+    "diverged": "See log.txt, fix, retry.",
+    "preflight": "See log.txt, fix, retry. No hyper-parameter will help until it is fixed.",
+    "error": "See log.txt, fix, retry.",
+    "killed": "See log.txt. Can be resumed from the last finished epoch; the checkpoint is safe.",
+}
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What is known when a run ends."""
+
+    code: str
+    epochs: tuple[EpochRecord, ...]
+    max_epochs: int
+    resume_command: str
+    """The command line that starts or continues this run, without overrides."""
+    batch_size: int = 0
+    num_instances: int = 1
+    base_rate: float = 0.0
+    drops_ahead: tuple[int, ...] = ()
+    """Epochs of learning-rate drops that had not come yet."""
+    test: RetrievalMetrics | None = None
+    train_identities: RetrievalMetrics | None = None
+    """The same protocol on identities that were trained on."""
+    detail: str = ""
+    """What failed, for an error."""
+
+
+def advise(ending: Ending) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return (evidence, recommendation) for `STOPPING_REASON.txt`, one sentence each."""
+    trend = validation_trend(ending.epochs, ending.max_epochs)
+    evidence = (*_detail(ending), *_trend_evidence(ending, trend), *_gap_evidence(ending), *_test_evidence(ending))
+    return evidence, (_PROMISED[ending.code], *_what_next(ending, trend))
+
+
+def validation_trend(epochs: Sequence[EpochRecord], max_epochs: int) -> Flatness | None:
+    """Return whether the validation mAP was flat at the end; None below six validated epochs."""
+    scored = [(epoch.epoch, epoch.validation.mAP) for epoch in epochs if epoch.validation is not None]
+    if len(scored) < _FEWEST_EPOCHS:
+        return None
+    x, y = zip(*scored, strict=True)
+    ahead = Ahead(remaining=float(max(max_epochs - x[-1], 10)))
+    return judge_flatness(x, y, ahead=ahead, gain_that_matters=0.005, lower_is_better=False)
+
+
+def _detail(ending: Ending) -> tuple[str, ...]:
+    return (ending.detail,) if ending.detail else ()
+
+
+def _trend_evidence(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
+    if trend is None:
+        return ()
+    slope = trend.slope
+    words = {
+        "improving": "was still improving",
+        "flat": "was flat",
+        "before-drop": "was flat before a learning-rate drop",
+        "worsening": "was falling",
+    }
+    return (
+        f"Validation mAP {words.get(trend.verdict, 'was neither clearly flat nor clearly improving')} from epoch {trend.first_x:.0f} on: "
+        f"slope {slope.value * 100:+.2f} points an epoch (95 % interval {slope.low * 100:+.2f} to {slope.high * 100:+.2f}), "
+        f"noise {slope.noise.std * 100:.2f} points.",
+    )
+
+
+def _gap_evidence(ending: Ending) -> tuple[str, ...]:
+    unseen = _best_map(ending)
+    if ending.train_identities is None or unseen is None:
+        return ()
+    seen = ending.train_identities.mAP
+    return (
+        f"mAP on identities it was trained on {seen:.4f}, on identities it never saw {unseen:.4f} (gap {seen - unseen:.4f}).",
+    )
+
+
+def _test_evidence(ending: Ending) -> tuple[str, ...]:
+    if ending.test is None:
+        return ()
+    test = ending.test
+    return (
+        f"Test mAP {test.mAP:.4f}, rank-1 {test.cmc['1']:.4f} ({test.dataset}, query/gallery, scored once with the best model).",
+    )
+
+
+def _what_next(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
+    if ending.code == "out-of-memory":
+        return _smaller_batch(ending)
+    if ending.code in ("interrupted", "preempted", "time-budget", "paused", "killed"):
+        return (f"Continue: {ending.resume_command} --resume",)
+    if ending.code == "diverged":
+        return (
+            f"A lower rate is the usual cure: {ending.resume_command} SOLVER.BASE_LR {ending.base_rate / 3:.2g} (new --run-name).",
+        )
+    if ending.code in ("error", "preflight"):
+        return ()
+    return (*_continue_or_not(ending, trend), *_by_test_map(ending, trend), *_by_gap(ending))
+
+
+def _smaller_batch(ending: Ending) -> tuple[str, ...]:
+    step = ending.num_instances
+    smaller = max(2 * step, ending.batch_size // 2 // step * step)
+    if smaller >= ending.batch_size:
+        return (f"The batch of {ending.batch_size} is already small: reduce INPUT.SIZE_TRAIN or take a smaller MODEL.BACKBONE.",)
+    return (f"Try: {ending.resume_command} SOLVER.IMS_PER_BATCH {smaller} (new --run-name).",)
+
+
+def _continue_or_not(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
+    if ending.code == "no-improvement" and ending.drops_ahead:
+        epochs = " and ".join(str(epoch) for epoch in ending.drops_ahead)
+        return (
+            f"A learning-rate drop was still ahead (epoch {epochs}); drops often end a plateau. "
+            f"Take it now: {ending.resume_command} --resume SOLVER.ON_PLATEAU drop",
+        )
+    if ending.code == "completed" and trend is not None and trend.verdict in ("improving", "undecided"):
+        more = ending.max_epochs + max(10, ending.max_epochs // 3)
+        return (f"It may still have been improving at the end. Go on: {ending.resume_command} --resume SOLVER.MAX_EPOCH {more}",)
+    if ending.code == "completed" and trend is not None:
+        return ("It was not improving any more at the end: more epochs at this learning rate will bring little.",)
+    return ()
+
+
+def _by_test_map(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
+    if ending.test is None:
+        return ()
+    score = ending.test.mAP
+    if score < DEPLOYABLE_MAP:
+        return (f"Test mAP {score:.4f} is below {DEPLOYABLE_MAP}: try the next solution (custom_configs/plateau_solutions/).",)
+    if trend is not None and trend.verdict == "improving":
+        return (f"Test mAP {score:.4f} is above {DEPLOYABLE_MAP} and it was improving: deploy best_model.pth.",)
+    return (
+        f"Test mAP {score:.4f} is above {DEPLOYABLE_MAP} and it plateaued: best_model.pth can be used; for more, try solution 2 "
+        "(custom_configs/plateau_solutions/solution_2_cosine_annealing.yml).",
+    )
+
+
+def _by_gap(ending: Ending) -> tuple[str, ...]:
+    unseen = _best_map(ending)
+    if ending.train_identities is None or unseen is None or ending.train_identities.mAP - unseen < _GAP_THAT_SAYS_OVERFIT:
+        return ()
+    return ("The gap to the training identities is large: more data, stronger augmentation or a shorter run, not a higher rate.",)
+
+
+def _best_map(ending: Ending) -> float | None:
+    scores = [epoch.validation.mAP for epoch in ending.epochs if epoch.validation is not None]
+    return max(scores, default=None)

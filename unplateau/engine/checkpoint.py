@@ -1,0 +1,125 @@
+"""Resume checkpoints: written whole, checked by SHA-256, the last two kept. Plain tensors and data only."""
+
+import json
+import logging
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unplateau.base.errors import CheckpointError
+from unplateau.base.files import read_json, replacing, sha256_of, write_json
+from unplateau.config.schema import Config
+from unplateau.engine.parts import Parts
+from unplateau.engine.stopping import Progress
+from unplateau.optim.schedules import Schedule
+from unplateau.runs.layout import RunFolder
+
+SCHEMA_VERSION = 1
+_KEPT = 2
+_log = logging.getLogger(__name__)
+
+
+class CheckpointStore:
+    """The resume checkpoints of one run. The manifest is written last: a checkpoint it does not name does not exist."""
+
+    def __init__(self, folder: RunFolder, *, identity: dict[str, Any]) -> None:
+        """`identity` is what must be the same when the run goes on, such as the data's fingerprint."""
+        self._folder = folder
+        self._identity = identity
+
+    def save(self, parts: Parts, progress: Progress) -> None:
+        """Write the state after `progress.epoch`. Only the main process writes."""
+        if not parts.ranks.is_main:
+            return
+        path = self._folder.checkpoint(progress.epoch)
+        with replacing(path) as temporary:
+            torch.save(_content(parts, progress, self._identity), temporary)
+        entry = {"file": path.name, "epoch": progress.epoch, "sha256": sha256_of(path)}
+        kept = [old for old in _manifest(self._folder) if old["epoch"] != progress.epoch][-(_KEPT - 1) :]
+        write_json(self._folder.checkpoint_manifest, {"schema": SCHEMA_VERSION, "checkpoints": [*kept, entry]})
+        names = {entry["file"], *(old["file"] for old in kept)}
+        for stale in self._folder.checkpoints.glob("epoch_*.pth"):
+            if stale.name not in names:
+                stale.unlink(missing_ok=True)
+
+
+def has_checkpoint(folder: RunFolder) -> bool:
+    """Return whether at least one epoch of the run was completed and saved."""
+    return bool(_manifest(folder))
+
+
+def load_checkpoint(folder: RunFolder) -> dict[str, Any]:
+    """Return the newest checkpoint whose checksum is right; a damaged one is said and the one before it is used.
+
+    Raises:
+        CheckpointError: there is none, or none is whole.
+    """
+    entries = _manifest(folder)
+    for entry in reversed(entries):
+        path = folder.checkpoints / Path(entry["file"]).name
+        if not path.exists():
+            _log.warning("%s is missing; trying the checkpoint before it.", path.name)
+        elif sha256_of(path) != entry["sha256"]:
+            _log.warning("%s is damaged (its checksum is wrong); trying the checkpoint before it.", path.name)
+        else:
+            return dict(torch.load(path, map_location="cpu", weights_only=True))
+    raise CheckpointError(
+        f"{folder.checkpoints} holds no whole checkpoint ({len(entries)} listed). The run cannot be continued; "
+        "its best_model.pth is not touched. Start again under another --run-name."
+    )
+
+
+def restore(parts: Parts, content: dict[str, Any], config: Config) -> Progress:
+    """Put the checkpoint's state into `parts` and return where the run stood, with `config`'s schedule.
+
+    Raises:
+        CheckpointError: the state does not fit the parts.
+    """
+    try:
+        parts.model.load_state_dict(content["model"])
+        parts.losses.load_state_dict(content["losses"])
+        for optimizer, state in zip(parts.optimizers, content["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+    except (RuntimeError, ValueError, KeyError) as problem:
+        raise CheckpointError(f"The checkpoint of epoch {content.get('epoch')} does not fit this model: {problem}") from problem
+    if parts.average is not None and content["average"] is not None:
+        parts.average.model.load_state_dict(content["average"])
+    if parts.precision.scaler is not None and content["scaler"]:
+        parts.precision.scaler.load_state_dict(content["scaler"])
+    schedule = Schedule.from_config(config, parts.train_loader.steps_per_epoch).restore(content["schedule"])
+    plain = {**content["progress"], "drops_taken": tuple(content["progress"]["drops_taken"])}
+    return replace(Progress(schedule), **plain)
+
+
+def _content(parts: Parts, progress: Progress, identity: dict[str, Any]) -> dict[str, Any]:
+    plain = {name: value for name, value in asdict(replace(progress, schedule=None)).items() if name != "schedule"}  # type: ignore[arg-type]
+    return {
+        "schema": SCHEMA_VERSION,
+        "epoch": progress.epoch,
+        "identity": identity,
+        "model": parts.model.state_dict(),
+        "losses": parts.losses.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in parts.optimizers],
+        "average": parts.average.model.state_dict() if parts.average is not None else None,
+        "scaler": parts.precision.scaler.state_dict() if parts.precision.scaler is not None else None,
+        "schedule": progress.schedule.to_plain(),
+        "progress": {**plain, "drops_taken": list(progress.drops_taken)},
+    }
+
+
+def _manifest(folder: RunFolder) -> list[dict[str, Any]]:
+    try:
+        content = read_json(folder.checkpoint_manifest)
+        return [entry for entry in content["checkpoints"] if {"file", "epoch", "sha256"} <= set(entry)]
+    except FileNotFoundError:
+        return []
+    except (OSError, json.JSONDecodeError, KeyError, TypeError):
+        _log.warning("%s cannot be read; looking at the checkpoint files themselves.", folder.checkpoint_manifest.name)
+        return _found_on_disk(folder)
+
+
+def _found_on_disk(folder: RunFolder) -> list[dict[str, Any]]:
+    files = sorted(folder.checkpoints.glob("epoch_*.pth"))
+    return [{"file": file.name, "epoch": int(file.stem.split("_")[1]), "sha256": sha256_of(file)} for file in files]

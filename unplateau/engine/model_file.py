@@ -1,0 +1,25 @@
+"""Model files: weights with the configuration that made them, as plain tensors and text."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from unplateau.base.files import replacing
+
+SCHEMA_VERSION = 1
+
+
+def save_model(path: Path, model: nn.Module, *, config_yaml: str, facts: dict[str, Any]) -> None:
+    """Write `model`'s weights (on the CPU, in contiguous layout), its configuration and `facts` such as epoch and mAP."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with replacing(path) as temporary:
+        torch.save({"schema": SCHEMA_VERSION, "model": state, "config": config_yaml, **facts}, temporary)
+
+
+def load_state(path: Path, model: nn.Module) -> dict[str, Any]:
+    """Load weights that `save_model` wrote into `model` and return the facts. Raises OSError or RuntimeError where it does not fit."""
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(content.pop("model"))
+    return dict(content)

@@ -1,0 +1,42 @@
+"""What one training is made of, built from the configuration and handed to the loop. Nothing is built here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from unplateau.config.schema import Config
+from unplateau.data.loader import TrainLoader
+from unplateau.engine.precision import Precision
+from unplateau.engine.ranks import Ranks
+from unplateau.evaluation.ranking import Retrieval
+from unplateau.losses.build import Losses
+from unplateau.models.reid import ReidModel
+from unplateau.optim.moving_average import MovingAverage
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of one training."""
+
+    config: Config
+    device: torch.device
+    precision: Precision
+    ranks: Ranks
+    model: ReidModel
+    """The model itself: what is saved."""
+    network: nn.Module
+    """What the step calls: the model, or its compiled or distributed wrapper."""
+    losses: Losses
+    optimizers: tuple[Optimizer, ...]
+    average: MovingAverage | None
+    train_loader: TrainLoader
+    validate: Callable[[nn.Module], Retrieval] | None
+    """Scores a model on the run's validation protocol; None where nothing is validated."""
+
+    @property
+    def scored_model(self) -> nn.Module:
+        """The weights that are validated, and saved as the best: the moving average where there is one."""
+        return self.average.model if self.average is not None else self.model

@@ -1,0 +1,156 @@
+"""Preflight: seconds of measuring before the first epoch is spent, so that nothing trains that does not move.
+
+Everything happens on one deep copy of model, losses and optimisers *together*: a copied optimiser holds exactly the tensors
+that the real one holds, so one that never touches the weights is found, and nothing of the real training is changed, batch-norm
+statistics and random state included. Judging the measurements: `unplateau.diagnosis.preflight`. B batch, D embedding dim.
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from unplateau.curves.landmarks import cross_entropy_at_start
+from unplateau.data.loader import Batch
+from unplateau.engine.parts import Parts
+from unplateau.engine.train_step import forward_losses, train_step
+from unplateau.models.groups import layer_groups
+from unplateau.optim.schedules import Schedule
+from unplateau.runs.record import Measurement
+
+_SCALER_STEPS = 12  # an fp16 scaler starts at 2**16 and may skip steps until its scale fits
+
+
+def preflight(parts: Parts, schedule: Schedule, *, has_fresh_head: bool) -> tuple[Measurement, ...]:
+    """Measure one batch and one rehearsed step at the peak learning rate. Cost: 2 forward, 1 backward, a copy of the model.
+
+    Args:
+        parts: the training as it will run, before it is compiled or distributed.
+        schedule: gives the peak rate.
+        has_fresh_head: the classifier is new, linear and unscaled, so theory knows its first loss.
+    """
+    with _random_state_kept(parts.device):
+        batch = next(iter(parts.train_loader.epoch(1)))
+        rehearsal = _rehearsal(parts)
+        return (
+            *_labels(batch, parts.train_loader.num_identities),
+            *_inputs(batch),
+            *(_initial_loss(rehearsal, batch) if has_fresh_head else ()),
+            *_motion(rehearsal, batch, schedule.peak_rate),
+        )
+
+
+@contextmanager
+def _random_state_kept(device: torch.device) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        yield
+
+
+def _rehearsal(parts: Parts) -> Parts:
+    scaler = parts.precision.scaler
+    model, losses, optimizers, scaler = copy.deepcopy((parts.model, parts.losses, parts.optimizers, scaler))
+    model.train()
+    precision = replace(parts.precision, scaler=scaler)
+    return replace(parts, model=model, network=model, losses=losses, optimizers=optimizers, average=None, precision=precision)
+
+
+def _labels(batch: Batch, num_identities: int) -> tuple[Measurement, ...]:
+    labels_B = batch.person_ids_B
+    same_BB = labels_B[:, None] == labels_B[None]
+    has_positive_B = same_BB.sum(1) > 1
+    return (
+        Measurement("label_lowest", float(labels_B.min())),
+        Measurement("label_highest", float(labels_B.max())),
+        Measurement("num_identities", float(num_identities)),
+        Measurement("anchors_with_positive", float(has_positive_B.float().mean()), "share"),
+        Measurement("identities_in_batch", float(len(labels_B.unique()))),
+    )
+
+
+def _inputs(batch: Batch) -> tuple[Measurement, ...]:
+    channels_CN = batch.images_BCHW.float().transpose(0, 1).flatten(1)
+    return (
+        Measurement("input_mean", float(channels_CN.mean(1).abs().max()), "standard deviations"),
+        Measurement("input_std", float(channels_CN.std(1).median()), "standard deviations"),
+        Measurement("inputs_finite", float(torch.isfinite(channels_CN).all())),
+    )
+
+
+@torch.no_grad()
+def _initial_loss(parts: Parts, batch: Batch) -> tuple[Measurement, ...]:
+    """Cross-entropy of the first batch beside its closed form for the lengths of the features really seen."""
+    classifier_inputs: list[Tensor] = []
+    classifier = parts.model.head.classifier
+    hook = classifier.register_forward_pre_hook(lambda _, inputs: classifier_inputs.append(inputs[0].detach().float()))
+    terms = forward_losses(parts, batch)
+    hook.remove()
+    squared_length = float(classifier_inputs[0].square().sum(1).mean())
+    num_identities = parts.train_loader.num_identities
+    start = cross_entropy_at_start(num_identities, 1, float(classifier.initial_std) * squared_length**0.5)
+    identities_in_batch = len(batch.person_ids_B.unique())
+    return (
+        Measurement("initial_cross_entropy", float(terms.parts["cross_entropy"]), "nats"),
+        Measurement("initial_cross_entropy_expected", start.mean, "nats"),
+        Measurement("initial_cross_entropy_spread", start.spread * (num_identities / identities_in_batch) ** 0.5, "nats"),
+    )
+
+
+def _motion(parts: Parts, batch: Batch, peak_rate: float) -> tuple[Measurement, ...]:
+    """Relative motion of each layer group in one step at the peak rate, without weight decay."""
+    for optimizer in parts.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group.get("fixed_lr", peak_rate * group.get("factor", 1.0))
+            group["weight_decay"] = 0.0
+    before = {name: parameter.detach().clone() for name, parameter in parts.model.named_parameters()}
+    for _ in range(_SCALER_STEPS if parts.precision.scaler is not None else 1):
+        train_step(parts, batch)
+        if any(not torch.equal(parameter, before[name]) for name, parameter in parts.model.named_parameters()):
+            break
+    still = _meant_to_stay(parts)
+    measurements = [
+        Measurement("peak_rate", peak_rate),
+        Measurement("optimizer_state_tensors", float(sum(len(optimizer.state) for optimizer in parts.optimizers))),
+        Measurement("optimizer_keeps_state", float(any(_keeps_state(optimizer) for optimizer in parts.optimizers))),
+    ]
+    parameters = dict(parts.model.named_parameters())
+    for group_name, names in layer_groups(parts.model).items():
+        trained = {name: parameters[name] for name in names if parameters[name].requires_grad and name not in still}
+        if trained:
+            measurements.extend(_group_motion(group_name, trained, before))
+    return tuple(measurements)
+
+
+def _group_motion(group: str, parameters: dict[str, nn.Parameter], before: dict[str, Tensor]) -> tuple[Measurement, ...]:
+    moved = [name for name, parameter in parameters.items() if not torch.equal(parameter, before[name])]
+    unmoved_with_gradient = [
+        name for name, p in parameters.items() if name not in moved and p.grad is not None and bool(p.grad.count_nonzero())
+    ]
+    difference = sum(float((p.detach() - before[name]).double().square().sum()) for name, p in parameters.items()) ** 0.5
+    length = sum(float(before[name].double().square().sum()) for name in parameters) ** 0.5
+    gradient = sum(float(p.grad.double().square().sum()) for p in parameters.values() if p.grad is not None) ** 0.5
+    return (
+        Measurement("weight_motion", difference / max(length, 1e-30), "relative, one step", group=group),
+        Measurement("tensors_moved", len(moved) / len(parameters), "share", group=group),
+        Measurement("gradient_norm", gradient, group=group),
+        Measurement(
+            "unmoved_with_gradient", float(len(unmoved_with_gradient)), group=group, note=", ".join(unmoved_with_gradient[:3])
+        ),
+    )
+
+
+def _meant_to_stay(parts: Parts) -> set[str]:
+    names = {id(parameter): name for name, parameter in parts.model.named_parameters()}
+    still = set()
+    for optimizer in parts.optimizers:
+        for group in optimizer.param_groups:
+            if group.get("factor", 1.0) == 0.0:
+                still.update(names.get(id(parameter), "") for parameter in group["params"])
+    return still
+
+
+def _keeps_state(optimizer: torch.optim.Optimizer) -> bool:
+    return not isinstance(optimizer, torch.optim.SGD) or any(group["momentum"] for group in optimizer.param_groups)

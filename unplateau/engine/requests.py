@@ -1,0 +1,63 @@
+"""Requests to stop that come from outside the training: Ctrl+C, a scheduler's SIGTERM, a time budget, a damaged loss.
+
+Signals only set a flag; the loop looks at it between steps, so no file is ever left half written. A second Ctrl+C ends at once.
+"""
+
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+
+_CODES = {"SIGINT": "interrupted", "SIGTERM": "preempted", "SIGBREAK": "interrupted"}  # SIGBREAK: Ctrl+Break on Windows
+
+
+class StopRequested(Exception):  # noqa: N818 - not an error
+    """The training was asked to stop; `code` is the stop reason's."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__(code)
+
+
+class Diverged(Exception):  # noqa: N818 - the field's word
+    """A loss term became NaN or infinite."""
+
+    def __init__(self, term: str, value: float, *, step: int, epoch: int) -> None:
+        self.term, self.value, self.step, self.epoch = term, value, step, epoch
+        super().__init__(f"{term} became {value} at step {step} (epoch {epoch})")
+
+
+class StopRequests:
+    """Collects requests to stop while it is entered; use as a context manager around the training."""
+
+    def __init__(self, *, time_budget_seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._deadline = clock() + time_budget_seconds if time_budget_seconds else None
+        self._code: str | None = None
+        self._previous: dict[int, object] = {}
+
+    def pending(self) -> str | None:
+        """Return the code of the request that waits to be met, or None."""
+        if self._code is None and self._deadline is not None and self._clock() >= self._deadline:
+            self._code = "time-budget"
+        return self._code
+
+    def __enter__(self) -> "StopRequests":
+        for name in _CODES:
+            number = getattr(signal, name, None)
+            if number is not None:
+                try:
+                    self._previous[number] = signal.signal(number, self._note)
+                except ValueError:  # not the main thread: its owner handles signals
+                    return self
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._previous.clear()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._code == "interrupted" and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._code = _CODES[signal.Signals(number).name]

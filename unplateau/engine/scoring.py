@@ -1,0 +1,86 @@
+"""Scores a model on a retrieval task, on one process or several: extract, gather, rank. D embedding dim, N images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unplateau.config.schema import Config
+from unplateau.data.items import Item
+from unplateau.data.loader import EvaluationLoader
+from unplateau.engine.precision import Precision
+from unplateau.engine.ranks import Ranks
+from unplateau.evaluation.embedded import Embedded
+from unplateau.evaluation.extract import extract
+from unplateau.evaluation.ranking import Retrieval, retrieve
+from unplateau.evaluation.reranking import retrieve_reranked
+
+
+@dataclass(frozen=True)
+class RetrievalTask:
+    """Who is looked for and where: a held-out split, or a data set's query and gallery."""
+
+    protocol: str
+    """"held-out" or "test"."""
+    dataset: str
+    query: tuple[Item, ...]
+    gallery: tuple[Item, ...]
+
+
+class Scorer:
+    """Scores models on tasks; keeps a task's loaders, so that images are decoded once."""
+
+    def __init__(self, config: Config, *, device: torch.device, precision: Precision, ranks: Ranks, channels_last: bool) -> None:
+        self._config = config
+        self._device, self._precision, self._ranks, self._channels_last = device, precision, ranks, channels_last
+        self._loaders: dict[tuple[Item, ...], EvaluationLoader] = {}
+
+    def score(self, model: nn.Module, task: RetrievalTask, *, rerank: bool = False) -> Retrieval:
+        """Return how well `model` finds the task's queries. To be called on every rank; each extracts its share.
+
+        Raises:
+            DataError: an image cannot be read, or a feature is not finite.
+        """
+        was_training = model.training
+        model.eval()
+        query, gallery = self.embed(model, task.query), self.embed(model, task.gallery)
+        model.train(was_training)
+        options = {"metric": self._config.TEST.METRIC, **({"flip": "on"} if self._config.TEST.FLIP.ENABLED else {})}
+        kinds = {"metric": self._config.TEST.METRIC, "protocol": task.protocol, "dataset": task.dataset}
+        if rerank:
+            settings = self._config.TEST.RERANK
+            result = retrieve_reranked(query, gallery, k1=settings.K1, k2=settings.K2, lambda_value=settings.LAMBDA, **kinds)
+            options["reranking"] = f"k1={settings.K1} k2={settings.K2} lambda={settings.LAMBDA:g}"
+        else:
+            result = retrieve(query, gallery, **kinds)
+        return replace(result, metrics=replace(result.metrics, options=options))
+
+    def embed(self, model: nn.Module, items: Sequence[Item]) -> Embedded:
+        """Return the embeddings of all items, in their order, on every rank."""
+        ranks, key = self._ranks, tuple(items)
+        if key not in self._loaders:
+            own = key[ranks.rank :: ranks.world_size]
+            self._loaders[key] = EvaluationLoader(own, self._config, device=self._device, channels_last=self._channels_last)
+
+        def embed_batch(images_BCHW: Tensor, camera_ids_B: Tensor) -> Tensor:
+            with self._precision.autocast():
+                embeddings_BD: Tensor = model(images_BCHW, camera_ids_B=camera_ids_B).embeddings_BD
+            return embeddings_BD.float()
+
+        batches = ((batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B) for batch in self._loaders[key])
+        share = extract(embed_batch, batches, flip=self._config.TEST.FLIP.ENABLED)
+        return _interleave(ranks.gather(share), len(key))
+
+
+def _interleave(shares: list[Embedded], num_items: int) -> Embedded:
+    if len(shares) == 1:
+        return shares[0]
+    features_ND = np.empty((num_items, shares[0].features_ND.shape[1]), dtype=np.float32)
+    person_ids_N, camera_ids_N = np.empty(num_items, dtype=np.int64), np.empty(num_items, dtype=np.int64)
+    for rank, share in enumerate(shares):
+        features_ND[rank :: len(shares)] = share.features_ND
+        person_ids_N[rank :: len(shares)] = share.person_ids_N
+        camera_ids_N[rank :: len(shares)] = share.camera_ids_N
+    return Embedded(features_ND, person_ids_N, camera_ids_N)

@@ -1,0 +1,66 @@
+"""Collects the loss terms of an epoch's steps and brings them to the host in batches, so that a step does not wait for the GPU."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from unplateau.engine.requests import Diverged
+from unplateau.engine.train_step import StepTerms
+
+FLUSH_STEPS = 20  # fast-reid's reporting interval; one synchronisation each
+
+
+@dataclass
+class StepLog:
+    """Sums of one epoch. `rows` hold what has not been read from the device yet."""
+
+    epoch: int
+    first_step: int
+    names: tuple[str, ...] = ()
+    rows: list[Tensor] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    latest: dict[str, float] = field(default_factory=dict)
+    num_steps: int = 0
+    terms: frozenset[str] = frozenset()
+
+    def add(self, terms: StepTerms) -> bool:
+        """Take a step's terms; return whether they were read to the host now.
+
+        Raises:
+            Diverged: a term was not finite, with the exact step.
+        """
+        values = {"total_loss": terms.total, **terms.parts, **terms.measurements}
+        self.names, self.terms = tuple(values), frozenset({"total_loss", *terms.parts})
+        self.rows.append(torch.stack([value.float() for value in values.values()]))
+        self.num_steps += 1
+        if len(self.rows) < FLUSH_STEPS:
+            return False
+        self.flush()
+        return True
+
+    def flush(self) -> None:
+        """Read what is still on the device. Synchronises the GPU."""
+        if not self.rows:
+            return
+        first = self.first_step + self.num_steps - len(self.rows)
+        table = torch.stack(self.rows).tolist()
+        self.rows.clear()
+        for offset, row in enumerate(table):
+            self._take(dict(zip(self.names, row, strict=True)), first + offset)
+
+    def means(self) -> dict[str, float]:
+        """Return the mean of each name over the steps in which it was finite."""
+        return {name: self.sums[name] / self.counts[name] for name in self.sums}
+
+    def _take(self, values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            if math.isfinite(value):
+                self.sums[name] = self.sums.get(name, 0.0) + value
+                self.counts[name] = self.counts.get(name, 0) + 1
+        for name in sorted(self.terms, key=lambda term: term == "total_loss"):  # name the part, not the sum
+            if not math.isfinite(values[name]):
+                raise Diverged(name, values[name], step=step, epoch=self.epoch)
+        self.latest = values

@@ -1,0 +1,57 @@
+"""One optimisation step: where batch, model, losses and optimiser meet. B batch, D embedding dim, I identities."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unplateau.data.loader import Batch
+from unplateau.engine.parts import Parts
+from unplateau.losses.combine import LossTerms
+from unplateau.optim.clipping import clip_gradients
+
+
+@dataclass(frozen=True)
+class StepTerms:
+    """What a step leaves behind, still on the device: reading a value synchronises the GPU."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+    measurements: dict[str, Tensor]
+
+
+def train_step(parts: Parts, batch: Batch) -> StepTerms:
+    """Do one step on `batch` with the learning rates the optimisers hold, and return its loss terms."""
+    for optimizer in parts.optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    terms = forward_losses(parts, batch)
+    _backward_and_step(parts, terms.total)
+    if parts.average is not None:
+        parts.average.update(parts.model)
+    return StepTerms(terms.total.detach(), {name: term.detach() for name, term in terms.parts.items()}, terms.measurements)
+
+
+def forward_losses(parts: Parts, batch: Batch) -> LossTerms:
+    """Return the loss terms of `batch`; the network runs in the chosen precision, the losses always in single."""
+    with parts.precision.autocast():
+        outputs = parts.network(batch.images_BCHW, person_ids_B=batch.person_ids_B, camera_ids_B=batch.camera_ids_B)
+    logits_BI = None if outputs.logits_BI is None else outputs.logits_BI.float()
+    terms: LossTerms = parts.losses(outputs.features_BD.float(), logits_BI, batch.person_ids_B)
+    return terms
+
+
+def _backward_and_step(parts: Parts, total: Tensor) -> None:
+    scaler = parts.precision.scaler
+    if scaler is None:
+        total.backward()
+        clip_gradients(parts.model.parameters(), parts.config.SOLVER.CLIP_GRADIENTS)
+        for optimizer in parts.optimizers:
+            optimizer.step()
+        return
+    torch.autograd.backward(scaler.scale(total))
+    for optimizer in parts.optimizers:
+        scaler.unscale_(optimizer)
+    clip_gradients(parts.model.parameters(), parts.config.SOLVER.CLIP_GRADIENTS)
+    for optimizer in parts.optimizers:
+        scaler.step(optimizer)
+    scaler.update()

@@ -1,0 +1,231 @@
+"""How a run ends: the one coded reason, the final model, the test set scored once, the texts and `model_info.json`."""
+
+import copy
+import logging
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from unplateau.base.errors import PreflightError, UnplateauError
+from unplateau.diagnosis.advice import Ending, advise
+from unplateau.engine.model_file import load_state, save_model
+from unplateau.engine.requests import Diverged, StopRequested
+from unplateau.engine.stopping import Progress
+from unplateau.evaluation.ranking import Retrieval
+from unplateau.report.text import stopping_reason_text
+from unplateau.runs.provenance import provenance
+from unplateau.runs.record import RetrievalMetrics, StopReason, to_plain
+from unplateau.workflows.journal import Journal
+from unplateau.workflows.request import TrainOutcome
+from unplateau.workflows.session import Session
+
+_log = logging.getLogger(__name__)
+
+_ENDED_WELL = ("no-improvement", "completed", "target-reached", "paused")
+_EXIT_CODES = {
+    "time-budget": 75,
+    "preempted": 75,
+    "interrupted": 130,
+    "out-of-memory": 1,
+    "diverged": 1,
+    "preflight": 1,
+    "killed": 1,
+}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """That a training ended, before it is put in words."""
+
+    code: str
+    progress: Progress | None = None
+    detail: str = ""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class FinalScores:
+    """What is measured once, with the best model, when a run has ended well."""
+
+    tests: tuple[RetrievalMetrics, ...] = ()
+    train_identities: RetrievalMetrics | None = None
+    arrays: dict[str, np.ndarray] | None = None
+
+
+def describe_failure(error: BaseException) -> Ended:
+    """Return the coded reason for an exception; the traceback of an unforeseen one goes to the log."""
+    if isinstance(error, StopRequested):
+        return Ended(error.code)
+    if isinstance(error, KeyboardInterrupt):
+        return Ended("interrupted")
+    if isinstance(error, Diverged):
+        return Ended("diverged", detail=f"{error} (steps count from 0).")
+    if isinstance(error, PreflightError):
+        return Ended("preflight", detail=str(error))
+    if _is_out_of_memory(error):
+        return Ended("out-of-memory", detail=str(error).splitlines()[0])
+    if isinstance(error, UnplateauError):
+        return Ended("error", detail=str(error), exit_code=error.exit_code)
+    _log.error("%s", "".join(traceback.format_exception(error)))
+    return Ended("error", detail=f"{type(error).__name__}: {error}", exit_code=1)
+
+
+def finish(journal: Journal, session: Session | None, ended: Ended) -> TrainOutcome:
+    """Write everything that a run's end leaves, and return it."""
+    scores = FinalScores()
+    if session is not None and ended.code in _ENDED_WELL:
+        _save_models(journal, session, ended)
+        scores = _score_best(journal, session)
+    reason = _reason(journal, session, ended, scores)
+    if journal.is_main:
+        if scores.arrays:
+            journal.writer.average_precision({**journal.validation_arrays(), **scores.arrays})
+        journal.writer.stop(reason, _text(journal, session, reason, scores))
+        journal.writer.info(_info(journal, session, reason, scores))
+        _log.info("STOPPING REASON: %s", reason.headline)
+    return TrainOutcome(journal.start.folder, reason, scores.tests)
+
+
+def _save_models(journal: Journal, session: Session, ended: Ended) -> None:
+    if not journal.is_main:
+        return
+    epoch = ended.progress.epoch if ended.progress else 0
+    folder = journal.start.folder
+    save_model(folder.final_model, session.parts.scored_model, config_yaml=journal.config_yaml, facts={"epoch": epoch})
+    if session.plan.validation is None or not folder.best_model.exists():
+        journal.save_best(session, epoch, None)
+
+
+def _score_best(journal: Journal, session: Session) -> FinalScores:
+    """Score the best model once: on identities it was trained on, and, unless a launcher waits for its winner, on the test sets."""
+    session.parts.ranks.gather(None)  # the main process has written the file when all are here
+    model = copy.deepcopy(session.parts.model)
+    load_state(journal.start.folder.best_model, model)
+    seen = session.scorer.score(model, session.plan.train_identities).metrics if session.plan.train_identities else None
+    if not session.parts.config.VALIDATION.SCORE_TEST:
+        return FinalScores(train_identities=seen)
+    results: list[tuple[str, Retrieval]] = []
+    for task in session.plan.tests:
+        results.append((task.dataset, session.scorer.score(model, task)))
+        if session.parts.config.TEST.RERANK.ENABLED:
+            results.append((f"{task.dataset}_reranked", session.scorer.score(model, task, rerank=True)))
+    arrays = {
+        f"test_{name}_average_precision": np.asarray(result.average_precision_Q, dtype=np.float32) for name, result in results
+    }
+    arrays |= {f"test_{name}_person_ids": np.asarray(result.person_ids_Q) for name, result in results}
+    return FinalScores(tuple(result.metrics for _, result in results), seen, arrays)
+
+
+def _reason(journal: Journal, session: Session | None, ended: Ended, scores: FinalScores) -> StopReason:
+    solver = journal.start.config.SOLVER
+    epochs = tuple(journal.epochs)
+    best = max(
+        (epoch for epoch in epochs if epoch.validation),
+        key=lambda epoch: epoch.validation.mAP if epoch.validation else -1.0,
+        default=None,
+    )
+    last = epochs[-1].epoch if epochs else 0
+    drops = ended.progress.schedule.drops_ahead(ended.progress.step) if ended.progress else ()
+    evidence, recommendation = advise(
+        Ending(
+            code=ended.code,
+            epochs=epochs,
+            max_epochs=solver.MAX_EPOCH,
+            resume_command=journal.request.command,
+            batch_size=solver.IMS_PER_BATCH,
+            num_instances=journal.start.config.DATALOADER.NUM_INSTANCE,
+            base_rate=solver.BASE_LR,
+            drops_ahead=drops,
+            test=scores.tests[0] if scores.tests else None,
+            train_identities=scores.train_identities,
+            detail=ended.detail,
+        )
+    )
+    return StopReason(
+        code=ended.code,
+        headline=_headline(ended, solver.EARLY_STOP_PATIENCE, last),
+        evidence=evidence,
+        recommendation=recommendation,
+        epochs_trained=last,
+        max_epochs=solver.MAX_EPOCH,
+        best_epoch=best.epoch if best else None,
+        best_map=best.validation.mAP if best and best.validation else None,
+        best_protocol=best.validation.protocol if best and best.validation else "",
+        exit_code=ended.exit_code if ended.exit_code is not None else _EXIT_CODES.get(ended.code, 0),
+        resumable=last > 0,
+    )
+
+
+def _headline(ended: Ended, patience: int, last_epoch: int) -> str:
+    headlines = {
+        "no-improvement": f"No improvement for {patience} epochs",
+        "completed": "Training completed all epochs",
+        "target-reached": "Target mAP reached",
+        "paused": f"Stopped after {last_epoch} epochs as asked (SOLVER.STOP_EPOCH)",
+        "time-budget": "Time budget used up",
+        "interrupted": "User interrupted (Ctrl+C)",
+        "preempted": "Ended by the system (SIGTERM)",
+        "out-of-memory": "Out of memory",
+    }
+    return headlines.get(ended.code, "Error: " + ended.detail.splitlines()[0] if ended.detail else "Error")
+
+
+def _text(journal: Journal, session: Session | None, reason: StopReason, scores: FinalScores) -> str:
+    caveats = list(session.notes) if session else []
+    if journal.request.skip_preflight:
+        caveats.append("Preflight was switched off (--no-preflight): nothing has shown that the weights move.")
+    return stopping_reason_text(reason, journal.start.config, tests=scores.tests, caveats=caveats)
+
+
+def _info(journal: Journal, session: Session | None, reason: StopReason, scores: FinalScores) -> dict[str, Any]:
+    import sys
+
+    config = journal.start.config
+    info: dict[str, Any] = {
+        "run": journal.start.folder.name,
+        "stopping_reason": to_plain(reason),
+        "test": [to_plain(metrics) for metrics in scores.tests],
+        "train_identities": to_plain(scores.train_identities) if scores.train_identities else None,
+        "seed": config.SEED,
+        "preflight": {**journal.preflight_summary, "skipped": journal.request.skip_preflight},
+        "notes": [*journal.start.notes, *(session.notes if session else ())],
+        "changed_on_resume": list(journal.start.changed),
+        "files": {"use this": "best_model.pth", "read this": "STOPPING_REASON.txt"},
+    }
+    device = str(session.parts.device) if session else "none"
+    if session is not None:
+        info |= _session_info(session)
+    info["provenance"] = provenance(sys.argv, device=device, threads=torch.get_num_threads())
+    return info
+
+
+def _session_info(session: Session) -> dict[str, Any]:
+    parts, plan = session.parts, session.plan
+    return {
+        "data": {
+            "fingerprint": plan.fingerprint,
+            "train_images": len(plan.train),
+            "train_identities": parts.train_loader.num_identities,
+            "validation": f"{plan.validation.protocol} {plan.validation.dataset}" if plan.validation else "none",
+        },
+        "model": {
+            "backbone": parts.config.MODEL.BACKBONE.NAME,
+            "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
+            "feature_dim": parts.model.feature_dim,
+            "embedding_dim": parts.model.embedding_dim,
+            "pretrained": str(session.weights) if session.weights else "none",
+        },
+        "step": {"precision": parts.precision.name, "processes": parts.ranks.world_size},
+    }
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
+    )

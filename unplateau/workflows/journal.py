@@ -1,0 +1,176 @@
+"""What a training writes while it runs: the log, the records, the best model. On several processes only the main one writes."""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from unplateau.base.files import write_json
+from unplateau.config.delta import to_yaml
+from unplateau.engine.loop import EpochDone
+from unplateau.engine.model_file import save_model
+from unplateau.report.console import TrainingConsole, epoch_line
+from unplateau.runs.record import EpochRecord, Finding, Measurement, to_plain
+from unplateau.runs.writer import RunWriter
+from unplateau.workflows.request import TrainRequest
+from unplateau.workflows.session import Session
+from unplateau.workflows.start import Start
+
+_log = logging.getLogger(__name__)
+
+
+class Journal:
+    """Keeps the run folder in step with the training."""
+
+    def __init__(self, request: TrainRequest, start: Start, *, is_main: bool) -> None:
+        self.request, self.start, self.is_main = request, start, is_main
+        self.is_quiet = request.is_quiet or not is_main
+        self.config_yaml = to_yaml(start.config)
+        self.writer = RunWriter(start.folder)
+        self.epochs: list[EpochRecord] = []
+        self.preflight_summary: dict[str, object] = {"ran": False}
+        self._average_precision: dict[int, np.ndarray] = {}
+        self._query_person_ids = np.empty(0, dtype=np.int64)
+
+    def begin(self) -> None:
+        """Claim the folder: a new run clears what a broken-off start left, a resumed one keeps its records."""
+        if not self.is_main:
+            return
+        folder = self.start.folder
+        self.writer.running()
+        if self.start.checkpoint is None:
+            for stale in (
+                folder.metrics,
+                folder.probes,
+                folder.history,
+                folder.findings,
+                folder.average_precision,
+                folder.best_model,
+            ):
+                stale.unlink(missing_ok=True)
+        else:
+            self._read_back(int(self.start.checkpoint["epoch"]))
+        self.writer.config(self.config_yaml)
+        _log.info("%s: %s", "Resumed" if self.start.checkpoint else "Started", " ".join(sys.argv))
+        for note in self.start.notes:
+            _log.info("Configuration: %s", note)
+        if self.start.changed:
+            _log.info("Changed since the run began: %s", ", ".join(self.start.changed))
+
+    def note_session(self, session: Session) -> None:
+        """Log what the training is made of."""
+        parts = session.parts
+        parameters = sum(parameter.numel() for parameter in parts.model.parameters())
+        _log.info(
+            "%s, %.2f M parameters, on %s, %s, %s", self.start.config.MODEL.BACKBONE.NAME, parameters / 1e6, parts.device, parts.precision.name,
+            f"{parts.ranks.world_size} process(es)",
+        )  # fmt: skip
+        _log.info(
+            "Training on %d images of %d identities, %d steps an epoch.",
+            len(session.plan.train), parts.train_loader.num_identities, parts.train_loader.steps_per_epoch,
+        )  # fmt: skip
+        task = session.plan.validation
+        if task is not None:
+            _log.info("Validation every %d epoch(s): %s %s, %d queries, gallery %d.", self.start.config.TEST.EVAL_PERIOD, task.protocol,
+                      task.dataset, len(task.query), len(task.gallery))  # fmt: skip
+        if session.weights is not None:
+            _log.info("Pretrained: %s", session.weights)
+        for note in session.notes:
+            _log.info("%s", note)
+
+    def preflight(self, measurements: Sequence[Measurement], findings: Sequence[Finding], seconds: float) -> None:
+        """Record what preflight measured and found."""
+        self.preflight_summary = {"ran": True, "seconds": round(seconds, 2), "findings": [finding.code for finding in findings]}
+        if not self.is_main:
+            return
+        self.writer.measurements(measurements)
+        if findings:
+            write_json(self.start.folder.findings, [to_plain(finding) for finding in findings])
+        motion = [m for m in measurements if m.name == "weight_motion"]
+        _log.info(
+            "Preflight %s in %.1f s: weights move (%s), labels, inputs and first loss are where theory puts them."
+            if not findings else "Preflight found a fault (%s, %.1f s): %s",
+            *(("passed", seconds, ", ".join(f"{m.group} {m.value:.1e}" for m in motion)) if not findings
+              else (findings[0].code, seconds, findings[0].title)),
+        )  # fmt: skip
+
+    def epoch(self, done: EpochDone, session: Session, console: TrainingConsole) -> None:
+        """Write a finished epoch: records, per-query average precision, the best model; then tell the people."""
+        if not self.is_main:
+            return
+        record, progress = done.record, done.progress
+        if done.retrieval is not None:
+            self._average_precision[record.epoch] = np.asarray(done.retrieval.average_precision_Q, dtype=np.float32)
+            self._query_person_ids = np.asarray(done.retrieval.person_ids_Q)
+            self.writer.average_precision(self.validation_arrays())
+        if record.is_best:
+            self.save_best(session, record.epoch, progress.best_map)
+        self.epochs.append(record)
+        self.writer.epoch(record)
+        console.on_epoch(record, progress.best_map)
+        _log.info("%s", epoch_line(record, self.start.config.SOLVER.MAX_EPOCH, progress.best_map))
+        if record.measurements.get("weight_motion") == 0.0:
+            _log.warning(
+                "The weights did not move in the first step of epoch %d (learning rate %.2e).", record.epoch, record.learning_rate
+            )
+        if done.decision == "drop":
+            _log.info("Plateau: the next learning-rate drop is taken now, after epoch %d.", record.epoch)
+        if self.request.on_epoch is not None:
+            self.request.on_epoch(record)
+
+    def save_best(self, session: Session, epoch: int, validation_map: float | None) -> None:
+        """Write `best_model.pth`."""
+        protocol = session.plan.validation.protocol if session.plan.validation else "none"
+        facts = {"epoch": epoch, "mAP": validation_map, "protocol": protocol}
+        save_model(self.start.folder.best_model, session.parts.scored_model, config_yaml=self.config_yaml, facts=facts)
+
+    def validation_arrays(self) -> dict[str, np.ndarray]:
+        """Return the average precision of every query after every validated epoch: epochs (E,), values (E, Q), person ids (Q,)."""
+        if not self._average_precision:
+            return {}
+        epochs = sorted(self._average_precision)
+        return {
+            "validation_epochs": np.array(epochs),
+            "validation_average_precision": np.stack([self._average_precision[epoch] for epoch in epochs]),
+            "validation_person_ids": self._query_person_ids,
+        }
+
+    def _read_back(self, last_epoch: int) -> None:
+        from unplateau.runs.reader import read_run
+
+        self.epochs = [epoch for epoch in read_run(self.start.folder.path).epochs if epoch.epoch <= last_epoch]
+        if self.start.folder.average_precision.exists():
+            with np.load(self.start.folder.average_precision, allow_pickle=False) as arrays:
+                if "validation_epochs" in arrays:
+                    rows = zip(arrays["validation_epochs"].tolist(), arrays["validation_average_precision"], strict=True)
+                    self._average_precision = {epoch: row for epoch, row in rows if epoch <= last_epoch}
+                    self._query_person_ids = arrays["validation_person_ids"]
+
+
+@contextmanager
+def logging_to(path: Path, *, is_main: bool, is_quiet: bool) -> Iterator[None]:
+    """Send the package's log to `path`, and warnings to the console too, while it is entered."""
+    logger = logging.getLogger("unplateau")
+    handlers: list[logging.Handler] = []
+    if is_main:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+        if not is_quiet:
+            handlers.append(logging.StreamHandler(sys.stderr))
+            handlers[-1].setLevel(logging.WARNING)
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(handler)
+    previous, logger.propagate = logger.level, False
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(previous)
+        logger.propagate = True
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()

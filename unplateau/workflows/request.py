@@ -1,0 +1,49 @@
+"""What can be asked of a training, and what comes back. Plain data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from unplateau.runs.layout import RunFolder
+from unplateau.runs.record import EpochRecord, RetrievalMetrics, StopReason
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """One training as it was asked for on a command line."""
+
+    config_file: Path | None
+    run_name: str
+    overrides: tuple[str, ...] = ()
+    """Trailing KEY VALUE pairs."""
+    resume: bool = False
+    allow_changes: bool = False
+    """Resume although keys differ that change the result."""
+    skip_preflight: bool = False
+    refit: bool = False
+    restart: bool = False
+    """Begin anew; an earlier run of that name is kept under another one."""
+    is_quiet: bool = False
+    on_epoch: Callable[[EpochRecord], None] | None = None
+    """Told of each finished epoch; for launchers."""
+
+    @property
+    def command(self) -> str:
+        """The command line that asks for this run again, without overrides."""
+        config = f" --config-file {_quoted(str(self.config_file))}" if self.config_file else ""
+        return f"python train_research_grade.py{config} --run-name {_quoted(self.run_name)}"
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """What a training left behind."""
+
+    folder: RunFolder
+    reason: StopReason
+    tests: tuple[RetrievalMetrics, ...] = ()
+    was_finished: bool = False
+    """The run had ended before; nothing was done."""
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if " " in text else text

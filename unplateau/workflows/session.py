@@ -1,0 +1,192 @@
+"""Builds a training from its configuration: finds the data, holds identities out, makes model, losses, optimisers and loaders.
+
+What happens with it is `train`. Everything that can be wrong with a configuration on this machine is found here, before training.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from unplateau.base.errors import ConfigError, DataError
+from unplateau.config.schema import Config
+from unplateau.data.find import find_items
+from unplateau.data.fingerprint import fingerprint
+from unplateau.data.items import Found, Item
+from unplateau.data.loader import TrainLoader
+from unplateau.engine.freezing import check_frozen_layers, freeze
+from unplateau.engine.parts import Parts
+from unplateau.engine.precision import Precision, choose_precision, uses_channels_last
+from unplateau.engine.ranks import Ranks
+from unplateau.engine.scoring import RetrievalTask, Scorer
+from unplateau.evaluation.protocols import HeldOut, hold_out
+from unplateau.evaluation.ranking import Retrieval
+from unplateau.losses.build import build_losses
+from unplateau.models.build import build_model, check_backbone
+from unplateau.models.weights import WeightReport
+from unplateau.optim.build import build_optimizers
+from unplateau.optim.moving_average import MovingAverage
+from unplateau.optim.schedules import Schedule
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """Which images are trained on, validated on and tested on."""
+
+    train: tuple[Item, ...]
+    validation: RetrievalTask | None
+    train_identities: RetrievalTask | None
+    """As many identities that are trained on, under the validation's protocol: for the gap between seen and unseen."""
+    tests: tuple[RetrievalTask, ...]
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Session:
+    """A training, ready to run."""
+
+    parts: Parts
+    schedule: Schedule
+    plan: DataPlan
+    scorer: Scorer
+    weights: WeightReport | None
+    has_fresh_head: bool
+    notes: tuple[str, ...]
+
+
+def plan_data(config: Config) -> DataPlan:
+    """Find the images and decide who is trained on, validated on and tested on.
+
+    Raises:
+        DataNotFoundError: a data set is not where it was looked for.
+        DataError: it is there and cannot be used.
+    """
+    found = find_items(config)
+    if not found.train:
+        raise DataError(f"{', '.join(config.DATASETS.NAMES)}: no training image was found.")
+    tests = tuple(RetrievalTask("test", test.name, test.query, test.gallery) for test in found.tests)
+    notes = list(found.notes)
+    train, validation, seen = _validation(config, found, tests, notes)
+    return DataPlan(train, validation, seen, tests, fingerprint(found.train), tuple(notes))
+
+
+def _validation(
+    config: Config, found: Found, tests: Sequence[RetrievalTask], notes: list[str]
+) -> tuple[tuple[Item, ...], RetrievalTask | None, RetrievalTask | None]:
+    if config.VALIDATION.ON_TEST:
+        notes.append("Validation on query/gallery was asked for: every number chosen by it is optimistic.")
+        return found.train, _first_test(tests), None
+    if config.VALIDATION.HELD_OUT == 0:
+        notes.append("No identities are held out: nothing is validated during training, and the last epoch is the best model.")
+        return found.train, None, None
+    held = _hold_out(config, found.train, seed=config.SEED)
+    if isinstance(held, str):
+        notes.append(f"{held} Validation is on query/gallery instead: every number chosen by it is optimistic.")
+        return found.train, _first_test(tests), None
+    train = tuple(found.train[row] for row in held.train_rows)
+    seen = _hold_out(config, train, seed=config.SEED)
+    name = "+".join(config.DATASETS.NAMES)
+    return train, _task(held, found.train, name), None if isinstance(seen, str) else _task(seen, train, name)
+
+
+def _hold_out(config: Config, items: Sequence[Item], *, seed: int) -> HeldOut | str:
+    person_ids_N = np.array([item.person_id for item in items])
+    camera_ids_N = np.array([item.camera_id for item in items])
+    return hold_out(
+        person_ids_N, camera_ids_N, share=config.VALIDATION.HELD_OUT, minimum=config.VALIDATION.MIN_IDENTITIES, seed=seed
+    )
+
+
+def _task(held: HeldOut, items: Sequence[Item], name: str) -> RetrievalTask:
+    return RetrievalTask("held-out", name, *(tuple(items[row] for row in rows) for rows in (held.query_rows, held.gallery_rows)))
+
+
+def _first_test(tests: Sequence[RetrievalTask]) -> RetrievalTask:
+    if not tests:
+        raise ConfigError(
+            [
+                "There is nothing to validate on: hold out identities (VALIDATION.HELD_OUT 0.1) or name a test set in DATASETS.TESTS."
+            ]
+        )
+    return tests[0]
+
+
+def build_session(config: Config, plan: DataPlan, *, device: torch.device, ranks: Ranks) -> Session:
+    """Build everything a training needs. Same configuration, same seed: the same model to the bit.
+
+    Raises:
+        ConfigError, DataError, WeightsError: with what to change.
+    """
+    check_backbone(config)
+    num_identities = len({item.person_id for item in plan.train})
+    _check_identity_count(config, num_identities)
+    built = build_model(config, num_identities=num_identities, num_cameras=1 + max(item.camera_id for item in plan.train))
+    model = built.model.to(device)
+    channels_last = uses_channels_last(config, device, model)
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    check_frozen_layers(model, config)
+    if config.SOLVER.FREEZE_ITERS == 0:
+        freeze(model, config, step=0)
+    losses = build_losses(config, num_identities=num_identities, feature_dim=model.feature_dim).to(device)
+    precision = choose_precision(config, device)
+    scorer = Scorer(config, device=device, precision=precision, ranks=ranks, channels_last=channels_last)
+    loader = TrainLoader(
+        plan.train, config, device=device, rank=ranks.rank, world_size=ranks.world_size, channels_last=channels_last
+    )
+    parts = Parts(
+        config=config,
+        device=device,
+        precision=precision,
+        ranks=ranks,
+        model=model,
+        network=model,
+        losses=losses,
+        optimizers=build_optimizers(config, model, losses),
+        average=MovingAverage(model, decay=config.SOLVER.EMA.DECAY) if config.SOLVER.EMA.ENABLED else None,
+        train_loader=loader,
+        validate=_validator(scorer, plan.validation),
+    )
+    schedule = Schedule.from_config(config, loader.steps_per_epoch)
+    has_fresh_head = (
+        config.MODEL.HEADS.CLS_LAYER == "Linear" and not config.MODEL.WEIGHTS and "CrossEntropyLoss" in config.MODEL.LOSSES.NAME
+    )
+    return Session(parts, schedule, plan, scorer, built.report, has_fresh_head, plan.notes)
+
+
+def wrapped_network(parts: Parts) -> nn.Module:
+    """Return what the training step calls: the model, compiled and distributed as the configuration and the ranks ask for."""
+    network: nn.Module = parts.model
+    if parts.config.SOLVER.COMPILE:
+        network = torch.compile(network)  # type: ignore[assignment]
+    if parts.ranks.world_size > 1:
+        devices = [parts.device] if parts.device.type == "cuda" else None
+        network = nn.parallel.DistributedDataParallel(network, device_ids=devices)
+    return network
+
+
+def _validator(scorer: Scorer, task: RetrievalTask | None):  # type: ignore[no-untyped-def]
+    if task is None:
+        return None
+
+    def validate(model: nn.Module) -> Retrieval:
+        return scorer.score(model, task)
+
+    return validate
+
+
+def _check_identity_count(config: Config, num_identities: int) -> None:
+    stated = config.MODEL.HEADS.NUM_CLASSES
+    if stated not in (0, num_identities):
+        raise ConfigError(
+            [
+                f"MODEL.HEADS.NUM_CLASSES is {stated}, but {num_identities} identities are trained on "
+                "(those held out for validation are not). Use 0: it is counted from the data."
+            ]
+        )
