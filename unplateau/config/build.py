@@ -15,7 +15,6 @@ from unplateau.config.suggest import nearest_key, nearest_word
 from unplateau.config.tree import ALIASES, Leaf, leaves, section_names
 from unplateau.config.unsupported import UNSUPPORTED_VALUES, is_active, is_unsupported, reason_of
 
-
 _LINE = re.compile(r"(?P<file>.*?) line (?P<line>\d{1,9}): ")
 
 
