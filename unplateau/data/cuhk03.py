@@ -62,8 +62,8 @@ def _read_split(folder: Path, boxes: str) -> DatasetFiles:
     split = _load(path)
     here = frozenset(image_names(images))
     parts = [_read_part(split, part, path, images, here) for part in ("train", "query", "gallery")]
-    first_test = max(item.person_id for item in parts[0]) + 1
-    query, gallery = (tuple(replace(item, person_id=item.person_id + first_test) for item in part) for part in parts[1:])
+    last_trained = max(item.person_id for item in parts[0])
+    query, gallery = (tuple(replace(item, person_id=item.person_id + last_trained) for item in part) for part in parts[1:])
     return DatasetFiles(_name(boxes), parts[0], query, gallery)
 
 
