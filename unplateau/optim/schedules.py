@@ -56,6 +56,11 @@ class Schedule:
         """Steps of the whole run."""
         return self.max_epochs * self.steps_per_epoch
 
+    @property
+    def peak_rate(self) -> float:
+        """The highest rate the configuration asks for, at factor 1."""
+        return self.base_rate
+
     def rate_at(self, step: int) -> float:
         """Return the learning rate of update number `step`, from 0; after the last step, that of the end."""
         rate = self._cosine(step) if self.kind == "CosineAnnealingLR" else self._multi_step(step)
