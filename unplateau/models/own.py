@@ -38,7 +38,7 @@ def find_builder(name: str) -> Callable[..., Any]:
     function = getattr(module, function_name, None)
     if not callable(function):
         own = (key for key, value in vars(module).items() if getattr(value, "__module__", "") == module_name and callable(value))
-    public = ", ".join(sorted(key for key in own if not key.startswith("_")))
+        public = ", ".join(sorted(key for key in own if not key.startswith("_")))
         raise ConfigError([f"{_KEY} {name}: {module_name} has no function {function_name!r}. It has {public or 'none'}."])
     return function
 

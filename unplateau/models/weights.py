@@ -99,10 +99,14 @@ def match(network: nn.Module, source: Tensors, *, mapping: str) -> Match:
 
 def report_of(network: nn.Module, matched: Match, path: Path) -> WeightReport:
     """Return the report on a match with a backbone, probable causes of what does not fit included."""
-    misfits = {"missing": matched.missing, "mismatched": matched.mismatched, "unexpected": matched.unexpected}
-    notes = probable_cause(any_loaded=bool(matched.tensors), **misfits)
-    coverage = coverage_of(network, matched.tensors)
-    return WeightReport(str(path), matched.mapping, coverage, tuple(matched.tensors), **misfits, notes=notes)
+    notes = probable_cause(
+        any_loaded=bool(matched.tensors),
+        missing=matched.missing, mismatched=matched.mismatched, unexpected=matched.unexpected,
+    )  # fmt: skip
+    return WeightReport(
+        str(path), matched.mapping, coverage_of(network, matched.tensors), tuple(matched.tensors),
+        matched.missing, matched.mismatched, matched.unexpected, notes,
+    )  # fmt: skip
 
 
 def coverage_of(network: nn.Module, tensors: Tensors) -> float:

@@ -48,9 +48,7 @@ def load_whole_model(model: ReidModel, path: Path, *, min_coverage: float = MIN_
 def _check_finite(tensors: Tensors, path: Path) -> None:
     bad = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
     if bad:
-        raise WeightsError(
-            f"{path}: {len(bad)} tensors hold NaN or infinite values, the first is {bad[0]}. That run had diverged."
-        )
+        raise WeightsError(f"{path}: {len(bad)} tensors hold NaN or infinite values, first {bad[0]}. That run had diverged.")
 
 
 def _part(tensors: Tensors, prefix: str) -> Tensors:
