@@ -1,23 +1,17 @@
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from unplateau.base.errors import ConfigError, DataError, DataNotFoundError
 from unplateau.config.schema import Config
+from unplateau.data import minimarket
 from unplateau.data.find import READERS, canonical_name, find_dataset, find_items, find_root
-from unplateau.data.items import DatasetFiles, Item
+from unplateau.data.lint import lint
 
 
 def datasets(**keys: object) -> Config:
     return Config.model_validate({"DATASETS": keys})
-
-
-def own_set(root: Path) -> DatasetFiles:
-    return DatasetFiles("own", (Item(str(root / "a.jpg"), 1, 0, "own"),), (), ())
-
-
-def own_mistake(root: Path) -> list[str]:
-    return [str(root)]
 
 
 @pytest.fixture
@@ -117,13 +111,13 @@ def test_no_test_set_is_allowed_but_an_empty_one_is_not(tmp_path: Path, draw_ima
         find_items(datasets(NAMES=(name,), TESTS=(name,)))
 
 
-def test_the_users_own_function_is_called_with_the_root(tmp_path: Path) -> None:
-    assert find_dataset(f"{__name__}:own_set", tmp_path).train[0].path == str(tmp_path / "a.jpg")
-
-
-def test_an_own_function_that_cannot_be_used_says_why(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="returned list; expected unplateau.data.items.DatasetFiles"):
-        find_dataset(f"{__name__}:own_mistake", tmp_path)
-    for name in ("no_such_module:read", f"{__name__}:no_such_function"):
-        with pytest.raises(ConfigError, match="cannot be called"):
-            find_dataset(name, tmp_path)
+def test_minimarket_is_drawn_once_and_then_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    few = partial(minimarket.render, num_train_identities=3, num_test_identities=2)
+    monkeypatch.setattr(minimarket, "render", few)
+    found = find_items(datasets(ROOT=str(tmp_path / "nowhere"), NAMES=("MiniMarket",), TESTS=("MiniMarket",)))
+    assert found.train and found.tests[0].query
+    monkeypatch.setattr(minimarket, "render", None)
+    assert find_dataset("MiniMarket", tmp_path / "nowhere").train == found.train
+    assert {finding.severity for finding in lint(found, pixel_seconds=5)} <= {"info"}

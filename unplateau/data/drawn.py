@@ -1,6 +1,7 @@
 """MiniMarket as a data set: drawn into the user's cache folder on first use, then read like Market-1501. See `minimarket`."""
 
 import hashlib
+import logging
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ from unplateau.data.items import DatasetFiles
 from unplateau.data.listing import read_flat
 from unplateau.data.market1501 import LAYOUT
 
+_LOG = logging.getLogger(__name__)
 _SEED = 0  # everybody's MiniMarket is the same
 
 
@@ -24,6 +26,7 @@ def read_minimarket(root: Path) -> DatasetFiles:
     if not folder.is_dir():
         from unplateau.data.minimarket import render  # drawing is needed once a machine
 
+        _LOG.info("Drawing MiniMarket into %s; this takes about half a minute, once.", folder)
         draw_once(folder, lambda part: render(part, seed=_SEED))
     return replace(read_flat(folder, replace(LAYOUT, name="MiniMarket")), notes=notes)
 

@@ -4,7 +4,6 @@ Reading one data set is in its own file (`market1501`, `folder`, `table`, ...); 
 """
 
 import difflib
-import importlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from unplateau.data.fingerprint import fingerprint, fingerprint_found
 from unplateau.data.folder import read_folder
 from unplateau.data.items import DISTRACTOR, UNKNOWN_CAMERA, DatasetFiles, Found, Item, RetrievalItems
 from unplateau.data.locate import find_root
+from unplateau.data.own_set import read_own
 from unplateau.data.table import read_table
 
 __all__ = ["READERS", "canonical_name", "find_dataset", "find_items", "find_root", "fingerprint", "fingerprint_found"]
@@ -88,7 +88,7 @@ def find_dataset(name: str, root: Path) -> DatasetFiles:
     if kind == "csv":
         return read_table(Path(place))
     if place:
-        return _call_own(name, root)
+        return read_own(name, root)
     return READERS[name](root)
 
 
@@ -137,23 +137,6 @@ def _absolute(name: str, root: Path) -> str:
         return name
     path = Path(place).expanduser()
     return f"{kind}:{(path if path.exists() or not (root / path).exists() else root / path).resolve()}"
-
-
-def _call_own(name: str, root: Path) -> DatasetFiles:
-    module, _, function = name.partition(":")
-    try:
-        read = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            [
-                f"DATASETS.NAMES: {name!r} cannot be called ({error}). Expected a module beside the script or on PYTHONPATH, "
-                "with a function that takes the root folder and returns unplateau.data.items.DatasetFiles."
-            ]
-        ) from error
-    files = read(root)
-    if not isinstance(files, DatasetFiles):
-        raise DataError(f"{name} returned {type(files).__name__}; expected unplateau.data.items.DatasetFiles.")
-    return files
 
 
 @dataclass(frozen=True)
