@@ -1,0 +1,54 @@
+"""What images look like when they reach the network: channel statistics, blank and duplicate images. Cost: a sample of batches.
+
+Duplicates by difference hash (Krawetz 2013): signs of horizontal differences of an 8 x 9 thumbnail.
+
+Shape legend: B batch, C/H/W image.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unplateau.runs.record import Measurement
+
+_BLANK_RANGE = 1e-3  # rounding; one grey level of 255 is above 0.01 after normalisation
+
+
+@torch.no_grad()
+def inputs(images_BCHW: Tensor) -> tuple[Measurement, ...]:
+    """Measure normalised images.
+
+    Returns:
+        channel_mean and channel_std for each channel ("channel c"), input_mean (largest channel mean, absolute), input_std
+        (median over channels), inputs_finite (share of elements), blank_images (share of images of one colour),
+        duplicate_images (share whose hash another has; blank ones left out), num_images.
+    """
+    images_BCHW = images_BCHW.float()
+    channels_CN = images_BCHW.transpose(0, 1).flatten(1)
+    means, stds = channels_CN.mean(1).tolist(), channels_CN.std(1, correction=0).tolist()
+    blank_B = (images_BCHW.amax((2, 3)) - images_BCHW.amin((2, 3)) < _BLANK_RANGE).all(1)
+    measurements = [
+        Measurement("input_mean", max(abs(mean) for mean in means), "standard deviations"),
+        Measurement("input_std", sorted(stds)[len(stds) // 2], "standard deviations"),
+        Measurement("inputs_finite", float(torch.isfinite(images_BCHW).float().mean()), "share"),
+        Measurement("blank_images", float(blank_B.float().mean()), "share"),
+        Measurement("duplicate_images", _duplicates(images_BCHW[~blank_B]) / len(images_BCHW), "share"),
+        Measurement("num_images", float(len(images_BCHW)), "images"),
+    ]
+    for channel, (mean, std) in enumerate(zip(means, stds, strict=True)):
+        measurements.append(Measurement("channel_mean", mean, "standard deviations", group=f"channel {channel}"))
+        measurements.append(Measurement("channel_std", std, "standard deviations", group=f"channel {channel}"))
+    return tuple(measurements)
+
+
+def difference_hash(images_BCHW: Tensor) -> Tensor:
+    """Return 64 bits an image, bool (B, 64)."""
+    thumbnails_BHW = F.interpolate(images_BCHW.mean(1, keepdim=True), size=(8, 9), mode="area")[:, 0]
+    return (thumbnails_BHW[:, :, 1:] > thumbnails_BHW[:, :, :-1]).flatten(1)
+
+
+def _duplicates(images_BCHW: Tensor) -> int:
+    if not len(images_BCHW):
+        return 0
+    _, counts = difference_hash(images_BCHW).unique(dim=0, return_counts=True)
+    return int(counts[counts > 1].sum())
