@@ -101,7 +101,8 @@ def _change_hue(values_JCHW: Tensor, shift_J111: Tensor) -> Tensor:
     lowest, chroma, hue = _lowest_chroma_hue(values_JCHW)
     hue.add_(6 * shift_J111)
     hue.sub_(hue.div(6).floor_(), alpha=6)  # into [0, 6); a tenth of the time of remainder()
-    center, slope, offset = torch.tensor((_HUE_CENTER, _HUE_SLOPE, _HUE_OFFSET)).to(hue.device, non_blocking=True)[..., None, None]
+    wave_33 = torch.tensor((_HUE_CENTER, _HUE_SLOPE, _HUE_OFFSET)).to(hue.device, non_blocking=True)
+    center, slope, offset = wave_33[..., None, None]
     return (hue - center).abs_().mul_(slope).add_(offset).clamp_(0, 1).mul_(chroma).add_(lowest)
 
 
@@ -112,8 +113,10 @@ def _lowest_chroma_hue(values_JCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     lowest = torch.minimum(torch.minimum(red, green), blue)
     chroma = highest - lowest
     scale = chroma.clamp(min=1e-6).reciprocal_()  # of grey the differences below are 0 and so is the hue
-    hue = torch.where(highest == green, (blue - red).mul_(scale).add_(2), (red - green).mul_(scale).add_(4))
-    return lowest, chroma, torch.where(highest == red, (green - blue).mul_(scale), hue)
+    hue = (red - green).mul_(scale).add_(4)  # where blue is highest; lerp with a mask of 0 and 1 is where(), six times as fast
+    hue.lerp_((blue - red).mul_(scale).add_(2), (highest == green).float())
+    hue.lerp_((green - blue).mul_(scale), (highest == red).float())
+    return lowest, chroma, hue
 
 
 def _grey(values_JCHW: Tensor) -> Tensor:

@@ -218,8 +218,9 @@ def _too_few_identities(population: Population, shape: BatchShape, unit: int) ->
     largest = population.num_identities * shape.num_instances // unit * unit
     fix = f"Set SOLVER.IMS_PER_BATCH to {largest} or less, or" if largest else "Use fewer processes, or"
     return (
-        f"SOLVER.IMS_PER_BATCH {shape.num_images} with DATALOADER.NUM_INSTANCE {shape.num_instances} needs {shape.num_identities} "
-        f"identities a step; the training set has {population.num_identities}. {fix} raise NUM_INSTANCE, or train on more identities."
+        f"SOLVER.IMS_PER_BATCH {shape.num_images} with DATALOADER.NUM_INSTANCE {shape.num_instances} needs "
+        f"{shape.num_identities} identities a step; the training set has {population.num_identities}. "
+        f"{fix} raise NUM_INSTANCE, or train on more identities."
     )
 
 

@@ -157,7 +157,7 @@ class _Colors:
 
 
 def _pieces(pixels_BHWC: Tensor) -> list[slice]:
-    """On a CPU a few images at a time, which stay in its cache; fresh memory for every step costs several times the arithmetic."""
+    """On a CPU a few images at a time: their memory is reused, and fresh memory costs several times the arithmetic."""
     num_images = len(pixels_BHWC)
     if pixels_BHWC.device.type != "cpu":
         return [slice(0, num_images)]
