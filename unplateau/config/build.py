@@ -15,6 +15,7 @@ from unplateau.config.suggest import nearest_key, nearest_word
 from unplateau.config.tree import ALIASES, Leaf, leaves, section_names
 from unplateau.config.unsupported import UNSUPPORTED_VALUES, is_active, is_unsupported, reason_of
 
+_SMALLEST_PERCENT = 5  # below it, a number above 1 is more likely a plain mistake
 _LINE = re.compile(r"(?P<file>.*?) line (?P<line>\d{1,9}): ")
 
 
@@ -141,7 +142,9 @@ def _advice(leaf: Leaf, entry: Entry) -> str:
         return f"Did you mean {near}?" if near else f"Use {shown(leaf.default)} (the default)."
     value = decode(entry.raw) if isinstance(entry.raw, str) else entry.raw
     limit = leaf.at_most if leaf.at_most is not None else leaf.below
-    is_percent = limit == 1 and isinstance(value, (int, float)) and not isinstance(value, bool) and 1 < value < 100
+    is_percent = (
+        limit == 1 and isinstance(value, (int, float)) and not isinstance(value, bool) and _SMALLEST_PERCENT <= value < 100
+    )
     return f"Use {value / 100:g} for {value:g} %." if is_percent else f"Use, for example, {shown(leaf.default)} (the default)."
 
 

@@ -85,9 +85,12 @@ def coerce(raw: Any, annotation: Any) -> Any:
 def _coerce_text(raw: Any) -> Any:
     if raw is None:
         return ""
-    if isinstance(raw, str) and len(raw) >= 2 and raw[0] == raw[-1] and raw[0] in "'\"":
+    if not isinstance(raw, str):
+        return raw
+    if len(raw) >= 2 and raw[0] == raw[-1] and raw[0] in "'\"":
         return raw[1:-1]  # cmd.exe hands quotes on
-    return raw
+    value = _literal(raw) if raw.startswith(("('", '("')) else raw
+    return value if isinstance(value, str) else raw
 
 
 def _coerce_tuple(raw: Any, items: tuple[Any, ...]) -> Any:

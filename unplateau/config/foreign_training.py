@@ -1,5 +1,6 @@
 """Data, optimiser, schedule and test of reid-strong-baseline, TransReID, CLIP-ReID and SOLIDER in our keys and units."""
 
+from unplateau.config.entries import shown
 from unplateau.config.foreign_defaults import SOLIDER, STRONG_BASELINE, TRANSREID
 from unplateau.config.foreign_source import ForeignSource, TranslationStep
 
@@ -56,11 +57,9 @@ def _schedule(source: ForeignSource) -> None:
 
 def _cosine(source: ForeignSource) -> None:
     for key in ("SOLVER.STEPS", "SOLVER.GAMMA", "SOLVER.WARMUP_FACTOR"):
-        source.raw(key)
+        value = shown(source.raw(key))
         if source.is_set(key):
-            source.notes.append(
-                f"{source.where(key)}: {key} is {source.text(key)}, which {source.code_base} does not read: cosine."
-            )
+            source.notes.append(f"{source.where(key)}: {key} is {value}, which {source.code_base} does not read: cosine.")
     base = "SOLVER.BASE_LR"
     source.put("SOLVER.SCHED", "CosineAnnealingLR", base)
     source.put("SOLVER.ETA_MIN_LR", _COSINE_FINAL_SHARE * max(source.number(base), 0.0), base)

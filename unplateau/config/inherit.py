@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from unplateau.config.build import canonical
 from unplateau.config.entries import Entry
 from unplateau.config.yaml_file import read_yaml
 
@@ -32,7 +33,7 @@ def read_with_bases(path: Path, problems: list[str]) -> dict[str, Entry]:
 
 def _read(path: Path, chain: tuple[Path, ...], reading: _Reading) -> dict[str, Entry]:
     reading.num_files += 1
-    own = read_yaml(path, reading.problems)
+    own = canonical(read_yaml(path, reading.problems), reading.problems)
     base = own.pop(BASE_KEY, None)
     merged: dict[str, Entry] = {}
     for base_path in _base_paths(base, path, reading.problems):

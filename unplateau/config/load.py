@@ -44,10 +44,10 @@ def load(
     """
     problems: list[str] = []
     written = {} if path is None else read_with_bases(path, problems)
-    typed = parse_overrides(overrides, problems)
+    typed = canonical(parse_overrides(overrides, problems), problems)
     translated = foreign.translate(written, typed, code_base=code_base, images_per_epoch=images_per_epoch)
     problems += translated.problems
-    entries = canonical(translated.entries, problems)
+    entries = translated.entries
     problems += key_problems(entries)
     built = build(entries, problems)
     config, issues = built.config, check(built.config)

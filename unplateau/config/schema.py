@@ -78,6 +78,7 @@ class Test(Section):
 class Validation(Section):
     HELD_OUT: float = key(0.1, "(ours) share of training identities kept out of training and validated on; 0 = none", ge=0, lt=1)
     MIN_IDENTITIES: int = key(20, "(ours) at least so many are held out, where there are three times as many", ge=2)
+    SEED: int = key(0, "(ours) seed of the choice of held-out identities; runs that are compared need the same", ge=0)
     ON_TEST: bool = key(False, "(ours) validate on query/gallery instead; every number chosen by it is marked optimistic")
     SCORE_TEST: bool = key(True, "(ours) score the best model once on query/gallery at the end; launchers turn it off")
 

@@ -53,12 +53,9 @@ class Leaf:
         return _kind_words(self.annotation) + self._limits()
 
     def _limits(self) -> str:
-        low = f"of {_plain(self.at_least)} or more" if self.at_least is not None else ""
-        low = f"above {_plain(self.above)}" if self.above is not None else low
-        high = f"at most {_plain(self.at_most)}" if self.at_most is not None else ""
-        high = f"below {_plain(self.below)}" if self.below is not None else high
-        words = " and ".join(word for word in (low, high) if word)
-        return f" {words}" if words else ""
+        words = {"of {} or more": self.at_least, "above {}": self.above, "at most {}": self.at_most, "below {}": self.below}
+        said = [word.format(_plain(number)) for word, number in words.items() if number is not None]
+        return f" {' and '.join(said)}" if said else ""
 
 
 @cache
@@ -112,5 +109,5 @@ def _tuple_words(items: tuple[Any, ...]) -> str:
     return f"a list of {several}" if items[-1] is Ellipsis else f"{_COUNT_WORDS[len(items)]} {several}"
 
 
-def _plain(number: float | None) -> str:
-    return f"{number:g}"
+def _plain(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else f"{number:g}"

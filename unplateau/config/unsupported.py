@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unplateau.config.entries import Entry, decode
+from unplateau.config.tree import section_names
 
 
 @dataclass(frozen=True)
@@ -89,18 +90,19 @@ UNSUPPORTED_VALUES: dict[tuple[str, str], str] = {
 }
 """(key, value) of fast-reid that we know and lack, with the reason."""
 
+_WHOLE_GROUP = Unsupported(((), "", False), "")
 _GROUPS = frozenset(key.rsplit(".", depth)[0] for key in UNSUPPORTED for depth in range(1, key.count(".") + 1))
 
 
 def is_unsupported(key: str) -> bool:
     """Tell whether `key` is fast-reid's and not ours, as a key or as a group of such keys."""
-    return key in UNSUPPORTED or key in _GROUPS
+    return key in UNSUPPORTED or (key in _GROUPS and key not in section_names())
 
 
 def is_active(key: str, entry: Entry) -> bool:
     """Tell whether an unsupported key is set to something that would change the training."""
-    row = UNSUPPORTED.get(key)
-    if row is None or row.inactive is None:
+    row = UNSUPPORTED.get(key, _WHOLE_GROUP)
+    if row.inactive is None:
         return False
     value = decode(entry.raw) if isinstance(entry.raw, str) else entry.raw
     value = tuple(value) if isinstance(value, list) else value
