@@ -85,7 +85,7 @@ def restore(parts: Parts, content: dict[str, Any], config: Config) -> Progress:
     except (RuntimeError, ValueError, KeyError) as problem:
         raise CheckpointError(f"The checkpoint of epoch {content.get('epoch')} does not fit this model: {problem}") from problem
     if parts.average is not None and content["average"] is not None:
-        parts.average.model.load_state_dict(content["average"])
+        parts.average.load_state_dict(content["average"])
     if parts.precision.scaler is not None and content["scaler"]:
         parts.precision.scaler.load_state_dict(content["scaler"])
     schedule = Schedule.from_config(config, parts.train_loader.steps_per_epoch).restore(content["schedule"])
@@ -102,7 +102,7 @@ def _content(parts: Parts, progress: Progress, identity: dict[str, Any]) -> dict
         "model": parts.model.state_dict(),
         "losses": parts.losses.state_dict(),
         "optimizers": [optimizer.state_dict() for optimizer in parts.optimizers],
-        "average": parts.average.model.state_dict() if parts.average is not None else None,
+        "average": parts.average.state_dict() if parts.average is not None else None,
         "scaler": parts.precision.scaler.state_dict() if parts.precision.scaler is not None else None,
         "schedule": progress.schedule.to_plain(),
         "progress": {**plain, "drops_taken": list(progress.drops_taken)},

@@ -19,7 +19,7 @@ def save_model(path: Path, model: nn.Module, *, config_yaml: str, facts: dict[st
 
 
 def load_state(path: Path, model: nn.Module) -> dict[str, Any]:
-    """Load weights that `save_model` wrote into `model` and return the facts. Raises OSError or RuntimeError where it does not fit."""
+    """Load weights that `save_model` wrote into `model` and return the facts. Raises RuntimeError where it does not fit."""
     content = torch.load(path, map_location="cpu", weights_only=True)
     model.load_state_dict(content.pop("model"))
     return dict(content)

@@ -12,7 +12,7 @@ from unplateau.data.loader import TrainLoader
 from unplateau.engine.precision import Precision
 from unplateau.engine.ranks import Ranks
 from unplateau.evaluation.ranking import Retrieval
-from unplateau.losses.build import Losses
+from unplateau.losses.combine import Losses
 from unplateau.models.reid import ReidModel
 from unplateau.optim.moving_average import MovingAverage
 

@@ -17,6 +17,7 @@ from unplateau.curves.landmarks import cross_entropy_at_start
 from unplateau.data.loader import Batch
 from unplateau.engine.parts import Parts
 from unplateau.engine.train_step import forward_losses, train_step
+from unplateau.models.classifiers import LinearClassifier
 from unplateau.models.groups import layer_groups
 from unplateau.optim.schedules import Schedule
 from unplateau.runs.record import Measurement
@@ -85,12 +86,13 @@ def _initial_loss(parts: Parts, batch: Batch) -> tuple[Measurement, ...]:
     """Cross-entropy of the first batch beside its closed form for the lengths of the features really seen."""
     classifier_inputs: list[Tensor] = []
     classifier = parts.model.head.classifier
+    assert isinstance(classifier, LinearClassifier)  # a fresh linear head was promised
     hook = classifier.register_forward_pre_hook(lambda _, inputs: classifier_inputs.append(inputs[0].detach().float()))
     terms = forward_losses(parts, batch)
     hook.remove()
     squared_length = float(classifier_inputs[0].square().sum(1).mean())
     num_identities = parts.train_loader.num_identities
-    start = cross_entropy_at_start(num_identities, 1, float(classifier.initial_std) * squared_length**0.5)
+    start = cross_entropy_at_start(num_identities, 1, classifier.initial_std * squared_length**0.5)
     identities_in_batch = len(batch.person_ids_B.unique())
     return (
         Measurement("initial_cross_entropy", float(terms.parts["cross_entropy"]), "nats"),
@@ -144,7 +146,7 @@ def _group_motion(group: str, parameters: dict[str, nn.Parameter], before: dict[
 
 def _meant_to_stay(parts: Parts) -> set[str]:
     names = {id(parameter): name for name, parameter in parts.model.named_parameters()}
-    still = set()
+    still: set[str] = set()
     for optimizer in parts.optimizers:
         for group in optimizer.param_groups:
             if group.get("factor", 1.0) == 0.0:

@@ -1,6 +1,5 @@
 """Scores a model on a retrieval task, on one process or several: extract, gather, rank. D embedding dim, N images."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from unplateau.config.schema import Config
+from unplateau.data.image_source import ImageSource, open_images
 from unplateau.data.items import Item
 from unplateau.data.loader import EvaluationLoader
 from unplateau.engine.precision import Precision
@@ -37,41 +37,48 @@ class Scorer:
         self._device, self._precision, self._ranks, self._channels_last = device, precision, ranks, channels_last
         self._loaders: dict[tuple[Item, ...], EvaluationLoader] = {}
 
+    def open(self, task: RetrievalTask, *, images: ImageSource | None = None) -> None:
+        """Make the task's loaders, on `images` where they have them, so that nothing is decoded twice."""
+        for items in (task.query, task.gallery):
+            if items in self._loaders:
+                continue
+            source = images or open_images((*task.query, *task.gallery), self._config.INPUT.SIZE_TEST, self._config)
+            own = items[self._ranks.rank :: self._ranks.world_size]
+            loader = EvaluationLoader(own, self._config, device=self._device, channels_last=self._channels_last, images=source)
+            self._loaders[items], images = loader, loader.images
+
     def score(self, model: nn.Module, task: RetrievalTask, *, rerank: bool = False) -> Retrieval:
         """Return how well `model` finds the task's queries. To be called on every rank; each extracts its share.
 
         Raises:
             DataError: an image cannot be read, or a feature is not finite.
         """
+        self.open(task)
         was_training = model.training
         model.eval()
-        query, gallery = self.embed(model, task.query), self.embed(model, task.gallery)
+        query, gallery = self._embed(model, task.query), self._embed(model, task.gallery)
         model.train(was_training)
-        options = {"metric": self._config.TEST.METRIC, **({"flip": "on"} if self._config.TEST.FLIP.ENABLED else {})}
-        kinds = {"metric": self._config.TEST.METRIC, "protocol": task.protocol, "dataset": task.dataset}
+        kinds = {"protocol": task.protocol, "dataset": task.dataset}
+        settings = self._config.TEST.RERANK
         if rerank:
-            settings = self._config.TEST.RERANK
             result = retrieve_reranked(query, gallery, k1=settings.K1, k2=settings.K2, lambda_value=settings.LAMBDA, **kinds)
-            options["reranking"] = f"k1={settings.K1} k2={settings.K2} lambda={settings.LAMBDA:g}"
         else:
-            result = retrieve(query, gallery, **kinds)
-        return replace(result, metrics=replace(result.metrics, options=options))
+            result = retrieve(query, gallery, metric=self._config.TEST.METRIC, protocol=task.protocol, dataset=task.dataset)
+        if not self._config.TEST.FLIP.ENABLED:
+            return result
+        return replace(result, metrics=replace(result.metrics, options={**result.metrics.options, "flip": "on"}))
 
-    def embed(self, model: nn.Module, items: Sequence[Item]) -> Embedded:
+    def _embed(self, model: nn.Module, items: tuple[Item, ...]) -> Embedded:
         """Return the embeddings of all items, in their order, on every rank."""
-        ranks, key = self._ranks, tuple(items)
-        if key not in self._loaders:
-            own = key[ranks.rank :: ranks.world_size]
-            self._loaders[key] = EvaluationLoader(own, self._config, device=self._device, channels_last=self._channels_last)
 
         def embed_batch(images_BCHW: Tensor, camera_ids_B: Tensor) -> Tensor:
             with self._precision.autocast():
                 embeddings_BD: Tensor = model(images_BCHW, camera_ids_B=camera_ids_B).embeddings_BD
             return embeddings_BD.float()
 
-        batches = ((batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B) for batch in self._loaders[key])
+        batches = ((batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B) for batch in self._loaders[items])
         share = extract(embed_batch, batches, flip=self._config.TEST.FLIP.ENABLED)
-        return _interleave(ranks.gather(share), len(key))
+        return _interleave(self._ranks.gather(share), len(items))
 
 
 def _interleave(shares: list[Embedded], num_items: int) -> Embedded:

@@ -1,4 +1,4 @@
-"""Collects the loss terms of an epoch's steps and brings them to the host in batches, so that a step does not wait for the GPU."""
+"""Collects the loss terms of an epoch's steps and reads them to the host in batches: a step does not wait for the GPU."""
 
 import math
 from dataclasses import dataclass, field

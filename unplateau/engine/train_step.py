@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unplateau.data.loader import Batch
 from unplateau.engine.parts import Parts
-from unplateau.losses.combine import LossTerms
+from unplateau.losses.terms import LossTerms
 from unplateau.optim.clipping import clip_gradients
 
 

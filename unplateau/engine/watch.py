@@ -1,5 +1,7 @@
 """Watches that the weights move: the first step of each epoch is measured, at the price of one copy of the weights."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -33,5 +35,5 @@ class MotionWatch:
         return {name: float(value) for name, value in values.items() if value is not None}
 
 
-def _norm(tensors: list[Tensor]) -> Tensor:
-    return torch.stack(torch._foreach_norm(tensors)).float().norm()
+def _norm(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack(torch._foreach_norm(list(tensors))).float().norm()

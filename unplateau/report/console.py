@@ -29,8 +29,8 @@ class TrainingConsole:
             self._task = self._bar.add_task(
                 f"epoch {done_epochs + 1}/{max_epochs}",
                 total=max_epochs * steps_per_epoch,
-                losses="",
                 completed=done_epochs * steps_per_epoch,
+                losses="",
             )
 
     def __enter__(self) -> "TrainingConsole":
@@ -75,10 +75,11 @@ def epoch_line(record: EpochRecord, max_epochs: int, best_map: float | None) -> 
 def metrics_line(metrics: RetrievalMetrics) -> str:
     """Return one score with what it was measured on, for people."""
     options = "".join(f", {name} {value}" for name, value in metrics.options.items())
+    rates = "  ".join(f"rank-{k} {rate:.2%}" for k, rate in metrics.cmc.items())
+    size = f"{metrics.num_queries} queries of {metrics.num_identities} identities, gallery {metrics.num_gallery}"
     return (
-        f"{metrics.protocol} {metrics.dataset}: mAP {metrics.mAP:.2%}  rank-1 {metrics.cmc['1']:.2%}  rank-5 {metrics.cmc['5']:.2%}  "
-        f"rank-10 {metrics.cmc['10']:.2%}  mINP {metrics.mINP:.2%}  ({metrics.num_queries} queries of {metrics.num_identities} identities, "
-        f"gallery {metrics.num_gallery}, chance {metrics.chance_mAP:.2%}{options})"
+        f"{metrics.protocol} {metrics.dataset}: mAP {metrics.mAP:.2%}  {rates}  mINP {metrics.mINP:.2%}  "
+        f"({size}, chance {metrics.chance_mAP:.2%}{options})"
     )
 
 

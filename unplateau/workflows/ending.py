@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import sys
 import traceback
 from dataclasses import dataclass
 from typing import Any
@@ -14,17 +15,15 @@ from unplateau.diagnosis.advice import Ending, advise
 from unplateau.engine.model_file import load_state, save_model
 from unplateau.engine.requests import Diverged, StopRequested
 from unplateau.engine.stopping import Progress
-from unplateau.evaluation.ranking import Retrieval
 from unplateau.report.text import stopping_reason_text
 from unplateau.runs.provenance import provenance
 from unplateau.runs.record import RetrievalMetrics, StopReason, to_plain
-from unplateau.workflows.journal import Journal
+from unplateau.workflows.journal import Journal, person_ids_of
 from unplateau.workflows.request import TrainOutcome
 from unplateau.workflows.session import Session
 
 _log = logging.getLogger(__name__)
 
-_ENDED_WELL = ("no-improvement", "completed", "target-reached", "paused")
 _EXIT_CODES = {
     "time-budget": 75,
     "preempted": 75,
@@ -73,12 +72,14 @@ def describe_failure(error: BaseException) -> Ended:
     return Ended("error", detail=f"{type(error).__name__}: {error}", exit_code=1)
 
 
-def finish(journal: Journal, session: Session | None, ended: Ended) -> TrainOutcome:
-    """Write everything that a run's end leaves, and return it."""
-    scores = FinalScores()
-    if session is not None and ended.code in _ENDED_WELL:
-        _save_models(journal, session, ended)
-        scores = _score_best(journal, session)
+def conclude(journal: Journal, session: Session, ended: Ended) -> FinalScores:
+    """Do what a run that ended well still owes: the final model, and the scores of the best one."""
+    _save_models(journal, session, ended)
+    return _score_best(journal, session)
+
+
+def finish(journal: Journal, session: Session | None, ended: Ended, scores: FinalScores) -> TrainOutcome:
+    """Write the reason and the metadata that every end leaves, and return them."""
     reason = _reason(journal, session, ended, scores)
     if journal.is_main:
         if scores.arrays:
@@ -100,23 +101,23 @@ def _save_models(journal: Journal, session: Session, ended: Ended) -> None:
 
 
 def _score_best(journal: Journal, session: Session) -> FinalScores:
-    """Score the best model once: on identities it was trained on, and, unless a launcher waits for its winner, on the test sets."""
+    """Score the best model once: on identities it was trained on, and on the test sets unless a launcher keeps those."""
     session.parts.ranks.gather(None)  # the main process has written the file when all are here
     model = copy.deepcopy(session.parts.model)
     load_state(journal.start.folder.best_model, model)
     seen = session.scorer.score(model, session.plan.train_identities).metrics if session.plan.train_identities else None
     if not session.parts.config.VALIDATION.SCORE_TEST:
         return FinalScores(train_identities=seen)
-    results: list[tuple[str, Retrieval]] = []
+    metrics: list[RetrievalMetrics] = []
+    arrays: dict[str, np.ndarray] = {}
     for task in session.plan.tests:
-        results.append((task.dataset, session.scorer.score(model, task)))
-        if session.parts.config.TEST.RERANK.ENABLED:
-            results.append((f"{task.dataset}_reranked", session.scorer.score(model, task, rerank=True)))
-    arrays = {
-        f"test_{name}_average_precision": np.asarray(result.average_precision_Q, dtype=np.float32) for name, result in results
-    }
-    arrays |= {f"test_{name}_person_ids": np.asarray(result.person_ids_Q) for name, result in results}
-    return FinalScores(tuple(result.metrics for _, result in results), seen, arrays)
+        for rerank in (False, True) if session.parts.config.TEST.RERANK.ENABLED else (False,):
+            result = session.scorer.score(model, task, rerank=rerank)
+            name = f"test_{task.dataset}{'_reranked' if rerank else ''}"
+            arrays[f"{name}_average_precision"] = np.asarray(result.average_precision_Q, dtype=np.float32)
+            arrays[f"{name}_person_ids"] = person_ids_of(task, result)
+            metrics.append(result.metrics)
+    return FinalScores(tuple(metrics), seen, arrays)
 
 
 def _reason(journal: Journal, session: Session | None, ended: Ended, scores: FinalScores) -> StopReason:
@@ -181,8 +182,6 @@ def _text(journal: Journal, session: Session | None, reason: StopReason, scores:
 
 
 def _info(journal: Journal, session: Session | None, reason: StopReason, scores: FinalScores) -> dict[str, Any]:
-    import sys
-
     config = journal.start.config
     info: dict[str, Any] = {
         "run": journal.start.folder.name,

@@ -12,6 +12,8 @@ from unplateau.base.files import write_json
 from unplateau.config.delta import to_yaml
 from unplateau.engine.loop import EpochDone
 from unplateau.engine.model_file import save_model
+from unplateau.engine.scoring import RetrievalTask
+from unplateau.evaluation.ranking import Retrieval
 from unplateau.report.console import TrainingConsole, epoch_line
 from unplateau.runs.record import EpochRecord, Finding, Measurement, to_plain
 from unplateau.runs.writer import RunWriter
@@ -62,24 +64,24 @@ class Journal:
 
     def note_session(self, session: Session) -> None:
         """Log what the training is made of."""
-        parts = session.parts
-        parameters = sum(parameter.numel() for parameter in parts.model.parameters())
-        _log.info(
-            "%s, %.2f M parameters, on %s, %s, %s", self.start.config.MODEL.BACKBONE.NAME, parameters / 1e6, parts.device, parts.precision.name,
-            f"{parts.ranks.world_size} process(es)",
-        )  # fmt: skip
-        _log.info(
-            "Training on %d images of %d identities, %d steps an epoch.",
-            len(session.plan.train), parts.train_loader.num_identities, parts.train_loader.steps_per_epoch,
-        )  # fmt: skip
-        task = session.plan.validation
-        if task is not None:
-            _log.info("Validation every %d epoch(s): %s %s, %d queries, gallery %d.", self.start.config.TEST.EVAL_PERIOD, task.protocol,
-                      task.dataset, len(task.query), len(task.gallery))  # fmt: skip
+        parts, plan = session.parts, session.plan
+        millions = sum(parameter.numel() for parameter in parts.model.parameters()) / 1e6
+        where = f"{parts.device}, {parts.precision.name}, {parts.ranks.world_size} process(es)"
+        steps, identities = parts.train_loader.steps_per_epoch, parts.train_loader.num_identities
+        _log.info("%s, %.2f M parameters, on %s.", self.start.config.MODEL.BACKBONE.NAME, millions, where)
+        _log.info("Training on %d images of %d identities, %d steps an epoch.", len(plan.train), identities, steps)
+        if plan.validation is not None:
+            sizes = f"{len(plan.validation.query)} queries, gallery {len(plan.validation.gallery)}"
+            _log.info("Validation on %s %s: %s.", plan.validation.protocol, plan.validation.dataset, sizes)
         if session.weights is not None:
             _log.info("Pretrained: %s", session.weights)
         for note in session.notes:
             _log.info("%s", note)
+
+    def lint(self, found_lint: str) -> None:
+        """Log what is odd about the data."""
+        if self.is_main and found_lint:
+            _log.info("Data:\n%s", found_lint)
 
     def preflight(self, measurements: Sequence[Measurement], findings: Sequence[Finding], seconds: float) -> None:
         """Record what preflight measured and found."""
@@ -89,13 +91,11 @@ class Journal:
         self.writer.measurements(measurements)
         if findings:
             write_json(self.start.folder.findings, [to_plain(finding) for finding in findings])
-        motion = [m for m in measurements if m.name == "weight_motion"]
-        _log.info(
-            "Preflight %s in %.1f s: weights move (%s), labels, inputs and first loss are where theory puts them."
-            if not findings else "Preflight found a fault (%s, %.1f s): %s",
-            *(("passed", seconds, ", ".join(f"{m.group} {m.value:.1e}" for m in motion)) if not findings
-              else (findings[0].code, seconds, findings[0].title)),
-        )  # fmt: skip
+        if findings:
+            _log.error("Preflight found a fault in %.1f s: %s (%s).", seconds, findings[0].title, findings[0].code)
+            return
+        motion = ", ".join(f"{m.group} {m.value:.1e}" for m in measurements if m.name == "weight_motion")
+        _log.info("Preflight passed in %.1f s. In one step the weights move by (relative): %s.", seconds, motion)
 
     def epoch(self, done: EpochDone, session: Session, console: TrainingConsole) -> None:
         """Write a finished epoch: records, per-query average precision, the best model; then tell the people."""
@@ -104,7 +104,7 @@ class Journal:
         record, progress = done.record, done.progress
         if done.retrieval is not None:
             self._average_precision[record.epoch] = np.asarray(done.retrieval.average_precision_Q, dtype=np.float32)
-            self._query_person_ids = np.asarray(done.retrieval.person_ids_Q)
+            self._query_person_ids = person_ids_of(session.plan.validation, done.retrieval)
             self.writer.average_precision(self.validation_arrays())
         if record.is_best:
             self.save_best(session, record.epoch, progress.best_map)
@@ -128,7 +128,7 @@ class Journal:
         save_model(self.start.folder.best_model, session.parts.scored_model, config_yaml=self.config_yaml, facts=facts)
 
     def validation_arrays(self) -> dict[str, np.ndarray]:
-        """Return the average precision of every query after every validated epoch: epochs (E,), values (E, Q), person ids (Q,)."""
+        """Return every query's average precision after every validated epoch: epochs (E,), values (E, Q), persons (Q,)."""
         if not self._average_precision:
             return {}
         epochs = sorted(self._average_precision)
@@ -148,6 +148,12 @@ class Journal:
                     rows = zip(arrays["validation_epochs"].tolist(), arrays["validation_average_precision"], strict=True)
                     self._average_precision = {epoch: row for epoch, row in rows if epoch <= last_epoch}
                     self._query_person_ids = arrays["validation_person_ids"]
+
+
+def person_ids_of(task: RetrievalTask | None, retrieval: Retrieval) -> np.ndarray:
+    """Return the person of each query that counts, (Q,), in the order of the retrieval's average precision."""
+    assert task is not None  # a retrieval comes from a task
+    return np.array([task.query[row].person_id for row in retrieval.query_rows_Q.tolist()], dtype=np.int64)
 
 
 @contextmanager

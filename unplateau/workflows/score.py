@@ -24,11 +24,11 @@ def run_scoring(
 
 
 def _score_features(path: Path, overrides: tuple[str, ...]) -> tuple[RetrievalMetrics, ...]:
-    from unplateau.evaluation.features_file import read_features
+    from unplateau.evaluation.features_file import read_query_and_gallery
     from unplateau.evaluation.ranking import retrieve
 
     metric = load(None, overrides).config.TEST.METRIC
-    query, gallery = read_features(path)
+    query, gallery = read_query_and_gallery(path)
     return (retrieve(query, gallery, metric=metric, protocol="test", dataset=path.stem).metrics,)
 
 

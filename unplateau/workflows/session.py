@@ -4,7 +4,7 @@ What happens with it is `train`. Everything that can be wrong with a configurati
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,14 +15,15 @@ from unplateau.base.errors import ConfigError, DataError
 from unplateau.config.schema import Config
 from unplateau.data.find import find_items
 from unplateau.data.fingerprint import fingerprint
+from unplateau.data.image_source import open_images
 from unplateau.data.items import Found, Item
 from unplateau.data.loader import TrainLoader
 from unplateau.engine.freezing import check_frozen_layers, freeze
 from unplateau.engine.parts import Parts
-from unplateau.engine.precision import Precision, choose_precision, uses_channels_last
+from unplateau.engine.precision import choose_precision, uses_channels_last
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.scoring import RetrievalTask, Scorer
-from unplateau.evaluation.protocols import HeldOut, hold_out
+from unplateau.evaluation.protocols import HeldOut, NotHeldOut, hold_out
 from unplateau.evaluation.ranking import Retrieval
 from unplateau.losses.build import build_losses
 from unplateau.models.build import build_model, check_backbone
@@ -39,6 +40,8 @@ class DataPlan:
     """Which images are trained on, validated on and tested on."""
 
     train: tuple[Item, ...]
+    all_train: tuple[Item, ...]
+    """The images trained on and those held out: decoded together."""
     validation: RetrievalTask | None
     train_identities: RetrievalTask | None
     """As many identities that are trained on, under the validation's protocol: for the gap between seen and unseen."""
@@ -73,7 +76,7 @@ def plan_data(config: Config) -> DataPlan:
     tests = tuple(RetrievalTask("test", test.name, test.query, test.gallery) for test in found.tests)
     notes = list(found.notes)
     train, validation, seen = _validation(config, found, tests, notes)
-    return DataPlan(train, validation, seen, tests, fingerprint(found.train), tuple(notes))
+    return DataPlan(train, found.train, validation, seen, tests, fingerprint(found.train), tuple(notes))
 
 
 def _validation(
@@ -85,35 +88,31 @@ def _validation(
     if config.VALIDATION.HELD_OUT == 0:
         notes.append("No identities are held out: nothing is validated during training, and the last epoch is the best model.")
         return found.train, None, None
-    held = _hold_out(config, found.train, seed=config.SEED)
-    if isinstance(held, str):
-        notes.append(f"{held} Validation is on query/gallery instead: every number chosen by it is optimistic.")
+    held = _hold_out(config, found.train)
+    if isinstance(held, NotHeldOut):
+        notes.append(f"Validation is on query/gallery, because {held.reason}: every number chosen by it is optimistic.")
         return found.train, _first_test(tests), None
-    train = tuple(found.train[row] for row in held.train_rows)
-    seen = _hold_out(config, train, seed=config.SEED)
+    train = tuple(found.train[row] for row in held.train_rows.tolist())
+    seen = _hold_out(config, train)
     name = "+".join(config.DATASETS.NAMES)
-    return train, _task(held, found.train, name), None if isinstance(seen, str) else _task(seen, train, name)
+    return train, _task(held, found.train, name), None if isinstance(seen, NotHeldOut) else _task(seen, train, name)
 
 
-def _hold_out(config: Config, items: Sequence[Item], *, seed: int) -> HeldOut | str:
+def _hold_out(config: Config, items: Sequence[Item]) -> HeldOut | NotHeldOut:
     person_ids_N = np.array([item.person_id for item in items])
     camera_ids_N = np.array([item.camera_id for item in items])
-    return hold_out(
-        person_ids_N, camera_ids_N, share=config.VALIDATION.HELD_OUT, minimum=config.VALIDATION.MIN_IDENTITIES, seed=seed
-    )
+    settings = config.VALIDATION
+    return hold_out(person_ids_N, camera_ids_N, share=settings.HELD_OUT, minimum=settings.MIN_IDENTITIES, seed=settings.SEED)
 
 
 def _task(held: HeldOut, items: Sequence[Item], name: str) -> RetrievalTask:
-    return RetrievalTask("held-out", name, *(tuple(items[row] for row in rows) for rows in (held.query_rows, held.gallery_rows)))
+    query, gallery = (tuple(items[row] for row in rows.tolist()) for rows in (held.query_rows, held.gallery_rows))
+    return RetrievalTask("held-out", name, query, gallery)
 
 
 def _first_test(tests: Sequence[RetrievalTask]) -> RetrievalTask:
     if not tests:
-        raise ConfigError(
-            [
-                "There is nothing to validate on: hold out identities (VALIDATION.HELD_OUT 0.1) or name a test set in DATASETS.TESTS."
-            ]
-        )
+        raise ConfigError(["There is nothing to validate on: set VALIDATION.HELD_OUT 0.1, or name a test set in DATASETS.TESTS."])
     return tests[0]
 
 
@@ -137,9 +136,12 @@ def build_session(config: Config, plan: DataPlan, *, device: torch.device, ranks
     losses = build_losses(config, num_identities=num_identities, feature_dim=model.feature_dim).to(device)
     precision = choose_precision(config, device)
     scorer = Scorer(config, device=device, precision=precision, ranks=ranks, channels_last=channels_last)
-    loader = TrainLoader(
-        plan.train, config, device=device, rank=ranks.rank, world_size=ranks.world_size, channels_last=channels_last
-    )
+    images = open_images(plan.all_train, config.INPUT.SIZE_TRAIN, config)
+    for task in (plan.validation, plan.train_identities):
+        if task is not None:
+            scorer.open(task, images=images if task.protocol == "held-out" else None)
+    place = {"rank": ranks.rank, "world_size": ranks.world_size}
+    loader = TrainLoader(plan.train, config, device=device, channels_last=channels_last, images=images, **place)
     parts = Parts(
         config=config,
         device=device,
@@ -157,7 +159,7 @@ def build_session(config: Config, plan: DataPlan, *, device: torch.device, ranks
     has_fresh_head = (
         config.MODEL.HEADS.CLS_LAYER == "Linear" and not config.MODEL.WEIGHTS and "CrossEntropyLoss" in config.MODEL.LOSSES.NAME
     )
-    return Session(parts, schedule, plan, scorer, built.report, has_fresh_head, plan.notes)
+    return Session(parts, schedule, plan, scorer, built.report, has_fresh_head, (*plan.notes, *built.notes, *loader.notes))
 
 
 def wrapped_network(parts: Parts) -> nn.Module:
@@ -171,7 +173,7 @@ def wrapped_network(parts: Parts) -> nn.Module:
     return network
 
 
-def _validator(scorer: Scorer, task: RetrievalTask | None):  # type: ignore[no-untyped-def]
+def _validator(scorer: Scorer, task: RetrievalTask | None) -> Callable[[nn.Module], Retrieval] | None:
     if task is None:
         return None
 

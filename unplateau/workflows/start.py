@@ -27,9 +27,17 @@ CONTINUING_KEYS = (
     "SOLVER.TARGET_MAP",
 )
 HARMLESS_KEYS = (
-    "OUTPUT_DIR", "DATASETS.ROOT", "DATALOADER.NUM_WORKERS", "DATALOADER.CACHE", "DATALOADER.CACHE_DIR", "DATALOADER.CACHE_LIMIT_GB",
-    "SOLVER.TIME_BUDGET_HOURS", "SOLVER.CHECKPOINT_PERIOD", "TEST.IMS_PER_BATCH", "VALIDATION.SCORE_TEST", "MODEL.DEVICE",
-)  # fmt: skip
+    "OUTPUT_DIR",
+    "MODEL.DEVICE",
+    "DATASETS.ROOT",
+    "DATALOADER.NUM_WORKERS",
+    "DATALOADER.CACHE",
+    "DATALOADER.CACHE_DIR",
+    "DATALOADER.CACHE_LIMIT_GB",
+    "SOLVER.TIME_BUDGET_HOURS",
+    "SOLVER.CHECKPOINT_PERIOD",
+    "VALIDATION.SCORE_TEST",
+)
 _FINAL_CODES = ("no-improvement", "completed", "target-reached", "paused")
 
 
@@ -132,7 +140,7 @@ def _stored_config(request: TrainRequest) -> Path | None:
     found = [folder.config for folder in find_runs(Path("logs")) if folder.name == request.run_name and folder.config.exists()]
     if len(found) != 1:
         raise UsageError(
-            f"--resume without --config-file needs exactly one run named {request.run_name} below logs/, and there are {len(found)}. "
-            "Add --config-file F."
+            f"--resume without --config-file needs exactly one run named {request.run_name} below logs/; "
+            f"there are {len(found)}. Add --config-file F."
         )
     return found[0]

@@ -15,7 +15,7 @@ def outcome_lines(outcome: TrainOutcome) -> list[str]:
     reason, folder = outcome.reason, outcome.folder
     if outcome.was_finished:
         return [
-            f"{folder.path} is finished: {reason.headline} after {reason.epochs_trained}/{reason.max_epochs} epochs. Nothing was done.",
+            f"{folder.path} is finished: {reason.headline} ({reason.epochs_trained}/{reason.max_epochs}). Nothing was done.",
             *(f"  {sentence}" for sentence in reason.recommendation),
         ]
     lines = ["", f"STOPPING REASON: {reason.headline}"]

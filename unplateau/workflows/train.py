@@ -18,11 +18,11 @@ from unplateau.engine.precision import choose_device
 from unplateau.engine.preflight import preflight
 from unplateau.engine.ranks import Ranks, join_ranks
 from unplateau.engine.requests import StopRequests
-from unplateau.engine.stopping import Progress, decide, take_drop
+from unplateau.engine.stopping import STOP_CODES, Progress, decide, take_drop
 from unplateau.report.console import TrainingConsole
 from unplateau.runs.reader import read_stop
 from unplateau.runs.record import Finding
-from unplateau.workflows.ending import Ended, describe_failure, finish
+from unplateau.workflows.ending import Ended, FinalScores, conclude, describe_failure, finish
 from unplateau.workflows.journal import Journal, logging_to
 from unplateau.workflows.request import TrainOutcome, TrainRequest
 from unplateau.workflows.session import Session, build_session, plan_data, wrapped_network
@@ -56,14 +56,16 @@ def run_training(request: TrainRequest) -> TrainOutcome:
 def _run(request: TrainRequest, start: Start, device: torch.device, ranks: Ranks) -> TrainOutcome:
     journal = Journal(request, start, is_main=ranks.is_main)
     session: Session | None = None
+    scores = FinalScores()
     with StopRequests(time_budget_seconds=start.config.SOLVER.TIME_BUDGET_HOURS * 3600) as requests:
         try:
             journal.begin()
             session = _prepare(request, start, device, ranks, journal)
             ended = _train(session, start, journal, requests)
-        except BaseException as error:  # noqa: BLE001 - every exit gets its reason; what cannot be handled is raised again below
+            scores = conclude(journal, session, ended)
+        except BaseException as error:  # noqa: BLE001 - every exit gets its written reason and exit code
             ended = describe_failure(error)
-    return finish(journal, session, ended)
+    return finish(journal, session, ended, scores)
 
 
 def _prepare(request: TrainRequest, start: Start, device: torch.device, ranks: Ranks, journal: Journal) -> Session:
@@ -100,7 +102,9 @@ def _train(session: Session, start: Start, journal: Journal, requests: StopReque
     identity = {"data": session.plan.fingerprint, "world_size": parts.ranks.world_size}
     checkpoints = CheckpointStore(start.folder, identity=identity)
     progress = _first_progress(session, start, identity)
-    decision: str | None = None
+    decision = decide(config, progress) if progress.epoch else None
+    if decision in STOP_CODES:  # it was killed after its last epoch, before its end was written
+        return Ended(decision, progress)
     console = TrainingConsole(
         max_epochs=config.SOLVER.MAX_EPOCH,
         steps_per_epoch=parts.train_loader.steps_per_epoch,
@@ -115,7 +119,8 @@ def _train(session: Session, start: Start, journal: Journal, requests: StopReque
         for done in train(parts, progress, checkpoints=checkpoints, requests=requests, on_steps=on_steps):
             journal.epoch(done, session, console)
             decision, progress = done.decision, done.progress
-    return Ended(code=decision or "completed", progress=progress)
+    assert decision is not None  # the loop ends with a decision
+    return Ended(decision, progress)
 
 
 def _first_progress(session: Session, start: Start, identity: dict[str, object]) -> Progress:
