@@ -15,7 +15,7 @@ from unplateau.engine.ranks import Ranks
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.extract import extract
 from unplateau.evaluation.ranking import Retrieval, retrieve
-from unplateau.evaluation.reranking import retrieve_reranked
+from unplateau.evaluation.reranking import Reranking, retrieve_reranked
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class Scorer:
         model.eval()
         query, gallery = self._embed(model, task.query), self._embed(model, task.gallery)
         model.train(was_training)
-        kinds = {"protocol": task.protocol, "dataset": task.dataset}
-        settings = self._config.TEST.RERANK
+        test, kind = self._config.TEST, {"protocol": task.protocol, "dataset": task.dataset}
         if rerank:
-            result = retrieve_reranked(query, gallery, k1=settings.K1, k2=settings.K2, lambda_value=settings.LAMBDA, **kinds)
+            settings = Reranking(test.RERANK.K1, test.RERANK.K2, test.RERANK.LAMBDA, metric=test.METRIC)
+            result = retrieve_reranked(query, gallery, settings, **kind)
         else:
-            result = retrieve(query, gallery, metric=self._config.TEST.METRIC, protocol=task.protocol, dataset=task.dataset)
-        if not self._config.TEST.FLIP.ENABLED:
+            result = retrieve(query, gallery, metric=test.METRIC, protocol=task.protocol, dataset=task.dataset)
+        if not test.FLIP.ENABLED:
             return result
         return replace(result, metrics=replace(result.metrics, options={**result.metrics.options, "flip": "on"}))
 
