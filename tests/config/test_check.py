@@ -38,6 +38,7 @@ COSINE = ("SOLVER.SCHED", "CosineAnnealingLR")
         (("INPUT.REA.VALUE", "[300,0,0]"), "expected a colour on the 0-255 scale"),
         (("INPUT.SIZE_TRAIN", "[0,128]"), "expected sides of 16 to 2048 pixels"),
         (("INPUT.SIZE_TRAIN", "256"), "expected two whole numbers"),
+        (("MODEL.FREEZE_LAYERS", "['']"), "Use [] to freeze nothing."),
         (("DATASETS.NAMES", "[]"), "nothing to train on"),
         (("TEST.RERANK.K2", "30"), "expected at most TEST.RERANK.K1 20"),
         (("TEST.METRIC", "jaccard"), "it is k-reciprocal re-ranking; use TEST.RERANK.ENABLED True"),

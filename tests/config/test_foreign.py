@@ -232,3 +232,17 @@ def test_fast_reids_milestones_become_absolute(load_text):
     assert any("counted from the end of warm-up, taken as [49, 99] absolute" in note for note in loaded.notes)
     same = load_text("SOLVER: {STEPS: [40, 90], WARMUP_ITERS: 2000}", "SOLVER.STEPS", "[40]", code_base="fast-reid")
     assert same.config.SOLVER.STEPS == (40,)
+
+
+def test_layers_that_fast_reid_would_not_freeze_are_not_frozen(load_text):
+    text = "MODEL: {FREEZE_LAYERS: [backbone]}\nSOLVER: {FREEZE_ITERS: %d}"
+    assert load_text(text % 0, code_base="fast-reid").config.MODEL.FREEZE_LAYERS == ()
+    assert load_text(text % 9, code_base="fast-reid").config.MODEL.FREEZE_LAYERS == ("backbone",)
+    assert load_text(text % 0).config.MODEL.FREEZE_LAYERS == ("backbone",)  # ours: for good
+
+
+def test_a_fast_reid_file_with_broken_values_still_reports_them(problems_of):
+    found = problems_of("SOLVER: {STEPS: [a], WARMUP_ITERS: x, IMS_PER_BATCH: 0}", code_base="fast-reid")
+    assert [problem.split(" is ")[0].split(": ")[1] for problem in found] == [
+        "SOLVER.STEPS", "SOLVER.WARMUP_ITERS", "SOLVER.IMS_PER_BATCH",
+    ]  # fmt: skip

@@ -47,6 +47,8 @@ def _optimiser(config: Config) -> list[Issue]:
         issues.append(note("SOLVER.NESTEROV", f"which {solver.OPT} does not use.", "SOLVER.OPT"))
     if solver.BASE_LR == 0:
         issues.append(note("SOLVER.BASE_LR", "so nothing will be learned; preflight will stop the run."))
+    if "" in config.MODEL.FREEZE_LAYERS:
+        issues.append(problem("MODEL.FREEZE_LAYERS", "and an empty name stands for every layer. Use [] to freeze nothing."))
     if solver.FREEZE_ITERS and not config.MODEL.FREEZE_LAYERS:
         issues.append(note("SOLVER.FREEZE_ITERS", "but MODEL.FREEZE_LAYERS is empty, so nothing is frozen."))
     return issues

@@ -46,6 +46,10 @@ DIFFERENT_MEANINGS = (
         "a number that is silently ignored hides mistakes; identities held out of training are not counted",
     ),
     Difference(
+        "SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "norm clips each tensor by itself", "norm clips all gradients together",
+        "clipping together keeps the direction of the step",
+    ),
+    Difference(
         "MODEL.LOSSES.CE.EPSILON", "below 0 = adaptive smoothing", "0 or more",
         "adaptive smoothing is not supported",
     ),

@@ -12,6 +12,7 @@ from unplateau.config.unsupported import UNSUPPORTED
 _FEWEST_DUMPED_KEYS = 8  # a dump has all 33 unsupported keys; written by hand are one or two
 _MILESTONES = "SOLVER.STEPS"
 _SHIFTING_KEYS = (_MILESTONES, "SOLVER.WARMUP_ITERS", "SOLVER.IMS_PER_BATCH", "SOLVER.DELAY_EPOCHS")
+_FREEZE_LAYERS = "MODEL.FREEZE_LAYERS"
 _NUM_CLASSES = "MODEL.HEADS.NUM_CLASSES"
 
 
@@ -27,10 +28,18 @@ def translate_fastreid(written: Mapping[str, Entry], typed: Mapping[str, Entry],
     notes = ["Read as a configuration of fast-reid."]
     if _MILESTONES not in typed:
         notes += _convert_milestones(entries, {**written, **typed}, images_per_epoch)
-    if written.get(_NUM_CLASSES, Entry("0", "")).raw not in ("0", 0) and _NUM_CLASSES not in typed:
-        number = entries.pop(_NUM_CLASSES)
-        notes.append(f"{number.where}: {_NUM_CLASSES} is {number.shown}, filled in by fast-reid; identities are counted here.")
+    for key, is_dropped, meaning in (
+        (_NUM_CLASSES, _value(written, _NUM_CLASSES) != 0, "filled in by fast-reid; identities are counted here"),
+        (_FREEZE_LAYERS, _freezes_nothing(written), "which fast-reid ignores with SOLVER.FREEZE_ITERS 0, so nothing is frozen"),
+    ):
+        if key in written and key not in typed and is_dropped:
+            notes.append(f"{written[key].where}: {key} is {entries.pop(key).shown}, {meaning}.")
     return Translation({**entries, **typed}, tuple(notes), code_base=FAST_REID)
+
+
+def _freezes_nothing(written: Mapping[str, Entry]) -> bool:
+    layers = _value(written, _FREEZE_LAYERS)
+    return bool(layers) and (_value(written, "SOLVER.FREEZE_ITERS") == 0 or layers == ("",))
 
 
 def _convert_milestones(entries: dict[str, Entry], known: Mapping[str, Entry], images_per_epoch: int | None) -> list[str]:

@@ -86,7 +86,6 @@ UNSUPPORTED_VALUES: dict[tuple[str, str], str] = {
     ("DATALOADER.SAMPLER_TRAIN", "ImbalancedDatasetSampler"): "it is not supported; use BalancedIdentitySampler",
     ("TEST.METRIC", "jaccard"): "it is k-reciprocal re-ranking; use TEST.RERANK.ENABLED True with cosine",
     ("MODEL.HEADS.POOL_LAYER", "ClipGlobalAvgPool"): "it is not supported; use GlobalAvgPool",
-    ("SOLVER.CLIP_GRADIENTS.CLIP_TYPE", "full_model"): "it is our norm; use norm",
 }
 """(key, value) of fast-reid that we know and lack, with the reason."""
 
