@@ -36,9 +36,9 @@ def test_motion_is_that_of_plain_sums_in_every_group_and_overall():
     step(model, torch.optim.SGD(model.parameters(), lr=1e-3))
     found = weight_motion(start, model.named_parameters())
     after = plain(model.parameters())
-    assert value(found, "weight_motion") == pytest.approx(oracle(before, after), rel=1e-9)
-    assert value(found, "weight_motion", "0") == pytest.approx(oracle(before[:2], after[:2]), rel=1e-9)
-    assert value(found, "weight_motion", "2") == pytest.approx(oracle(before[2:], after[2:]), rel=1e-9)
+    assert value(found, "weight_motion") == pytest.approx(oracle(before, after), rel=1e-5)
+    assert value(found, "weight_motion", "0") == pytest.approx(oracle(before[:2], after[:2]), rel=1e-5)
+    assert value(found, "weight_motion", "2") == pytest.approx(oracle(before[2:], after[2:]), rel=1e-5)
     assert value(found, "unmoved_with_gradient") == 0
 
 
@@ -95,4 +95,4 @@ def test_watching_a_sample_costs_little_even_with_many_tensors():
         begin = time.perf_counter()
         weight_motion(snapshot(model.named_parameters(), elements=64), model.named_parameters())
         seconds.append(time.perf_counter() - begin)
-    assert min(seconds) < 0.05
+    assert min(seconds) < 0.02

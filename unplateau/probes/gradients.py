@@ -1,5 +1,6 @@
 """Norms of the gradients by layer group, and what is missing or not finite. Cost: one pass over the gradients of a step."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -24,30 +25,26 @@ def gradients(
         without_gradient (tensors whose gradient is absent).
     """
     trained = {name: p for name, p in named_parameters if p.requires_grad}
-    groups = groups or by_layer(trained)
-    squares, not_finite = _by_tensor(trained)
-    measurements = []
-    for group, names in ({"": list(trained)} | dict(groups)).items():
-        present = [name for name in names if name in trained]
-        if present:
-            measurements += [
-                Measurement("gradient_norm", sum(squares[name] for name in present) ** 0.5, "", step, group),
-                Measurement("gradient_not_finite", sum(not_finite[name] for name in present), "elements", step, group),
-                Measurement("without_gradient", float(sum(trained[n].grad is None for n in present)), "tensors", step, group),
-            ]
-    return tuple(measurements)
+    present = {name: p.grad.detach() for name, p in trained.items() if p.grad is not None}
+    norms = _norms(present)
+    not_finite = {name: float((~torch.isfinite(present[name])).sum()) for name, norm in norms.items() if not math.isfinite(norm)}
+    members = {"": list(trained)} | dict(groups or by_layer(trained))
+    kept = {group: [name for name in names if name in trained] for group, names in members.items()}
+    return tuple(m for group, names in kept.items() if names for m in _group(group, names, norms, not_finite, step))
 
 
-@torch.no_grad()
-def _by_tensor(trained: Mapping[str, nn.Parameter]) -> tuple[dict[str, float], dict[str, float]]:
-    rows = [_square_and_not_finite(p) for p in trained.values()]
-    values = torch.stack(rows).tolist() if rows else []  # synchronises the GPU, once
-    named = dict(zip(trained, values, strict=True))
-    return {name: square for name, (square, _) in named.items()}, {name: count for name, (_, count) in named.items()}
+def _group(
+    group: str, names: list[str], norms: Mapping[str, float], not_finite: Mapping[str, float], step: int | None
+) -> tuple[Measurement, ...]:
+    norm = sum(norms.get(name, 0.0) ** 2 for name in names) ** 0.5
+    return (
+        Measurement("gradient_norm", norm, "", step, group),
+        Measurement("gradient_not_finite", sum(not_finite.get(name, 0.0) for name in names), "elements", step, group),
+        Measurement("without_gradient", float(sum(name not in norms for name in names)), "tensors", step, group),
+    )
 
 
-def _square_and_not_finite(parameter: nn.Parameter) -> Tensor:
-    if parameter.grad is None:
-        return torch.zeros(2, dtype=torch.float64, device=parameter.device)
-    gradient = parameter.grad.detach()
-    return torch.stack([gradient.double().square().sum(), (~torch.isfinite(gradient)).sum().double()])
+def _norms(present: Mapping[str, Tensor]) -> dict[str, float]:
+    """Norms by name. Synchronises the GPU once."""
+    values = torch.stack(torch._foreach_norm([g.float() for g in present.values()])).tolist() if present else []
+    return dict(zip(present, values, strict=True))

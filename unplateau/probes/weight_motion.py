@@ -43,7 +43,7 @@ def weight_motion(
     Args:
         before: of the same parameters; those it does not hold are left out.
         named_parameters: as they are now, with their gradients still there.
-        groups: parameter names by layer group; None = from the names.
+        groups: parameter names by layer group; None = from the names (a millisecond: pass them when watching every step).
         decay: rate times weight decay by name; this share of the old weight is put back before measuring, which is exact for
             decoupled decay and for SGD without momentum.
         step: of the run.
@@ -53,36 +53,43 @@ def weight_motion(
         gradient other than 0 and are as they were, to the bit).
     """
     now = {name: p for name, p in named_parameters if name in before.values}
-    groups = groups or by_layer(now)
-    moved_square, square, moved, graded = _columns(before, now, decay or {}).tolist()  # synchronises the GPU, once
-    column = {name: index for index, name in enumerate(now)}
-    members = {"": list(now)} | {group: [name for name in names if name in now] for group, names in groups.items()}
-    measurements = []
-    for group, names in members.items():
-        rows = [column[name] for name in names]
-        if rows:
-            motion = (sum(moved_square[r] for r in rows) / max(sum(square[r] for r in rows), 1e-60)) ** 0.5
-            stuck = [name for name, r in zip(names, rows, strict=True) if graded[r] and not moved[r]]
-            measurements += [
-                Measurement("weight_motion", motion, "relative, one step", step, group),
-                Measurement("tensors_moved", sum(moved[r] for r in rows) / len(rows), "share", step, group),
-                Measurement("unmoved_with_gradient", float(len(stuck)), "tensors", step, group, ", ".join(stuck[:3])),
-            ]
-    return tuple(measurements)
+    squares = _squares(before, now, decay or {})
+    stuck = {name for name, (_, _, moved) in squares.items() if not moved and _has_gradient(now[name])}
+    members = {"": list(now)} | dict(groups or by_layer(now))
+    present = {group: [name for name in names if name in now] for group, names in members.items()}
+    return tuple(m for group, names in present.items() if names for m in _group(group, names, squares, stuck, step))
+
+
+def _group(
+    group: str, names: list[str], squares: Mapping[str, tuple[float, float, bool]], stuck: set[str], step: int | None
+) -> tuple[Measurement, ...]:
+    moved_square, square, moved = (sum(squares[name][k] for name in names) for k in range(3))
+    stuck_here = [name for name in names if name in stuck]
+    return (
+        Measurement("weight_motion", (moved_square / max(square, 1e-60)) ** 0.5, "relative, one step", step, group),
+        Measurement("tensors_moved", moved / len(names), "share", step, group),
+        Measurement("unmoved_with_gradient", float(len(stuck_here)), "tensors", step, group, ", ".join(stuck_here[:3])),
+    )
 
 
 @torch.no_grad()
-def _columns(before: Snapshot, now: Mapping[str, Tensor], decay: Mapping[str, float]) -> Tensor:
-    """Squares of motion and of length, whether it moved, whether it has a gradient: a row each, a column a tensor."""
-    columns = []
-    for name, parameter in now.items():
-        old, new = before.values[name], _elements(parameter, before.elements)
-        motion = new.double() - (1 - decay.get(name, 0.0)) * old.double()
-        has_gradient = torch.zeros((), device=old.device) if parameter.grad is None else parameter.grad.count_nonzero() > 0
-        columns.append(
-            torch.stack([motion.square().sum(), old.double().square().sum(), (new != old).any().double(), has_gradient.double()])
-        )
-    return torch.stack(columns, dim=1) if columns else torch.zeros(4, 0)
+def _squares(before: Snapshot, now: Mapping[str, Tensor], decay: Mapping[str, float]) -> dict[str, tuple[float, float, bool]]:
+    """Square of the motion, square of the length, and whether it moved at all, by name. Synchronises the GPU once."""
+    if not now:
+        return {}
+    old = [before.values[name].float() for name in now]
+    change = torch._foreach_sub([_elements(p, before.elements).float() for p in now.values()], old)
+    largest = torch.stack(torch._foreach_norm(change, torch.inf))
+    if decay:
+        change = torch._foreach_add(change, torch._foreach_mul(old, [decay.get(name, 0.0) for name in now]))
+    lengths = [torch.stack(torch._foreach_norm(tensors)).double().square() for tensors in (change, old)]
+    rows = torch.stack([*lengths, (largest != 0).double()], dim=1).tolist()  # NaN is motion too
+    return {name: (row[0], row[1], bool(row[2])) for name, row in zip(now, rows, strict=True)}
+
+
+def _has_gradient(parameter: Tensor) -> bool:
+    """Asked of tensors that did not move only, of which a healthy step has none: it reads the whole gradient."""
+    return parameter.grad is not None and bool(parameter.grad.count_nonzero())
 
 
 def _elements(parameter: Tensor, elements: int | None) -> Tensor:
