@@ -27,6 +27,7 @@ from torch import Tensor
 from unplateau.base.errors import DataError
 from unplateau.base.files import read_json, replacing, write_json
 from unplateau.data.decode import decode
+from unplateau.data.drawn import user_cache_folder
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and their total."""
@@ -76,10 +77,7 @@ class CacheSpec:
 def default_folder(configured: str = "") -> Path:
     """Return where caches are kept: `DATALOADER.CACHE_DIR`, else $UNPLATEAU_CACHE, else the user's cache folder."""
     chosen = configured or os.environ.get("UNPLATEAU_CACHE", "")
-    if chosen:
-        return Path(chosen).expanduser() / "images"
-    variable, fallback = ("LOCALAPPDATA", "~/AppData/Local") if sys.platform == "win32" else ("XDG_CACHE_HOME", "~/.cache")
-    return Path(os.environ.get(variable) or fallback).expanduser() / "unplateau" / "images"
+    return (Path(chosen).expanduser() if chosen else user_cache_folder()) / "images"
 
 
 def describe(paths: Sequence[str], size_HW: tuple[int, int]) -> CacheSpec:

@@ -130,7 +130,7 @@ def even_draws(num_members: int, group_size: int, num_groups: int, generator: np
     whole = np.tile(np.arange(num_members), (num_groups, copies))
     if not rest:
         return whole
-    dealt: list[np.ndarray] = []
+    dealt: list[np.ndarray] = [np.empty(0, dtype=np.int64)]
     for start in range(0, num_groups * rest, num_members):
         deck = generator.permutation(num_members)
         num_begun = start % rest  # of the group that the last deck began and could not finish
@@ -208,10 +208,11 @@ def _turns(codes: np.ndarray, priority: np.ndarray) -> np.ndarray:
 def _not_divisible(sampler: str, shape: BatchShape, unit: int) -> str:
     lower = shape.num_images // unit * unit
     choices = f"{lower} or {lower + unit}" if lower else f"{unit}"
-    parts = f"{shape.world_size} processes" if shape.world_size > 1 else ""
-    if sampler != "TrainingSampler":
-        parts = " x ".join(filter(None, [f"DATALOADER.NUM_INSTANCE {shape.num_instances}", parts]))
-    return f"SOLVER.IMS_PER_BATCH is {shape.num_images}, which is not a multiple of {parts} = {unit}. Use {choices}."
+    factors = [] if sampler == "TrainingSampler" else [f"DATALOADER.NUM_INSTANCE {shape.num_instances}"]
+    if shape.world_size > 1:
+        factors.append(f"{shape.world_size} processes")
+    product = f"{' x '.join(factors)} = {unit}" if len(factors) > 1 else factors[0]
+    return f"SOLVER.IMS_PER_BATCH is {shape.num_images}, which is not a multiple of {product}. Use {choices}."
 
 
 def _too_few_identities(population: Population, shape: BatchShape, unit: int) -> str:
