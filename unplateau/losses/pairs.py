@@ -31,8 +31,8 @@ def pairs_of(person_ids_B: Tensor) -> Pairs:
 
 
 def mean_of_valid(values_B: Tensor, pairs: Pairs) -> Tensor:
-    """Return the mean over anchors with a pair, 0-d; 0 with a gradient of 0 where there is none."""
-    return torch.where(pairs.valid_B, values_B, 0.0).sum() / pairs.valid_B.sum().clamp(min=1)
+    """Return the mean over anchors with a pair, the last dimension; 0 with a gradient of 0 where there is none."""
+    return torch.where(pairs.valid_B, values_B, 0.0).sum(-1) / pairs.valid_B.sum().clamp(min=1)
 
 
 def unit_length(features_BD: Tensor) -> Tensor:
