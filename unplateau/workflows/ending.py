@@ -215,7 +215,7 @@ def _session_info(session: Session) -> dict[str, Any]:
             "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
             "feature_dim": parts.model.feature_dim,
             "embedding_dim": parts.model.embedding_dim,
-            "pretrained": str(session.weights) if session.weights else "none",
+            "pretrained": session.weights.text() if session.weights else "none",
         },
         "step": {"precision": parts.precision.name, "processes": parts.ranks.world_size},
     }

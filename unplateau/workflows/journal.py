@@ -74,7 +74,7 @@ class Journal:
             sizes = f"{len(plan.validation.query)} queries, gallery {len(plan.validation.gallery)}"
             _log.info("Validation on %s %s: %s.", plan.validation.protocol, plan.validation.dataset, sizes)
         if session.weights is not None:
-            _log.info("Pretrained: %s", session.weights)
+            _log.info("%s", session.weights.text())
         for note in session.notes:
             _log.info("%s", note)
 

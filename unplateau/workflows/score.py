@@ -52,7 +52,7 @@ def _score_model(config_file: Path | None, overrides: tuple[str, ...]) -> tuple[
     ranks = join_ranks(device.type)
     built = build_model(config, num_identities=0, num_cameras=1)
     if built.report is not None:
-        print(f"Weights: {built.report}")
+        print(built.report.text())
     model = built.model.to(device).eval()
     scorer = Scorer(
         config,
