@@ -230,7 +230,7 @@ def test_our_own_run_is_read_with_its_validation_and_lost_numbers(tmp_path):
     score = RetrievalMetrics("held-out", 0.21, 0.1, {"1": 0.4}, 10, 20, 5, 0.05)
     record = EpochRecord(1, 100, 3.5e-4, float("nan"), {"cross_entropy": 6.0, "triplet": 1.0}, accuracy=0.1, validation=score)
     append_json_line(tmp_path / "metrics.jsonl", to_plain(record))
-    (tmp_path / "model_info.json").write_text('{"num_identities": 751, "feature_dim": 2048}')
+    (tmp_path / "model_info.json").write_text('{"data": {"train_identities": 751}, "model": {"feature_dim": 2048}}')
     log = read_log(tmp_path / "metrics.jsonl")
     values = log.points[0].values
     assert (values["cross_entropy"], values["mAP"], values["rank1"]) == (6.0, 0.21, 0.4)

@@ -50,16 +50,20 @@ def _number(value: float | None) -> float:
 
 
 def _facts_of_info(record: RunRecord) -> LogFacts:
-    info = record.info
+    data, model = _section(record.info, "data"), _section(record.info, "model")
     scored = [epoch.validation for epoch in record.epochs if epoch.validation is not None]
     return LogFacts(
-        num_identities=_positive(info.get("num_identities")),
-        num_images=_positive(info.get("num_images")),
-        feature_dim=_positive(info.get("feature_dim")),
-        initial_std=info.get("classifier_initial_std"),
+        num_identities=_positive(data.get("train_identities")),
+        num_images=_positive(data.get("train_images")),
+        feature_dim=_positive(model.get("feature_dim")),
         iterations_per_epoch=_steps_per_epoch(record.epochs),
         chance_map=scored[0].chance_mAP if scored else None,
     )
+
+
+def _section(info: dict[str, Any], name: str) -> dict[str, Any]:
+    found = info.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _positive(value: Any) -> int | None:

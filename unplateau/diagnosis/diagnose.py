@@ -1,0 +1,114 @@
+"""Asks every rule, merges and ranks what they found, and says what hyper-parameters can and cannot do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.rules.table import RULES
+from unplateau.diagnosis.rules.unknown import unknown
+from unplateau.diagnosis.verdict import Abstained, Rule
+from unplateau.runs.record import Finding
+
+LIKELY = 0.5  # below it a finding is a possibility, ranked after everything likely
+_PIPELINE_FIRST = {"pipeline": 0, "optimisation": 1, "data": 1, "generalisation": 2, "info": 3}
+_HEALTHY = ("still-improving", "undecided", "in-warm-up", "before-drop", "finished")
+
+NO_HYPER_PARAMETER = (
+    "No hyper-parameter will help until this is fixed: {why} "
+    "Changing the learning rate is explicitly not recommended, and comparing runs would compare broken ones."
+)
+_WHY = {
+    "weights-not-updated": "a learning rate multiplies a step that is never taken.",
+    "nothing-learned": "whatever is tuned, nothing reaches the weights, or there is nothing to learn from.",
+    "only-head-trained": "the features that retrieval ranks do not change, whatever rate the head is trained with.",
+    "evaluation-broken": "what is measured does not depend on what is trained.",
+}
+_BROKEN = "the pipeline is broken before any hyper-parameter acts."
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """A rule that could not judge, and what it lacks."""
+
+    code: str
+    reason: str
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Ranked findings, and what could not be judged."""
+
+    findings: tuple[Finding, ...]
+    abstentions: tuple[Abstention, ...]
+
+    @property
+    def first(self) -> Finding | None:
+        """The most important finding."""
+        return self.findings[0] if self.findings else None
+
+    @property
+    def is_pipeline_broken(self) -> bool:
+        """Whether something that no hyper-parameter can cure is likely."""
+        return self.first is not None and self.first.severity == "pipeline" and self.first.confidence >= LIKELY
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether anything but health, a note, or not knowing was found."""
+        return self.first is not None and self.first.severity != "info" and self.first.confidence >= LIKELY
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Options that would let more rules judge, without repeats."""
+        return tuple(dict.fromkeys(name for abstention in self.abstentions for name in abstention.missing))
+
+    def about_hyper_parameters(self) -> str:
+        """Return what hyper-parameters can do here, in a sentence."""
+        first = self.first
+        if first is None or first.code in ("unknown", "undecided"):
+            return "Nothing is known yet that speaks for or against changing a hyper-parameter."
+        if self.is_pipeline_broken:
+            return NO_HYPER_PARAMETER.format(why=_WHY.get(first.code, _BROKEN))
+        if first.code in _HEALTHY:
+            return "No change is called for by this log; the five solutions are experiments, not cures."
+        return "The pipeline shows no fault, so changes of hyper-parameters are real experiments here."
+
+
+def diagnose(case: Case) -> Diagnosis:
+    """Return what the rules find in a case, the pipeline before hyper-parameters, the likely before the possible."""
+    verdicts = [(rule, rule.judge(case)) for rule in RULES]
+    findings = _merged([verdict for _, verdict in verdicts if isinstance(verdict, Finding)])
+    abstentions = tuple(_abstention(rule, verdict) for rule, verdict in verdicts if isinstance(verdict, Abstained))
+    if not findings:
+        fallback = unknown(case)
+        findings = [fallback] if fallback is not None else []
+    return Diagnosis(tuple(sorted(_consistent(findings), key=_rank)), abstentions)
+
+
+def _abstention(rule: Rule, verdict: Abstained) -> Abstention:
+    return Abstention(rule.code, verdict.reason, verdict.missing)
+
+
+def _merged(findings: list[Finding]) -> list[Finding]:
+    """One finding a code: the surest speaks, the evidence of all stands below it."""
+    by_code: dict[str, Finding] = {}
+    for finding in sorted(findings, key=lambda finding: -finding.confidence):
+        known = by_code.get(finding.code)
+        if known is None:
+            by_code[finding.code] = finding
+        else:
+            by_code[finding.code] = replace(known, evidence=(*known.evidence, *finding.evidence))
+    return list(by_code.values())
+
+
+def _consistent(findings: list[Finding]) -> list[Finding]:
+    """With a likely broken pipeline, flatness is its consequence: notes on plateaus and rates are left out."""
+    if not any(finding.severity == "pipeline" and finding.confidence >= LIKELY for finding in findings):
+        return findings
+    consequences = ("plateau", "uniform-logits", "fitting-noise", "learning-rate-too-low", "learning-rate-too-high", *_HEALTHY)
+    return [finding for finding in findings if finding.code not in consequences]
+
+
+def _rank(finding: Finding) -> tuple[int, int, float]:
+    return (0 if finding.confidence >= LIKELY else 1, _PIPELINE_FIRST[finding.severity], -finding.confidence)

@@ -1,0 +1,76 @@
+"""A page for every finding and every cause: `unplateau explain CODE`. A finding's page is the docstring of its rule's module."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+
+from unplateau.base.errors import UsageError
+from unplateau.diagnosis.causes import BY_CODE, CAUSES
+from unplateau.diagnosis.rules import not_a_plateau, unknown
+from unplateau.diagnosis.rules.table import RULES
+
+_PREFLIGHT = {
+    "learning-rate-zero": "The learning rate that reaches the optimiser is 0, so no step changes anything.",
+    "blank-inputs": "The images of a batch are blank after the transforms: decoding or normalisation is broken.",
+    "inputs-not-normalised": "Channel means and standard deviations after the transforms are not near 0 and 1. "
+    "Pixel means are on the 0-255 scale here, on 0-1 in other trainers.",
+    "no-negatives": "All images of a batch show one person: a metric loss finds nothing to push away.",
+    "initial-loss-off": "The first cross-entropy is not ln I + |f|² sigma²/2: head, loss or labels are not what they seem.",
+}
+
+
+def finding_codes() -> tuple[str, ...]:
+    """Return the codes of all findings, in the order of the rules."""
+    codes = [rule.code for rule in RULES] + [*not_a_plateau.CODES, unknown.CODE, *_PREFLIGHT]
+    return tuple(dict.fromkeys(codes))
+
+
+def page(code: str) -> str:
+    """Return the page of a finding or a cause.
+
+    Raises:
+        UsageError: there is no such code; the nearest are named.
+    """
+    module = next((rule.module for rule in RULES if rule.code == code), None)
+    if code in not_a_plateau.CODES:
+        module = not_a_plateau
+    if code == unknown.CODE:
+        module = unknown
+    if module is not None:
+        return f"{code}\n\n{inspect.getdoc(module) or ''}\n"
+    if code in _PREFLIGHT:
+        return f"{code}\n\n{_PREFLIGHT[code]}\n\nSeen by preflight, before the first epoch is spent.\n"
+    if code in BY_CODE:
+        return _cause_page(code)
+    known = [*finding_codes(), *BY_CODE]
+    near = difflib.get_close_matches(code, known, n=3)
+    hint = f"Did you mean {' or '.join(near)}? " if near else ""
+    raise UsageError(f"There is no finding or cause called {code!r}. {hint}`unplateau explain --list` shows all.")
+
+
+def vocabulary() -> str:
+    """Return all findings and causes, one a line; causes of one cure stand together."""
+    lines = ["Findings (what the evidence says):"]
+    lines += [f"  {code:<26} {title(code)}" for code in finding_codes()]
+    lines += ["", "Causes (what may be behind it), by their cure; causes of one cure count as one class:"]
+    for cure in dict.fromkeys(cause.cure for cause in CAUSES):
+        lines.append(f"  {cure}")
+        lines += [f"    {cause.code:<26} {cause.meaning}" for cause in CAUSES if cause.cure == cure]
+    return "\n".join(lines) + "\n"
+
+
+def title(code: str) -> str:
+    """Return the first line of a code's page."""
+    if code in _PREFLIGHT:
+        return _PREFLIGHT[code].split(".")[0] + "."
+    if code in BY_CODE and code not in finding_codes():
+        return BY_CODE[code].meaning
+    return page(code).splitlines()[2]
+
+
+def _cause_page(code: str) -> str:
+    cause = BY_CODE[code]
+    same = [other.code for other in CAUSES if other.cure == cause.cure and other.code != code]
+    together = f"\nSame cure: {', '.join(same)}." if same else ""
+    return f"{code} (a cause)\n\n{cause.meaning[0].upper()}{cause.meaning[1:]}.\nCure: {cause.cure}.{together}\n"

@@ -1,0 +1,88 @@
+"""The landmarks that hold for one training: what is known of its head and losses, put into the closed forms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from unplateau.curves.landmarks import (
+    KNOWN_HEADS,
+    Start,
+    cross_entropy_at_start,
+    default_linear_std,
+    label_smoothing_floor,
+    triplet_when_collapsed,
+    uniform_cross_entropy,
+)
+from unplateau.diagnosis.case import Case, Curve
+
+_ROUNDING = 0.005  # nats; logs are written to three digits
+_SPREADS = 3.0
+_USUAL_MARGIN = 0.3  # of every re-ID recipe; assumed only where the margin is not known
+
+
+@dataclass(frozen=True)
+class HeadStart:
+    """Where the cross-entropy of a head begins, and how sure it is that this is the training's head."""
+
+    start: Start
+    head: str
+    is_known: bool
+    """Whether feature dimension and initial weights were given or read, and not guessed from published heads."""
+
+    @property
+    def tolerance(self) -> float:
+        """How far an epoch's mean may lie from the expectation over initialisations."""
+        return _SPREADS * self.start.spread + _ROUNDING
+
+
+def head_starts(case: Case) -> tuple[HeadStart, ...]:
+    """Return the possible starts of the cross-entropy: the head's own where it is known, else those of published heads."""
+    facts = case.facts
+    if facts.num_identities is None:
+        return ()
+    if facts.feature_dim is not None and facts.initial_std is not None:
+        head = f"{facts.feature_dim}-d feature, classifier N(0, {facts.initial_std:g}²)"
+        return (HeadStart(cross_entropy_at_start(facts.num_identities, facts.feature_dim, facts.initial_std), head, True),)
+    return _published(facts.num_identities, facts.feature_dim, facts.initial_std)
+
+
+def matching_start(case: Case, curve: Curve) -> HeadStart | None:
+    """Return the start at which the curve's level lies, the nearest of several; None where it lies at none."""
+    near = [start for start in head_starts(case) if abs(curve.level - start.start.mean) <= start.tolerance]
+    return min(near, key=lambda start: abs(curve.level - start.start.mean), default=None)
+
+
+def uniform(case: Case) -> float | None:
+    """Return ln I, or None where the number of identities is not known."""
+    return None if case.facts.num_identities is None else uniform_cross_entropy(case.facts.num_identities)
+
+
+def floor(case: Case) -> float | None:
+    """Return the lowest cross-entropy that label smoothing allows, or None where the number of identities is not known."""
+    if case.facts.num_identities is None:
+        return None
+    return label_smoothing_floor(case.facts.num_identities, case.facts.label_smoothing or 0.0)
+
+
+def collapsed_triplet(case: Case) -> float:
+    """Return the triplet loss of collapsed embeddings; the usual margin 0.3 is assumed where none is known."""
+    margin = case.facts.margin
+    return triplet_when_collapsed(_USUAL_MARGIN if margin is None else margin)
+
+
+def chance_accuracy(case: Case) -> float | None:
+    """Return 1/I."""
+    return None if not case.facts.num_identities else 1 / case.facts.num_identities
+
+
+def _published(num_identities: int, feature_dim: int | None, initial_std: float | None) -> tuple[HeadStart, ...]:
+    candidates = [(head.trainer, head.feature_dim, head.initial_std) for head in KNOWN_HEADS]
+    candidates += [("fast-reid with 512-d features", 512, 0.01), ("fast-reid on a ViT", 768, 0.01)]
+    candidates += [("PyTorch's default nn.Linear", dim, default_linear_std(dim)) for dim in (feature_dim or 2048,)]
+    return tuple(
+        HeadStart(
+            cross_entropy_at_start(num_identities, dim, std), f"{name}: {dim}-d feature, classifier N(0, {std:.3g}²)", False
+        )
+        for name, dim, std in candidates
+        if feature_dim in (None, dim) and initial_std in (None, std)
+    )

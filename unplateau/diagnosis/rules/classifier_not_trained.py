@@ -1,0 +1,68 @@
+"""The identity classifier does not learn.
+
+What it is
+    The triplet loss falls, so the backbone learns, but the cross-entropy stays where its head started, or at ln I.
+
+Why it happens
+    The classifier is not in the optimiser, the cross-entropy has weight 0, softmax is applied before a loss that applies it
+    again (the gradient is then about I times too small), cosine logits go in without a scale, or labels reach the classifier
+    wrongly (shifted, shuffled) while the triplet loss, which only compares labels, still sees which are equal.
+
+How it was seen
+    deep-person-reid#357: triplet only, CE shown at 6.66 with weight 0: adding CE brought 40.9 % mAP against 5.7 %.
+    fast-reid#167, FairMOT#364: classifier or its rate not carried over after resuming.
+
+What to do
+    Check the weight of the cross-entropy, that raw logits go into it, the scale of cosine logits, and that the optimiser holds
+    the classifier.
+
+Source
+    Landmarks: ln I + d sigma²/2, ln I, 5.62 for 751 identities with softmax twice (`curves.landmarks`).
+"""
+
+from __future__ import annotations
+
+from unplateau.diagnosis.case import Case, Curve
+from unplateau.diagnosis.landmarks_of import matching_start, uniform
+from unplateau.diagnosis.schedule_view import in_warm_up
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Evidence, Finding
+
+CODE = "classifier-not-trained"
+_FEWEST_POINTS = 6
+_TRIPLET_FALL = 0.25  # of its first value
+_NEAR_UNIFORM = 0.03  # nats
+
+
+def judge(case: Case) -> Verdict:
+    """Fire where features learn and the classifier stays at its start."""
+    loss, triplet = case.curve("cross_entropy"), case.curve("triplet")
+    if loss is None or triplet is None or min(len(loss.y), len(triplet.y)) < _FEWEST_POINTS or in_warm_up(case):
+        return None
+    landmark = _landmark(case, loss)
+    if landmark is None or not loss.is_stationary(2 * _NEAR_UNIFORM) or triplet.latest > (1 - _TRIPLET_FALL) * triplet.first:
+        return None
+    return Finding(
+        code=CODE,
+        title="The features learn, the identity classifier does not",
+        severity="pipeline",
+        confidence=0.8,
+        evidence=(
+            Evidence(f"cross-entropy {loss.level:.3f}, flat at {landmark:.3f}", loss.level, landmark, loss.where()),
+            Evidence(
+                f"triplet loss falls from {triplet.first:.2g} to {triplet.latest:.2g}", triplet.latest, None, triplet.where()
+            ),
+        ),
+        causes=("softmax-before-ce", "missing-cosine-scale", "cross-entropy-missing", "stale-optimizer", "labels-off-by-one"),
+        refuted_by="classifier weights that differ between two checkpoints, with raw logits going into the loss",
+        next_test="print the range of the logits: within [0, 1] = softmax twice; within [-1, 1] = cosine without a scale",
+        remedies=("restore_logits", "restore_cosine_scale", "add_cross_entropy", "fix_optimizer"),
+    )
+
+
+def _landmark(case: Case, loss: Curve) -> float | None:
+    start = matching_start(case, loss)
+    if start is not None:
+        return start.start.mean
+    ln_i = uniform(case)
+    return ln_i if ln_i is not None and abs(loss.level - ln_i) <= _NEAR_UNIFORM else None

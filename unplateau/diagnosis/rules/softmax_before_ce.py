@@ -1,0 +1,111 @@
+"""The logits cannot grow: softmax before the loss, or cosine logits without a scale.
+
+What it is
+    The cross-entropy never gets below a floor far above zero, however well people are told apart: 5.62 for 751 identities.
+    Cross-entropy applies softmax itself. If its input is already a probability (within 0 and 1) or a bare cosine (within -1 and
+    1), the best possible answer still looks unsure.
+
+Why it happens
+    A softmax layer at the end of the model in front of CrossEntropyLoss (softmax-before-ce), or normalised features and
+    prototypes without the usual scale of 30 to 64 (missing-cosine-scale). By the value alone the two cannot be told apart
+    (5.624 and 5.622); the classifier's configuration does.
+
+How it was seen
+    Common in first ports of a classifier; fast-reid's HEADS.SCALE is 1 by default.
+
+What to do
+    Give raw logits to the loss; for cosine classifiers set MODEL.HEADS.SCALE to 30.
+
+Source
+    ln(1 + (I-1)/e); ln(1 + (I-1) exp(-I/(I-1))): Wang 2017, NormFace, proposition 2.
+"""
+
+from __future__ import annotations
+
+from unplateau.curves.landmarks import cosine_floor, softmax_twice_floor
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.landmarks_of import uniform
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Evidence, Finding
+
+CODE = "softmax-before-ce"
+COSINE_CODE = "missing-cosine-scale"
+_COSINE_HEADS = ("CosineLinear", "ArcSoftmax", "CosSoftmax", "CircleSoftmax", "cosine")
+_SMALL_SCALE = 4.0  # below it the floor is above 1 nat for hundreds of identities
+_NEAR_SHARE = 0.35  # of the way from the floor to ln I
+_LEARNED_ACCURACY = 0.3
+_LEARNED_MAP = 0.1
+_FEWEST_POINTS = 6
+
+
+def judge(case: Case) -> Verdict:
+    """Fire where people are told apart and the cross-entropy stays above the floor of bounded logits."""
+    if _is_cosine(case):
+        return None  # `judge_cosine`
+    bound = _bounded(case, softmax_twice_floor(case.facts.num_identities or 2, label_smoothing=case.facts.label_smoothing or 0.0))
+    if bound is None:
+        return None
+    known_linear = case.facts.classifier == "Linear"
+    return Finding(
+        code=CODE,
+        title="The loss is bounded from below: softmax is applied twice, or cosine logits have no scale",
+        severity="pipeline",
+        confidence=0.85,
+        evidence=bound,
+        causes=("softmax-before-ce",) if known_linear else ("softmax-before-ce", "missing-cosine-scale"),
+        refuted_by="one logged cross-entropy below the floor, or logits outside [-1, 1]",
+        next_test="print the range of what goes into the cross-entropy: [0, 1] = probabilities, [-1, 1] = bare cosines",
+        remedies=("restore_logits", "restore_cosine_scale"),
+    )
+
+
+def judge_cosine(case: Case) -> Verdict:
+    """Fire where a cosine classifier has a scale that bounds the loss far above zero."""
+    scale = case.facts.cosine_scale
+    if not _is_cosine(case) or scale is None or scale > _SMALL_SCALE or case.facts.num_identities is None:
+        return None
+    smoothing = case.facts.label_smoothing or 0.0
+    floor = cosine_floor(case.facts.num_identities, scale, label_smoothing=smoothing)
+    text = f"cosine classifier with scale {scale:g}: the cross-entropy cannot get below {floor:.2f}"
+    loss = case.curve("cross_entropy")
+    return Finding(
+        code=COSINE_CODE,
+        title="Cosine logits have no scale",
+        severity="pipeline",
+        confidence=0.95,
+        evidence=(Evidence(text, None if loss is None else loss.latest, floor, "configuration"),),
+        causes=("missing-cosine-scale",),
+        refuted_by=f"one logged cross-entropy below {floor:.2f}",
+        next_test="set the scale to 30 and look at the first epoch",
+        remedies=("restore_cosine_scale",),
+    )
+
+
+def _is_cosine(case: Case) -> bool:
+    return case.facts.classifier in _COSINE_HEADS
+
+
+def _bounded(case: Case, floor: float) -> tuple[Evidence, ...] | None:
+    loss, ln_i = case.curve("cross_entropy"), uniform(case)
+    if loss is None or ln_i is None or len(loss.y) < _FEWEST_POINTS or loss.y.min() < floor - 0.02:
+        return None
+    accuracy, score = case.curve("accuracy"), case.curve("mAP")
+    learned = (accuracy is not None and accuracy.latest > _LEARNED_ACCURACY) or (
+        score is not None and score.latest > _LEARNED_MAP
+    )
+    if not learned or loss.latest > ln_i + 0.02 or (loss.latest > floor + _NEAR_SHARE * (ln_i - floor) and not _is_slow(case)):
+        return None
+    evidence = [Evidence(f"cross-entropy {loss.latest:.3f}, never below {loss.y.min():.3f}", loss.latest, floor, loss.where())]
+    if accuracy is not None:
+        evidence.append(
+            Evidence(f"yet the classifier is right for {accuracy.latest:.0%} of the images", accuracy.latest, None, "log")
+        )
+    if score is not None:
+        evidence.append(Evidence(f"and mAP is {score.latest:.1%}", score.latest, None, "log"))
+    return tuple(evidence)
+
+
+def _is_slow(case: Case) -> bool:
+    """With softmax twice the gradient is small: high accuracy with a cross-entropy near ln I is telling as well."""
+    accuracy = case.curve("accuracy")
+    return accuracy is not None and accuracy.latest > 0.5

@@ -1,0 +1,48 @@
+"""Where a training stands in its learning-rate schedule, from the logged rates and from what is known of the schedule."""
+
+from __future__ import annotations
+
+from unplateau.curves.flatness import Ahead
+from unplateau.diagnosis.case import Case, Curve
+
+_RISE_THAT_IS_WARM_UP = 1.02
+
+
+def ahead(case: Case, curve: Curve) -> Ahead:
+    """Return what the schedule still holds after the last point of `curve`, in the curve's own unit."""
+    scale = 1.0 if curve.unit == "epoch" else float(case.facts.iterations_per_epoch or 0)
+    now = float(curve.x[-1])
+    drops = [scale * milestone for milestone in case.facts.milestones or () if scale * milestone > now]
+    end = scale * float(case.facts.max_epochs or 0)
+    left = (end - now) if end > 0 else curve.span  # unknown length: as long again as so far
+    descends = case.facts.schedule == "CosineAnnealingLR" and left > 0
+    remaining = max(0.0, min([left, *[drop - now for drop in drops]]))
+    return Ahead(remaining, in_warm_up=in_warm_up(case), drop_ahead=bool(drops) or descends)
+
+
+def in_warm_up(case: Case) -> bool:
+    """Return whether the log ends while the learning rate still warms up."""
+    known = case.facts.warm_up_epochs
+    if known is not None and case.last_epoch is not None and case.last_epoch <= known:
+        return True
+    rates = case.curve("learning_rate")
+    if rates is None or len(rates.y) < 2:
+        return False
+    at_its_highest = rates.y[-1] >= rates.y.max()
+    return bool(at_its_highest and rates.y[-1] > _RISE_THAT_IS_WARM_UP * rates.y[max(0, len(rates.y) // 2 - 1)])
+
+
+def warm_up_end(case: Case, curve: Curve) -> float:
+    """Return the x of `curve` at which warm-up was over; its first x where nothing is known."""
+    rates = case.curve("learning_rate")
+    if rates is not None and rates.unit == curve.unit and len(rates.y) > 1:
+        peak = int((rates.y >= 0.98 * rates.y.max()).argmax())
+        return float(rates.x[peak])
+    known = case.facts.warm_up_epochs or 0.0
+    return max(float(curve.x[0]), known if curve.unit == "epoch" else known * (case.facts.iterations_per_epoch or 0))
+
+
+def peak_rate(case: Case) -> float | None:
+    """Return the highest learning rate that was logged, or the configured one."""
+    rates = case.curve("learning_rate")
+    return float(rates.y.max()) if rates is not None else case.facts.base_learning_rate

@@ -1,0 +1,169 @@
+"""Remedies in one table: what to change, why it should help, and who says so. Without keys: something to do, not to set.
+
+From findings to files: `generate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from unplateau.config.schema import Config
+
+_ADAM_RATE = 3.5e-4  # Luo et al. 2019, Adam, batch 64
+_USUAL_WARM_UP = 2000  # steps, fast-reid's Base-bagtricks
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """One cure."""
+
+    name: str
+    hypothesis: str
+    source: str
+    change: Callable[[Config], dict[str, Any]] | None = None
+    """Dotted keys for our configuration; None where the cure lies outside of it."""
+    expected: str = ""
+    elsewhere: str = ""
+    """What to do in a trainer of one's own, where no configuration of ours reaches."""
+
+
+def _lower_rate(config: Config) -> dict[str, Any]:
+    return {"SOLVER.BASE_LR": _round(config.SOLVER.BASE_LR / 3)}
+
+
+def _raise_rate(config: Config) -> dict[str, Any]:
+    return {"SOLVER.BASE_LR": max(_ADAM_RATE, _round(config.SOLVER.BASE_LR * 3))}
+
+
+def _restore_rate(config: Config) -> dict[str, Any]:
+    return {"SOLVER.BASE_LR": _ADAM_RATE}
+
+
+def _warm_up(config: Config) -> dict[str, Any]:
+    return {"SOLVER.WARMUP_ITERS": max(_USUAL_WARM_UP, config.SOLVER.WARMUP_ITERS), "SOLVER.WARMUP_FACTOR": 0.01}
+
+
+def _unfreeze(config: Config) -> dict[str, Any]:
+    return {"MODEL.FREEZE_LAYERS": [], "SOLVER.FREEZE_ITERS": 0}
+
+
+def _normalisation(config: Config) -> dict[str, Any]:
+    from unplateau.config.schema_model import IMAGENET_MEAN, IMAGENET_STD
+
+    return {"MODEL.PIXEL_MEAN": list(IMAGENET_MEAN), "MODEL.PIXEL_STD": list(IMAGENET_STD)}
+
+
+def _cross_entropy(config: Config) -> dict[str, Any]:
+    names = list(dict.fromkeys(["CrossEntropyLoss", *config.MODEL.LOSSES.NAME]))
+    return {"MODEL.LOSSES.NAME": names, "MODEL.LOSSES.CE.SCALE": 1.0, "MODEL.HEADS.WITH_BNNECK": True}
+
+
+def _small_pk(config: Config) -> dict[str, Any]:
+    return {
+        "DATALOADER.SAMPLER_TRAIN": "NaiveIdentitySampler", "DATALOADER.NUM_INSTANCE": 2, "SOLVER.IMS_PER_BATCH": 8,
+        "SOLVER.WARMUP_ITERS": max(_USUAL_WARM_UP, config.SOLVER.WARMUP_ITERS),
+    }  # fmt: skip
+
+
+def _pk(config: Config) -> dict[str, Any]:
+    batch = max(8, config.SOLVER.IMS_PER_BATCH // 4 * 4)
+    return {"DATALOADER.SAMPLER_TRAIN": "NaiveIdentitySampler", "DATALOADER.NUM_INSTANCE": 4, "SOLVER.IMS_PER_BATCH": batch}
+
+
+def _cosine_scale(config: Config) -> dict[str, Any]:
+    return {"MODEL.HEADS.SCALE": 30.0}
+
+
+def _linear_head(config: Config) -> dict[str, Any]:
+    return {"MODEL.HEADS.CLS_LAYER": "Linear"}
+
+
+def _clip(config: Config) -> dict[str, Any]:
+    return {"SOLVER.CLIP_GRADIENTS.ENABLED": True, "SOLVER.CLIP_GRADIENTS.CLIP_VALUE": 5.0}
+
+
+def _no_clip(config: Config) -> dict[str, Any]:
+    return {"SOLVER.CLIP_GRADIENTS.ENABLED": False}
+
+
+def _bf16(config: Config) -> dict[str, Any]:
+    return {"SOLVER.AMP.ENABLED": False}
+
+
+def _regularise(config: Config) -> dict[str, Any]:
+    return {"INPUT.REA.ENABLED": True, "INPUT.CJ.ENABLED": True, "MODEL.LOSSES.CE.EPSILON": 0.1}
+
+
+def _drop_now(config: Config) -> dict[str, Any]:
+    return {"SOLVER.ON_PLATEAU": "drop"}
+
+
+def _larger_batch(config: Config) -> dict[str, Any]:
+    return {"SOLVER.IMS_PER_BATCH": 2 * config.SOLVER.IMS_PER_BATCH}
+
+
+def _less_decay(config: Config) -> dict[str, Any]:
+    return {"SOLVER.WEIGHT_DECAY": 5e-4, "SOLVER.WEIGHT_DECAY_NORM": 5e-4, "SOLVER.WEIGHT_DECAY_BIAS": 5e-4}
+
+
+def _no_change(config: Config) -> dict[str, Any]:
+    return {}
+
+
+REMEDIES: tuple[Remedy, ...] = (
+    Remedy("fix_optimizer", "The same recipe learns once the optimiser really holds the weights: here preflight sees them move "
+           "before the first epoch is spent.", "fast-reid#750", _no_change, "CE leaves its initial value within the first epoch",
+           "fast-reid with torch >= 2.0: build the optimiser with contiguous=False, or call zero_grad(set_to_none=False). Any "
+           "trainer: the optimiser must hold the model's own parameters (compare id(p)), and be built after .to(device)."),
+    Remedy("restore_learning_rate", "A rate above 0 reaches the optimiser.", "Luo et al. 2019: 3.5e-4 with Adam", _restore_rate),
+    Remedy("unfreeze", "The backbone must be trained for its features to change.", "Luo et al. 2019", _unfreeze),
+    Remedy("fix_mixed_precision", "Without a gradient scaler no step can be skipped.", "PyTorch AMP notes", _bf16),
+    Remedy("restore_gradient", "Backward must reach every layer.", "PyTorch autograd notes",
+           elsewhere="Remove detach() and no_grad() from the training step."),
+    Remedy("lower_learning_rate", "Smaller steps stop overshooting.", "Smith 2017, arXiv 1506.01186", _lower_rate),
+    Remedy("higher_learning_rate", "Larger steps reach the floor within the epochs planned.", "Smith 2017", _raise_rate),
+    Remedy("warm_up", "A gentle start keeps fresh layers from wrecking pretrained ones.", "Fan et al. 2019; Luo et al. 2019",
+           _warm_up),
+    Remedy("clip_gradients", "Clipping bounds the step after an outlier batch.", "Pascanu et al. 2013", _clip),
+    Remedy("loosen_clipping", "Without clipping steps have their full length.", "Tuning Playbook", _no_clip),
+    Remedy("repair_schedule", "Milestones in epochs, the rate set by one owner.", "open-reid#15", _no_change),
+    Remedy("lower_weight_decay", "The usual decay leaves the features their length.", "Luo et al. 2019: 5e-4", _less_decay),
+    Remedy("repair_normalisation", "Inputs as the pretrained weights expect them, on the 0-255 scale here.", "torchvision",
+           _normalisation),
+    Remedy("relabel", "Labels 0..I-1 that belong to their images.", "Northcutt et al. 2021, arXiv 1911.00068",
+           elsewhere="Relabel 0..I-1 in the order of the sorted person ids, and look at ten images with their labels."),
+    Remedy("clean_images", "Remove blank, broken and repeated images.", "field casebook",
+           elsewhere="Remove images that are blank, broken or copies of each other."),
+    Remedy("more_identities", "More people teach what tells people apart.", "Market-1501: 751",
+           elsewhere="Add a second data set to DATASETS.NAMES."),
+    Remedy("add_cross_entropy", "Cross-entropy holds the features open while the triplet loss shapes them; BNNeck keeps the two "
+           "from pulling one feature apart.", "deep-person-reid#357: 5.7 to 40.9 % mAP; Luo 2019", _cross_entropy),
+    Remedy("smaller_pk_and_grow", "A small P x K has easier negatives, so hardest mining does not collapse; grow it once it "
+           "learns.", "triplet-reid#54, open-metric-learning#446", _small_pk),
+    Remedy("use_pk_sampling", "Every anchor needs a second image of its person.", "Hermans 2017", _pk),
+    Remedy("restore_cosine_scale", "With scale 30 the loss can reach its floor.", "Wang 2017 (NormFace), proposition 2",
+           _cosine_scale),
+    Remedy("restore_logits", "Raw logits into the loss, which applies softmax itself.", "PyTorch CrossEntropyLoss", _linear_head),
+    Remedy("load_pretrained", "Pretrained features are worth tens of points.", "reid-strong-baseline#46, ELECTRICITY-MTMC#7",
+           lambda config: {"MODEL.BACKBONE.PRETRAIN": True}),
+    Remedy("repair_evaluation", "Evaluate the trained weights, in eval mode, with the training's preprocessing.", "SOLIDER#16",
+           elsewhere="Score the untrained backbone (1-3 % on Market-1501) and the training images against themselves (near 100 %)."),
+    Remedy("repair_camera_ids", "Camera ids from the file names, so that the camera rule keeps the matches.",
+           "deep-person-reid#348, TransReID#62",
+           elsewhere="Check that query and gallery hold each person under at least two camera ids."),
+    Remedy("regularise", "Stronger augmentation and label smoothing leave less to learn by heart.",
+           "Zhong et al. 2017; Szegedy 2016", _regularise),
+    Remedy("larger_batch", "More identities in a batch give harder negatives.", "TransReID#25: batch 12 costs 10 points",
+           _larger_batch),
+    Remedy("drop_now", "Taking the next drop of the rate at once ends a plateau that waits for it.", "He et al. 2016", _drop_now),
+    Remedy("cosine_annealing", "A rate that descends smoothly does not wait for a milestone.", "Loshchilov 2017",
+           lambda config: {"SOLVER.SCHED": "CosineAnnealingLR"}),
+)  # fmt: skip
+
+BY_NAME = {remedy.name: remedy for remedy in REMEDIES}
+
+
+def _round(rate: float) -> float:
+    return float(f"{rate:.3g}")

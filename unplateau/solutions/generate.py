@@ -1,0 +1,88 @@
+"""From findings to solutions: the five that were asked for and what the evidence calls for beyond, by expected gain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unplateau.base.errors import ConfigError
+from unplateau.config.delta import difference, with_values
+from unplateau.config.schema import Config
+from unplateau.runs.record import Finding, Solution
+from unplateau.solutions.asked_for import ASKED_FOR, Asked
+from unplateau.solutions.catalogue import BY_NAME, Remedy
+
+_MOST_EXTRA = 6
+_WEIGHT = {"pipeline": 1.0, "optimisation": 0.7, "data": 0.6, "generalisation": 0.5, "info": 0.2}
+_PRIOR = 0.1  # rank of a solution that treats nothing found; the order asked for decides among these
+
+
+def generate(config: Config, findings: Sequence[Finding]) -> tuple[Solution, ...]:
+    """Return the solutions, the most promising by evidence first; the five that were asked for are always among them.
+
+    Args:
+        config: the run's own configuration, which every solution is a change of.
+        findings: ranked, as `diagnose` gives them; none = nothing is known.
+    """
+    five = [_asked(asked, config, findings, place) for place, asked in enumerate(ASKED_FOR)]
+    extra = _evidence_based(config, findings, first_number=len(five) + 1)
+    return tuple(sorted([*five, *extra], key=lambda solution: -solution.rank))
+
+
+def things_to_do(findings: Sequence[Finding]) -> tuple[tuple[str, Remedy], ...]:
+    """Return (finding, remedy) for cures that lie outside of a configuration, such as relabelling."""
+    pairs = [(finding.code, BY_NAME[name]) for finding in findings for name in finding.remedies if name in BY_NAME]
+    first = {remedy.name: (code, remedy) for code, remedy in reversed(pairs) if remedy.elsewhere}
+    return tuple(first[name] for name in dict.fromkeys(remedy.name for _, remedy in pairs) if name in first)
+
+
+def _asked(asked: Asked, config: Config, findings: Sequence[Finding], place: int) -> Solution:
+    treated = [finding for finding in findings if finding.code in asked.treats]
+    rank = max((_expected_gain(finding, 0) for finding in treated), default=0.0) or _PRIOR - place * 0.01
+    hypothesis = f"{asked.hypothesis} {asked.remark}".strip()
+    codes = tuple(finding.code for finding in treated)
+    return Solution(asked.name, hypothesis, asked.change(config), asked.expected, codes, round(rank, 3))
+
+
+def _evidence_based(config: Config, findings: Sequence[Finding], *, first_number: int) -> list[Solution]:
+    by_remedy: dict[str, list[tuple[Finding, int]]] = {}
+    for finding in findings:
+        for place, name in enumerate(finding.remedies):
+            by_remedy.setdefault(name, []).append((finding, place))
+    candidates = []
+    for name, cases in by_remedy.items():
+        remedy = BY_NAME.get(name)
+        delta = None if remedy is None else _delta(remedy, config)
+        if remedy is not None and delta is not None and name != "cosine_annealing":  # that one is solution 2
+            rank = max(_expected_gain(finding, place) for finding, place in cases)
+            candidates.append((rank, remedy, delta, tuple(finding.code for finding, _ in cases)))
+    candidates.sort(key=lambda candidate: -candidate[0])
+    return [
+        Solution(
+            f"solution_{number}_{remedy.name}",
+            f"{remedy.hypothesis} ({remedy.source})",
+            delta,
+            remedy.expected,
+            codes,
+            round(rank, 3),
+        )
+        for number, (rank, remedy, delta, codes) in enumerate(candidates[:_MOST_EXTRA], first_number)
+    ]
+
+
+def _delta(remedy: Remedy, config: Config) -> dict[str, object] | None:
+    """The keys that really change; None where the cure is no configuration, or is in force already."""
+    if remedy.change is None:
+        return None
+    wanted = remedy.change(config)
+    if not wanted:
+        return {}  # the unchanged recipe, in a trainer that checks that weights move
+    try:
+        changed = with_values(config, wanted)
+    except ConfigError:
+        return None
+    keys = difference(config, changed)
+    return {key: wanted.get(key, new) for key, (_, new) in keys.items()} or None
+
+
+def _expected_gain(finding: Finding, place: int) -> float:
+    return finding.confidence * _WEIGHT[finding.severity] * 0.85**place

@@ -1,0 +1,164 @@
+"""`solve_plateau.py`: diagnose a training, write the solutions in the order of expected gain, and say what to do."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import unplateau
+from unplateau.base.errors import ConfigError, UsageError
+from unplateau.base.files import write_json
+from unplateau.config.load import Loaded, load
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.describe import describe, to_json
+from unplateau.diagnosis.diagnose import Diagnosis, diagnose
+from unplateau.runs.layout import is_run_folder
+from unplateau.runs.reader import find_runs
+from unplateau.runs.record import Solution, to_plain
+from unplateau.solutions.generate import generate, things_to_do
+from unplateau.solutions.write import Written, write_launchers, write_solutions
+from unplateau.workflows.diagnose import Sources, gather
+
+SOLUTIONS_FOLDER = Path("custom_configs") / "plateau_solutions"
+BASE_RECIPE = Path("custom_configs") / "stalled_run.yml"
+_CONFIG_NAMES = ("config.yml", "config.yaml")
+_WIDTH = 118
+
+TELL_ME_MORE = """\
+To learn why a training is stalled, give any of these:
+  --run logs/market1501/NAME           a run of this trainer
+  --log-file FILE                      a log of any trainer: fast-reid, reid-strong-baseline, TransReID, CLIP-ReID, SOLIDER,
+                                       torchreid, TensorBoard, CSV, JSON lines (with --num-identities 751 where it is missing)
+  --checkpoints A B                    two checkpoints of one run: what moved, and what did not
+  --symptom "No inf checks were ..."   a warning or error you saw"""
+
+
+@dataclass(frozen=True)
+class SolveRequest:
+    """A command line of `solve`."""
+
+    sources: Sources = Sources()
+    run: Path | None = None
+    logs: Path = Path("logs")
+    """Where the newest run is looked for when nothing else is given."""
+    output_dir: Path | None = None
+    json: Path | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What `solve` found and wrote."""
+
+    diagnosis: Diagnosis | None
+    """None where there was nothing to diagnose."""
+    solutions: tuple[Solution, ...]
+    written: tuple[Written, ...]
+
+
+def solve(request: SolveRequest, say: Callable[[str], None] = print) -> Solved:
+    """Diagnose, write solutions and launchers, and say all of it.
+
+    Args:
+        request: what was asked for.
+        say: takes the text, a block at a time.
+
+    Raises:
+        UnplateauError: a source that is missing or cannot be used.
+    """
+    sources = _sources(request, say)
+    diagnosis = None
+    if sources is None:
+        say("No run under logs/ and nothing else given: writing the five solutions from the base recipe.\n\n" + TELL_ME_MORE)
+        case = Case()
+    else:
+        case = gather(sources)
+        diagnosis = diagnose(case)
+        say(describe(case, diagnosis))
+    solved = _write(request, sources, diagnosis, say)
+    if request.json is not None:
+        write_json(request.json, _as_json(case, solved))
+        say(f"Written as JSON: {request.json}")
+    return solved
+
+
+def _sources(request: SolveRequest, say: Callable[[str], None]) -> Sources | None:
+    """The run or log to look at; the newest run where nothing is named; None where there is nothing."""
+    given = request.sources
+    if request.run is not None:
+        if given.log_file is not None:
+            raise UsageError("--run and --log-file are two ways to name the same thing; give one of them.")
+        if not is_run_folder(request.run):
+            raise UsageError(f"--run {request.run} is no run of this trainer. For other trainers use --log-file FILE.")
+        return replace(given, log_file=request.run)
+    if given.log_file is not None or given.checkpoints or given.symptoms:
+        return given
+    runs = find_runs(request.logs)
+    if not runs:
+        return None
+    say(f"The newest run under {request.logs}: {runs[0].path}")
+    return replace(given, log_file=runs[0].path)
+
+
+def _write(request: SolveRequest, sources: Sources | None, diagnosis: Diagnosis | None, say: Callable[[str], None]) -> Solved:
+    base, loaded = _base(sources, say)
+    findings = diagnosis.findings if diagnosis is not None else ()
+    solutions = generate(loaded.config, findings)
+    folder = request.output_dir or SOLUTIONS_FOLDER
+    written = write_solutions(folder, solutions, base=base, findings=findings, force=request.force)
+    launchers = write_launchers(request.output_dir or Path(), folder, force=request.force)
+    say(_solutions_text(solutions, written, diagnosis, loaded))
+    say(_how_to_run(written, launchers))
+    return Solved(diagnosis, solutions, (*written, *launchers))
+
+
+def _base(sources: Sources | None, say: Callable[[str], None]) -> tuple[Path, Loaded]:
+    """The run's own configuration; the base recipe where it has none that we can read."""
+    for path in _own_configs(sources):
+        try:
+            return path, load(path)
+        except ConfigError as problem:
+            say(f"note: {path} is not used as the base of the solutions: {problem.problems[0]}")
+    path = BASE_RECIPE if BASE_RECIPE.exists() else Path(unplateau.__file__).parent.parent / BASE_RECIPE
+    if not path.exists():
+        raise UsageError(f"There is no base recipe {BASE_RECIPE} to write solutions for. Run this in the project's folder.")
+    return path, load(path)
+
+
+def _own_configs(sources: Sources | None) -> list[Path]:
+    if sources is None or sources.log_file is None:
+        return []
+    folder = sources.log_file if sources.log_file.is_dir() else sources.log_file.parent
+    return [folder / name for name in _CONFIG_NAMES if (folder / name).is_file()]
+
+
+def _solutions_text(
+    solutions: tuple[Solution, ...], written: tuple[Written, ...], diagnosis: Diagnosis | None, loaded: Loaded
+) -> str:
+    lines = [f"SOLUTIONS, changes of {loaded.source}, the most promising by evidence first:"]
+    for number, (solution, file) in enumerate(zip(solutions, written, strict=True), 1):
+        change = ", ".join(f"{key} = {value}" for key, value in solution.delta.items()) or "nothing changed"
+        treats = f"treats {', '.join(solution.treats)}" if solution.treats else "treats none of the findings"
+        lines.append(f"  {number}. {file.path}  ({treats}; {file.state})")
+        lines.append(textwrap.indent(textwrap.fill(f"{change}. {solution.hypothesis}", _WIDTH - 6), "      "))
+    if diagnosis is not None and (todo := things_to_do(diagnosis.findings)):
+        lines.append("TO DO outside of a configuration:")
+        lines += [textwrap.fill(f"{remedy.elsewhere} ({code}; {remedy.source})", _WIDTH, initial_indent="  - ",
+                                subsequent_indent="    ") for code, remedy in todo]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _how_to_run(written: tuple[Written, ...], launchers: tuple[Written, ...]) -> str:
+    first = written[0].path
+    scripts = " or ".join(str(launcher.path) for launcher in launchers)
+    return (
+        f"Run the first:  python train_research_grade.py --config-file {first} --run-name {first.stem}\nRun them all:   {scripts}"
+    )
+
+
+def _as_json(case: Case, solved: Solved) -> dict[str, object]:
+    found = to_json(case, solved.diagnosis) if solved.diagnosis is not None else {"findings": []}
+    solutions = [{**to_plain(s), "file": str(w.path)} for s, w in zip(solved.solutions, solved.written, strict=False)]
+    return {**found, "solutions": solutions, "written": [{"path": str(w.path), "state": w.state} for w in solved.written]}
