@@ -2,9 +2,9 @@
 
     python benchmarks/market1501/real_run.py WEIGHTS [--seeds 3] [--bare-loop SCRIPT DATA] [--write FILE] [KEY VALUE ...]
 
-Set REID_DATA to the folder that holds Market-1501-v15.09.15. WEIGHTS is torchvision's mobilenet_v2-b0353104.pth. A bare loop is any
-script called with (DATA, WEIGHTS, epochs) that prints "... N s training" after each epoch; two epochs of it run before each seed, so
-that both sides see the same machine. Finished seeds are not run again.
+Set REID_DATA to the folder that holds Market-1501-v15.09.15. WEIGHTS is torchvision's mobilenet_v2-b0353104.pth. A bare loop
+is any script called with (DATA, WEIGHTS, epochs) that prints "... N s training" after each epoch; two epochs of it run before
+each seed, so that both sides see the same machine. Finished seeds are not run again.
 """
 
 import argparse
