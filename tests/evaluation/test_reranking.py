@@ -8,7 +8,7 @@ import pytest
 
 from unplateau.base.errors import DataError, UsageError
 from unplateau.evaluation import Embedded, retrieve
-from unplateau.evaluation.neighbours import nearest, pairs_of
+from unplateau.evaluation.neighbours import nearest, space_of
 from unplateau.evaluation.reranking import Reranking, rerank, retrieve_reranked
 
 from .oracle import rank_plainly
@@ -106,7 +106,7 @@ def test_neighbours_are_those_of_a_full_sort(num_images: int, metric: str) -> No
     features = np.random.default_rng(0).integers(-3, 4, (num_images, 8)).astype(np.float32) + 0.5
     if metric == "cosine":
         features = np.random.default_rng(0).standard_normal((num_images, 8)).astype(np.float32)
-    found = nearest(pairs_of(features, metric), 5, metric=metric, memory_megabytes=1)  # type: ignore[arg-type]
+    found = nearest(space_of(features.copy(), metric), 5, memory_megabytes=1)  # type: ignore[arg-type]
     if metric == "cosine":
         features = features / np.linalg.norm(features, axis=1, keepdims=True)
     squared = ((features[:, None] - features[None]) ** 2).sum(axis=2)

@@ -8,14 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unplateau.evaluation.scores import Metric, block_rows, inverse, lengths, score_blocks, squares
+from unplateau.evaluation.scores import (
+    Blocks,
+    Metric,
+    block_rows,
+    halved_distance_blocks,
+    inverse,
+    lengths,
+    product_blocks,
+    squares,
+)
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
 
 _PAIRS_AT_ONCE = 4096
 _SHARE_OF_SCORES = 0.8  # of the memory; the rest is for the scores that pass the threshold
-_GROUP = 16  # of so many scores only the best is looked at first; measured: 8 to 32 are alike
+_SCORES_IN_CACHE = 2**18  # looked at together: they are read three times
+_GROUP = 32  # of so many scores only the best is looked at first
 
 
 @dataclass(frozen=True)
@@ -30,58 +40,68 @@ class Neighbours:
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Squared Euclidean distances of chosen pairs of images, as the metric sees them."""
+class Space:
+    """Features as the metric sees them: of unit length under cosine, otherwise as they are. Distances are Euclidean."""
 
     features_ND: Floats  # noqa: N815
-    factors_N: Floats  # noqa: N815
-    """What each feature is multiplied with: 1 / length under cosine, otherwise 1."""
     squares_N: Floats  # noqa: N815
-    """Squared lengths after that."""
+    metric: Metric
+
+    @property
+    def double_or_plain_squares_N(self) -> Floats:  # noqa: N802
+        """What the squared distance adds to minus twice the score; cosine scores lack both squares, the others one."""
+        return 2 * self.squares_N if self.metric == "cosine" else self.squares_N
+
+    def score_blocks(self, query_rows_Q: Rows | slice, first: int, num_rows: int) -> Blocks:
+        """Give (which of the queries, scores_BN with the images from `first` on) until all queries are done."""
+        query_QD, others_ND = self.features_ND[query_rows_Q], self.features_ND[first:]
+        if self.metric == "cosine":
+            return product_blocks(query_QD, others_ND, num_rows)
+        return halved_distance_blocks(query_QD, others_ND, self.squares_N[first:], num_rows)
 
     def squared_distances(self, left: Rows, right: Rows) -> Floats:
-        """Return the distance of each pair of rows."""
+        """Return the squared distance of each pair of rows."""
         products = np.empty(len(left), np.float32)
         for start in range(0, len(left), _PAIRS_AT_ONCE):
             some = slice(start, start + _PAIRS_AT_ONCE)
             np.einsum("pd,pd->p", self.features_ND[left[some]], self.features_ND[right[some]], out=products[some])
-        products *= self.factors_N[left] * self.factors_N[right]
         return np.maximum(self.squares_N[left] + self.squares_N[right] - 2 * products, 0)
 
 
-def pairs_of(features_ND: Floats, metric: Metric) -> Pairs:
-    """Prepare the distances of pairs. Raises DataError as `nearest`."""
+def space_of(features_ND: Floats, metric: Metric) -> Space:
+    """Prepare the features, in place. A zero vector is taken to be as far from everything as a right angle.
+
+    Raises:
+        DataError: a feature is not finite, or too long for single precision.
+    """
     lengths_N = lengths(features_ND, "query or gallery")
     if metric == "euclidean":
-        return Pairs(features_ND, np.ones_like(lengths_N), squares(features_ND))
-    factors_N = inverse(lengths_N)
-    return Pairs(features_ND, factors_N, np.ones_like(factors_N))  # a zero vector is taken to be as far from all
+        return Space(features_ND, squares(features_ND), metric)
+    features_ND *= inverse(lengths_N)[:, None]
+    return Space(features_ND, np.ones_like(lengths_N), metric)
 
 
-def nearest(pairs: Pairs, num_neighbours: int, *, metric: Metric, memory_megabytes: float) -> Neighbours:
+def nearest(space: Space, num_neighbours: int, *, memory_megabytes: float) -> Neighbours:
     """Find the nearest images of every image.
 
     Args:
-        pairs: the features.
         num_neighbours: K, itself included; no more than there are images.
         memory_megabytes: bound on what is held beside features and result.
     """
-    features_ND, shape = pairs.features_ND, (len(pairs.features_ND), num_neighbours)
-    rows_NK, distances_NK = np.empty(shape, np.int32), np.empty(shape, np.float32)
-    farthest_N = np.empty(len(features_ND), np.float32)
-    num_rows = block_rows(*features_ND.shape, memory_megabytes=memory_megabytes * _SHARE_OF_SCORES)
-    for block, scores_BN in score_blocks(features_ND, features_ND, metric=metric, num_rows=num_rows):
-        rows_NK[block], best_BK = _best(scores_BN, num_neighbours)
-        distances_NK[block] = from_scores(best_BK, pairs.squares_N[block, None], metric)
-        farthest_N[block] = from_scores(scores_BN.min(axis=1), pairs.squares_N[block], metric)
+    num_images, squares_N = len(space.features_ND), space.double_or_plain_squares_N
+    rows_NK = np.empty((num_images, num_neighbours), np.int32)
+    distances_NK = np.empty((num_images, num_neighbours), np.float32)
+    farthest_N = np.empty(num_images, np.float32)
+    num_rows = block_rows(*space.features_ND.shape, memory_megabytes=memory_megabytes * _SHARE_OF_SCORES)
+    step = max(1, _SCORES_IN_CACHE // num_images)
+    for block, scores_BN in space.score_blocks(slice(None), 0, num_rows):
+        for start in range(block.start, block.stop, step):
+            rows = slice(start, min(start + step, block.stop))
+            part_BN = scores_BN[start - block.start : rows.stop - block.start]
+            rows_NK[rows], best_BK = _best(part_BN, num_neighbours)
+            distances_NK[rows] = np.maximum(squares_N[rows, None] - 2 * best_BK, 0)
+            farthest_N[rows] = np.maximum(squares_N[rows] - 2 * part_BN.min(axis=1), 0)
     return Neighbours(rows_NK, distances_NK, farthest_N)
-
-
-def from_scores(scores: Floats, query_squares: Floats, metric: Metric) -> Floats:
-    """Return squared Euclidean distances from scores of `score_blocks` and the squared lengths of their queries."""
-    if metric == "cosine":
-        return np.maximum(2 - 2 * scores, 0)  # of unit vectors; a zero vector is as far from all
-    return np.maximum(query_squares - 2 * scores, 0)
 
 
 def _best(scores_BN: Floats, num_best: int) -> tuple[NDArray[np.int32], Floats]:

@@ -9,7 +9,7 @@ Shapes: N images, K neighbours, H neighbours of the half-sized neighbourhood, B 
 import numpy as np
 from numpy.typing import NDArray
 
-from unplateau.evaluation.neighbours import Neighbours, Pairs
+from unplateau.evaluation.neighbours import Neighbours, Space
 from unplateau.evaluation.sparse_rows import SparseRows, offsets_of, stack
 
 Floats = NDArray[np.float32]
@@ -21,13 +21,13 @@ _MOST_ROWS_AT_ONCE = 512
 _BYTES_A_CANDIDATE = 60  # measured, of the arrays of `_members`
 
 
-def neighbourhoods(neighbours: Neighbours, k1: int, pairs: Pairs, *, memory_megabytes: float) -> SparseRows:
+def neighbourhoods(neighbours: Neighbours, k1: int, space: Space, *, memory_megabytes: float) -> SparseRows:
     """Return the weights of every image's neighbourhood; each row adds up to 1.
 
     Args:
         neighbours: k1 + 1 nearest images at least (or all there are), each image's own row among them.
         k1: size of the neighbourhood, without the image itself.
-        pairs: squared distances of any two images.
+        space: squared distances of any two images.
         memory_megabytes: bound on what is held beside the result.
     """
     rows_NK = neighbours.rows_NK[:, : k1 + 1]
@@ -40,7 +40,7 @@ def neighbourhoods(neighbours: Neighbours, k1: int, pairs: Pairs, *, memory_mega
     for start in range(0, num_images, step):
         block = slice(start, min(start + step, num_images))
         candidates_BM = _candidates(block, rows_NK, rows_NH, mutual_NK, mutual_NH)
-        parts.append(_weigh(block, candidates_BM, neighbours, pairs))
+        parts.append(_weigh(block, candidates_BM, neighbours, space))
     return stack(parts)
 
 
@@ -67,7 +67,7 @@ def _candidates(block: slice, rows_NK: Ints, rows_NH: Ints, mutual_NK: Flags, mu
     return np.concatenate((np.where(is_own_BK, own_BK, num_images), theirs_BKH.reshape(len(own_BK), -1)), axis=1)
 
 
-def _weigh(block: slice, candidates_BM: Ints, neighbours: Neighbours, pairs: Pairs) -> SparseRows:
+def _weigh(block: slice, candidates_BM: Ints, neighbours: Neighbours, space: Space) -> SparseRows:
     """Return the distinct candidates with their weights."""
     num_images, num_candidates = len(neighbours.rows_NK), candidates_BM.shape[1]
     packed_BM = candidates_BM * np.int64(num_candidates) + np.arange(num_candidates)  # sorted by member, then by place
@@ -80,7 +80,7 @@ def _weigh(block: slice, candidates_BM: Ints, neighbours: Neighbours, pairs: Pai
     known = places < neighbours.rows_NK.shape[1]
     squared = np.empty(len(members), np.float32)
     squared[known] = neighbours.squared_distances_NK[images[known], places[known]]
-    squared[~known] = pairs.squared_distances(images[~known], members[~known])
+    squared[~known] = space.squared_distances(images[~known], members[~known])
     farthest = neighbours.farthest_N[images]
     weights = np.exp(-np.divide(squared, farthest, out=np.zeros_like(squared), where=farthest > 0))
     sums_B = np.bincount(in_block, weights, minlength=len(candidates_BM))

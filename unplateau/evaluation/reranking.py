@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from unplateau.base.errors import UsageError
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.matches import find_matches
-from unplateau.evaluation.neighbours import from_scores, nearest, pairs_of
-from unplateau.evaluation.ranking import Retrieval, check_pair, features_of, matched_queries, measure, summarise
+from unplateau.evaluation.neighbours import Space, nearest, space_of
+from unplateau.evaluation.ranking import Retrieval, check_pair, matched_queries, measure, summarise
 from unplateau.evaluation.reciprocal import neighbourhoods
-from unplateau.evaluation.scores import DEFAULT_MEMORY_MEGABYTES, Metric, block_rows, check_metric, score_blocks
+from unplateau.evaluation.scores import DEFAULT_MEMORY_MEGABYTES, block_rows, check_metric
 from unplateau.evaluation.sparse_rows import SparseRows, from_row, mean_of_rows, transpose
 
 Floats = NDArray[np.float32]
@@ -43,7 +43,7 @@ class Reranking:
     """Weight of the original distance, 0 to 1."""
     metric: str = "cosine"
     memory_megabytes: float = DEFAULT_MEMORY_MEGABYTES
-    """Bound on every step's work space; the sparse neighbourhoods come on top (about 1 kB an image)."""
+    """Bound on every step's work space; a copy of the features and the neighbourhoods (1 to 4 kB an image) come on top."""
 
     def __post_init__(self) -> None:
         if self.k1 < 1 or self.k2 < 1 or not 0 <= self.lambda_value <= 1:
@@ -93,63 +93,69 @@ def retrieve_reranked(
 class _Graph:
     """All that the final distances are made of."""
 
-    query: Embedded
-    gallery: Embedded
-    metric: Metric
+    space: Space
+    """Queries, then gallery."""
+    num_queries: int
     lambda_value: float
     neighbourhoods_NN: SparseRows  # noqa: N815
     members_NG: SparseRows  # noqa: N815
     """For each image, the gallery images whose neighbourhood holds it."""
     squares_Q: Floats  # noqa: N815
+    """What the squared distance adds to minus twice the score."""
     farthest_Q: Floats  # noqa: N815
     num_rows: int
 
     def score_blocks(self, rows_Q: Rows) -> Iterator[tuple[slice, Floats]]:
         """Give (slice of `rows_Q`, negative final distances_BG)."""
-        query_QD = features_of(self.query, rows_Q)
-        blocks = score_blocks(query_QD, self.gallery.features_ND, metric=self.metric, num_rows=self.num_rows)
+        blocks = self.space.score_blocks(rows_Q, self.num_queries, self.num_rows)
         for block, scores_BG in blocks:
             for scores_G, query in zip(scores_BG, rows_Q[block].tolist(), strict=True):
                 self._finish(scores_G, query)
             yield block, scores_BG
 
     def _finish(self, scores_G: Floats, query: int) -> None:
-        """Turn one query's scores into negative final distances, in place (equations 10 and 12)."""
-        squared_G = from_scores(scores_G, self.squares_Q[query], self.metric)
-        farthest = self.farthest_Q[query]
-        original_G = squared_G * np.float32(self.lambda_value / farthest if farthest > 0 else 0)
-        common_G = self._in_common(query)
-        jaccard_G = 1 - common_G / (2 - common_G)
-        np.subtract(-original_G, (1 - self.lambda_value) * jaccard_G, out=scores_G, casting="same_kind")
+        """Turn one query's scores into negative final distances, in place (equations 10 and 12).
 
-    def _in_common(self, query: int) -> NDArray[np.float64]:
+        With s the score, the squared distance is `square - 2 s`; with c what the neighbourhoods have in common, the
+        Jaccard distance is 1 - c / (2 - c).
+        """
+        farthest = float(self.farthest_Q[query])
+        weight = self.lambda_value / farthest if farthest > 0 else 0.0
+        scores_G *= 2 * weight
+        scores_G -= weight * float(self.squares_Q[query]) + 1 - self.lambda_value
+        common_G = self._in_common(query)
+        common_G /= 2 - common_G
+        common_G *= 1 - self.lambda_value
+        scores_G += common_G
+
+    def _in_common(self, query: int) -> Floats:
         """Return how much of the query's neighbourhood each gallery image's shares: the sum of the smaller weights."""
         own = slice(*self.neighbourhoods_NN.offsets[query : query + 2])
         members, weights = self.neighbourhoods_NN.columns[own], self.neighbourhoods_NN.values[own]
         places, sizes = self.members_NG.entry_places(members)
         smaller = np.minimum(self.members_NG.values[places], np.repeat(weights, sizes))
-        shared_G: NDArray[np.float64] = np.bincount(self.members_NG.columns[places], smaller, minlength=len(self.gallery))
-        return shared_G
+        return np.bincount(
+            self.members_NG.columns[places], smaller, minlength=len(self.space.features_ND) - self.num_queries
+        ).astype(np.float32)
 
 
 def _graph(query: Embedded, gallery: Embedded, settings: Reranking, other_numbers_a_row: int = 0) -> _Graph:
-    metric, memory = check_metric(settings.metric), settings.memory_megabytes
-    pairs = pairs_of(np.concatenate((query.features_ND, gallery.features_ND)), metric)
-    num_images, num_queries = len(pairs.features_ND), len(query)
+    memory = settings.memory_megabytes
+    space = space_of(np.concatenate((query.features_ND, gallery.features_ND)), check_metric(settings.metric))
+    num_images, num_queries = len(space.features_ND), len(query)
     num_neighbours = min(max(settings.k1 + 1, settings.k2), num_images)
-    neighbours = nearest(pairs, num_neighbours, metric=metric, memory_megabytes=memory)
-    weights_NN = neighbourhoods(neighbours, settings.k1, pairs, memory_megabytes=memory)
+    neighbours = nearest(space, num_neighbours, memory_megabytes=memory)
+    weights_NN = neighbourhoods(neighbours, settings.k1, space, memory_megabytes=memory)
     if settings.k2 > 1:
         at_once = int(memory * 2**20 // _BYTES_A_MERGED_ENTRY)
         weights_NN = mean_of_rows(weights_NN, neighbours.rows_NK[:, : settings.k2], entries_at_once=at_once)
     return _Graph(
-        query=query,
-        gallery=gallery,
-        metric=metric,
+        space=space,
+        num_queries=num_queries,
         lambda_value=settings.lambda_value,
         neighbourhoods_NN=weights_NN,
         members_NG=transpose(from_row(weights_NN, num_queries), num_images),
-        squares_Q=pairs.squares_N[:num_queries],
+        squares_Q=space.double_or_plain_squares_N[:num_queries],
         farthest_Q=neighbours.farthest_N[:num_queries],
         num_rows=block_rows(*gallery.features_ND.shape, memory_megabytes=memory, other_numbers_a_row=other_numbers_a_row),
     )

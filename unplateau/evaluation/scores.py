@@ -19,6 +19,7 @@ from unplateau.base.errors import DataError, UsageError
 
 Metric = Literal["cosine", "euclidean"]
 Floats = NDArray[np.float32]
+Blocks = Iterator[tuple[slice, Floats]]
 
 DEFAULT_MEMORY_MEGABYTES = 256
 _MAX_BLOCK_ROWS = 512  # measured: beyond this a matrix product of 512 columns gets no faster
@@ -51,7 +52,7 @@ def block_rows(num_gallery: int, embedding_dim: int, *, memory_megabytes: float,
     return max(_MIN_BLOCK_ROWS, min(_MAX_BLOCK_ROWS, fitting))
 
 
-def score_blocks(query_QD: Floats, gallery_GD: Floats, *, metric: Metric, num_rows: int) -> Iterator[tuple[slice, Floats]]:
+def score_blocks(query_QD: Floats, gallery_GD: Floats, *, metric: Metric, num_rows: int) -> Blocks:
     """Give (which queries, their scores_BG) until all queries are done.
 
     The scores lie in one buffer that the next block overwrites; the receiver may change them.
@@ -65,18 +66,30 @@ def score_blocks(query_QD: Floats, gallery_GD: Floats, *, metric: Metric, num_ro
         DataError: a feature is not finite, or too long for single precision.
     """
     query_lengths_Q, gallery_lengths_G = lengths(query_QD, "query"), lengths(gallery_GD, "gallery")
-    is_cosine = metric == "cosine"
-    query_factors_Q = inverse(query_lengths_Q) if is_cosine else np.ones_like(query_lengths_Q)
-    gallery_terms_G = inverse(gallery_lengths_G) if is_cosine else squares(gallery_GD) / 2
+    if metric == "euclidean":
+        yield from halved_distance_blocks(query_QD, gallery_GD, squares(gallery_GD), num_rows)
+        return
+    query_factors_Q, gallery_factors_G = inverse(query_lengths_Q), inverse(gallery_lengths_G)
+    for rows, scores_BG in product_blocks(query_QD, gallery_GD, num_rows, query_factors_Q):
+        scores_BG *= gallery_factors_G
+        yield rows, scores_BG
+
+
+def halved_distance_blocks(query_QD: Floats, gallery_GD: Floats, gallery_squares_G: Floats, num_rows: int) -> Blocks:
+    """Give blocks of minus half the squared Euclidean distance, but for the query's own square, which it lacks."""
+    halves_G = gallery_squares_G / 2
+    for rows, scores_BG in product_blocks(query_QD, gallery_GD, num_rows):
+        scores_BG -= halves_G
+        yield rows, scores_BG
+
+
+def product_blocks(query_QD: Floats, gallery_GD: Floats, num_rows: int, query_factors_Q: Floats | None = None) -> Blocks:
+    """Give blocks of plain inner products; the queries are multiplied with their factors first."""
     buffer_BG = np.empty((num_rows, len(gallery_GD)), np.float32)
     for start in range(0, len(query_QD), num_rows):
         rows = slice(start, min(start + num_rows, len(query_QD)))
-        scores_BG = _product(query_QD[rows] * query_factors_Q[rows, None], gallery_GD, buffer_BG)
-        if is_cosine:
-            scores_BG *= gallery_terms_G
-        else:
-            scores_BG -= gallery_terms_G  # now minus half the squared distance, but for the query's own square
-        yield rows, scores_BG
+        block_BD = query_QD[rows] if query_factors_Q is None else query_QD[rows] * query_factors_Q[rows, None]
+        yield rows, _product(block_BD, gallery_GD, buffer_BG)
 
 
 def lengths(features_ND: Floats, role: str) -> Floats:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
-_PLACE_BITS = 24  # packed sort keys: how many entries are merged at once, at most; leaves 39 bits for (row, column)
+_MOST_ENTRIES = 2**18  # merged at once: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def mean_of_rows(matrix: SparseRows, rows_NK: NDArray[np.int32], *, entries_at_o
     Args:
         entries_at_once: bound on what is merged at once; a little memory (about 60 bytes) for each.
     """
-    most = min(entries_at_once, 2**_PLACE_BITS)
+    most = min(entries_at_once, _MOST_ENTRIES)
     total_N = np.cumsum((matrix.offsets[rows_NK + 1] - matrix.offsets[rows_NK]).sum(axis=1))
     parts, start = [], 0
     while start < len(rows_NK):
@@ -76,13 +76,13 @@ def _mean(matrix: SparseRows, rows_BK: Rows) -> SparseRows:
     num_rows, num_merged = rows_BK.shape
     places, sizes = matrix.entry_places(rows_BK.ravel())
     target = np.repeat(np.arange(num_rows).repeat(num_merged), sizes)
-    width = len(matrix)
+    width, place_bits = len(matrix), len(places).bit_length()
     # entry numbers ride along in the low bits: a plain sort of numbers is several times faster than an argsort
-    packed = (target * width + matrix.columns[places]) << _PLACE_BITS | np.arange(len(places))
+    packed = (target * width + matrix.columns[places]) << place_bits | np.arange(len(places))
     packed.sort()
-    cells = packed >> _PLACE_BITS
+    cells = packed >> place_bits
     first = np.flatnonzero(np.diff(cells, prepend=-1))
-    ordered = matrix.values[places[packed & (2**_PLACE_BITS - 1)]]
+    ordered = matrix.values[places[packed & (2**place_bits - 1)]]
     summed = np.add.reduceat(ordered, first) if len(first) else ordered
     merged_rows, columns = np.divmod(cells[first], width)
     sizes_B = np.bincount(merged_rows, minlength=num_rows)
