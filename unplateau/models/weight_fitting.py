@@ -2,7 +2,7 @@
 
 import math
 
-from timm.layers import resample_abs_pos_embed, resize_rel_pos_bias_table
+from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 
@@ -10,7 +10,7 @@ def fit(network: nn.Module, name: str, tensor: Tensor, wanted: Tensor) -> Tensor
     """Return `tensor` in the shape of `wanted`, the network's own of that name; None where nothing keeps its meaning.
 
     Known: singleton axes (a 1x1 convolution as a linear layer, a table with an axis of 1), position embeddings of another
-    square grid, relative position biases of another window.
+    square grid, relative position biases of a smaller window.
     """
     if tensor.shape == wanted.shape:
         return tensor
@@ -19,11 +19,25 @@ def fit(network: nn.Module, name: str, tensor: Tensor, wanted: Tensor) -> Tensor
     owner, _, leaf = name.rpartition(".")
     if leaf == "pos_embed":
         return _resampled_positions(network.get_submodule(owner), tensor, wanted)
-    if leaf == "relative_position_bias_table" and tensor.shape[-1] == wanted.shape[-1]:
-        window = network.get_submodule(owner).window_size
-        resized: Tensor = resize_rel_pos_bias_table(tensor, new_window_size=window, new_bias_shape=wanted.shape)  # type: ignore[arg-type]
-        return resized
+    if leaf == "relative_position_bias_table":
+        return _same_offsets(tensor, network.get_submodule(owner))
     return None
+
+
+def _same_offsets(tensor: Tensor, attention: nn.Module) -> Tensor | None:
+    """Cut a table of relative positions down to a smaller window: the same offsets keep their biases.
+
+    Args:
+        tensor: (offsets, heads) of a square window.
+        attention: with a `window_size` (rows, columns); Swin shrinks it where the map is smaller than the window.
+    """
+    rows, columns = attention.window_size  # type: ignore[misc]
+    side, heads = math.isqrt(tensor.shape[0]), tensor.shape[-1]
+    top, left = (side - (2 * rows - 1)) // 2, (side - (2 * columns - 1)) // 2
+    if side * side != tensor.shape[0] or top < 0 or left < 0:
+        return None
+    square = tensor.reshape(side, side, heads)
+    return square[top : side - top, left : side - left].reshape(-1, heads)
 
 
 def _resampled_positions(owner: nn.Module, tensor: Tensor, wanted: Tensor) -> Tensor | None:
