@@ -56,10 +56,8 @@ def summary(runs: list[Path], bare: list[float]) -> list[str]:
         ratios += [seconds / bare[seed]] if seed < len(bare) else []
         lines.append(f"| {seed} | {maps[-1]:.2f} | {firsts[-1]:.2f} | {len(epochs)} | {seconds:.1f} | {beside} |")
     deviation = statistics.stdev(maps) if len(maps) > 1 else float("nan")
-    lines += [
-        "",
-        f"Test mAP {statistics.mean(maps):.2f} ± {deviation:.2f}, rank-1 {statistics.mean(firsts):.2f} (mean ± sd, {len(maps)} seeds, %).",
-    ]
+    score = f"Test mAP {statistics.mean(maps):.2f} ± {deviation:.2f}, rank-1 {statistics.mean(firsts):.2f}"
+    lines += ["", f"{score} (mean ± standard deviation over {len(maps)} seeds, %)."]
     if ratios:
         lines.append(f"Training time over the bare loop's: {statistics.median(ratios):.2f} (median).")
     return lines

@@ -123,6 +123,7 @@ def build_session(config: Config, plan: DataPlan, *, device: torch.device, ranks
         ConfigError, DataError, WeightsError: with what to change.
     """
     check_backbone(config)
+    _check_processes(config, ranks)
     num_identities = len({item.person_id for item in plan.train})
     _check_identity_count(config, num_identities)
     built = build_model(config, num_identities=num_identities, num_cameras=1 + max(item.camera_id for item in plan.train))
@@ -169,7 +170,8 @@ def wrapped_network(parts: Parts) -> nn.Module:
         network = torch.compile(network)  # type: ignore[assignment]
     if parts.ranks.world_size > 1:
         devices = [parts.device] if parts.device.type == "cuda" else None
-        network = nn.parallel.DistributedDataParallel(network, device_ids=devices)
+        may_miss = bool(parts.config.MODEL.FREEZE_LAYERS) or not trains_classifier(parts.config)
+        network = nn.parallel.DistributedDataParallel(network, device_ids=devices, find_unused_parameters=may_miss)
     return network
 
 
@@ -181,6 +183,16 @@ def _validator(scorer: Scorer, task: RetrievalTask | None) -> Callable[[nn.Modul
         return scorer.score(model, task)
 
     return validate
+
+
+def _check_processes(config: Config, ranks: Ranks) -> None:
+    """Refuse what would silently differ on several processes."""
+    if ranks.world_size == 1:
+        return
+    if "CenterLoss" in config.MODEL.LOSSES.NAME:
+        raise ConfigError(["CenterLoss keeps its centres on one process: use it with a single process, or leave it out."])
+    if config.MODEL.FREEZE_LAYERS and config.SOLVER.FREEZE_ITERS:
+        raise ConfigError(["SOLVER.FREEZE_ITERS thaws layers during the run, which works on a single process only. Use 0."])
 
 
 def _check_identity_count(config: Config, num_identities: int) -> None:
