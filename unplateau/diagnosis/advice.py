@@ -38,7 +38,7 @@ class Ending:
     epochs: tuple[EpochRecord, ...]
     max_epochs: int
     resume_command: str
-    """The command line that starts or continues this run, without overrides."""
+    """The command line that asks for this run; flags and overrides can be appended."""
     batch_size: int = 0
     num_instances: int = 1
     base_rate: float = 0.0
@@ -111,7 +111,9 @@ def _test_evidence(ending: Ending) -> tuple[str, ...]:
 def _what_next(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
     if ending.code == "out-of-memory":
         return _smaller_batch(ending)
-    if ending.code in ("interrupted", "preempted", "time-budget", "paused", "killed"):
+    if ending.code == "paused":
+        return (f"Train the rest of its {ending.max_epochs} epochs: {ending.resume_command} --resume SOLVER.STOP_EPOCH 0",)
+    if ending.code in ("interrupted", "preempted", "time-budget", "killed"):
         return (f"Continue: {ending.resume_command} --resume",)
     if ending.code == "diverged":
         return (
@@ -153,6 +155,8 @@ def _by_test_map(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
         return (f"Test mAP {score:.4f} is below {DEPLOYABLE_MAP}: try the next solution (custom_configs/plateau_solutions/).",)
     if trend is not None and trend.verdict == "improving":
         return (f"Test mAP {score:.4f} is above {DEPLOYABLE_MAP} and it was improving: deploy best_model.pth.",)
+    if ending.code != "no-improvement" and (trend is None or trend.verdict == "undecided"):
+        return (f"Test mAP {score:.4f} is above {DEPLOYABLE_MAP}: best_model.pth can be deployed.",)
     return (
         f"Test mAP {score:.4f} is above {DEPLOYABLE_MAP} and it plateaued: best_model.pth can be used; for more, try solution 2 "
         "(custom_configs/plateau_solutions/solution_2_cosine_annealing.yml).",

@@ -74,13 +74,15 @@ def train(
             motion.after_step()
             was_read = log.add(terms)
             if was_read or parts.ranks.world_size == 1:  # several processes agree only now and then: it costs a message
-                _meet(parts, requests)
+                _meet(parts, requests, log)
             if was_read and on_steps is not None:
                 on_steps(StepsDone(epoch, step - progress.step, steps_per_epoch, rate, log.latest))
         log.flush()
-        _meet(parts, requests)
+        _meet(parts, requests, log)
         trained = time.perf_counter()
 
+        for module in (parts.model, parts.scored_model):
+            parts.ranks.share_buffers(module)
         retrieval = _validate(parts, epoch)
         progress = progress.after(epoch, step, retrieval.metrics.mAP if retrieval else None)
         record = _record(parts, progress, log, motion=motion, rate=rate, retrieval=retrieval, times=(started, trained))
@@ -96,10 +98,14 @@ def train(
             return
 
 
-def _meet(parts: Parts, requests: StopRequests) -> None:
-    codes = [code for code in parts.ranks.gather(requests.pending()) if code is not None]
-    if codes:
-        raise StopRequested(codes[0])
+def _meet(parts: Parts, requests: StopRequests, log: StepLog) -> None:
+    """Let all ranks leave together, for the same reason."""
+    answers = parts.ranks.gather((log.damage, requests.pending()))
+    for damage, code in answers:
+        if damage is not None:
+            raise damage
+        if code is not None:
+            raise StopRequested(code)
 
 
 def _validate(parts: Parts, epoch: int) -> Retrieval | None:

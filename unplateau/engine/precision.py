@@ -29,12 +29,14 @@ class Precision:
 
 
 def choose_device(config: Config, local_rank: int = 0) -> torch.device:
-    """Return the device `MODEL.DEVICE` names; auto takes a GPU where there is one.
+    """Return the device `MODEL.DEVICE` names; auto takes a GPU where there is one, each process of a machine its own.
 
     Raises:
         ConfigError: the named device is not on this machine.
     """
     name = config.MODEL.DEVICE
+    if name == "cuda":
+        name = f"cuda:{local_rank}"
     if name == "auto":
         name = f"cuda:{local_rank}" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:

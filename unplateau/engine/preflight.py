@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from unplateau.curves.landmarks import cross_entropy_at_start
 from unplateau.data.loader import Batch
+from unplateau.engine.freezing import unseen_by_losses
 from unplateau.engine.parts import Parts
 from unplateau.engine.train_step import forward_losses, train_step
 from unplateau.models.classifiers import LinearClassifier
@@ -146,7 +147,8 @@ def _group_motion(group: str, parameters: dict[str, nn.Parameter], before: dict[
 
 def _meant_to_stay(parts: Parts) -> set[str]:
     names = {id(parameter): name for name, parameter in parts.model.named_parameters()}
-    still: set[str] = set()
+    unseen = unseen_by_losses(parts.config)
+    still = {name for name in names.values() if name.startswith(tuple(f"{part}." for part in unseen))}
     for optimizer in parts.optimizers:
         for group in optimizer.param_groups:
             if group.get("factor", 1.0) == 0.0:

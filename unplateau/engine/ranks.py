@@ -4,11 +4,13 @@ Each method must be called by all ranks at the same point, or none returns.
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import nn
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,28 @@ class Ranks:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def share_buffers(self, module: nn.Module) -> None:
+        """Give every rank the main rank's buffers: batch statistics are gathered on each rank's own images."""
+        if self.world_size > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, src=0)
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average the gradients of parameters outside the distributed wrapper, such as a loss's own."""
+        if self.world_size > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    dist.all_reduce(parameter.grad)
+                    parameter.grad /= self.world_size
+
     def close(self) -> None:
         if self.world_size > 1 and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def local_rank() -> int:
+    """Return this process's number among those of its machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def join_ranks(device_type: str) -> Ranks:
@@ -54,7 +75,7 @@ def join_ranks(device_type: str) -> Ranks:
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
         return Ranks()
-    ranks = Ranks(int(os.environ["RANK"]), world_size, int(os.environ.get("LOCAL_RANK", "0")))
+    ranks = Ranks(int(os.environ["RANK"]), world_size, local_rank())
     if device_type == "cuda":
         torch.cuda.set_device(ranks.local_rank)
     if not dist.is_initialized():

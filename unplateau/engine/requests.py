@@ -22,9 +22,12 @@ class StopRequested(Exception):  # noqa: N818 - not an error
 class Diverged(Exception):  # noqa: N818 - the field's word
     """A loss term became NaN or infinite."""
 
-    def __init__(self, term: str, value: float, *, step: int, epoch: int) -> None:
+    def __init__(self, term: str, value: float, step: int, epoch: int) -> None:
         self.term, self.value, self.step, self.epoch = term, value, step, epoch
-        super().__init__(f"{term} became {value} at step {step} (epoch {epoch})")
+        super().__init__(term, value, step, epoch)  # what it is made of, so that it can travel between processes
+
+    def __str__(self) -> str:
+        return f"{self.term} became {self.value} at step {self.step} (epoch {self.epoch})"
 
 
 class StopRequests:

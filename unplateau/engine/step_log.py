@@ -25,13 +25,11 @@ class StepLog:
     latest: dict[str, float] = field(default_factory=dict)
     num_steps: int = 0
     terms: frozenset[str] = frozenset()
+    damage: Diverged | None = None
+    """The first term that was not finite, with the exact step."""
 
     def add(self, terms: StepTerms) -> bool:
-        """Take a step's terms; return whether they were read to the host now.
-
-        Raises:
-            Diverged: a term was not finite, with the exact step.
-        """
+        """Take a step's terms; return whether they were read to the host now."""
         values = {"total_loss": terms.total, **terms.parts, **terms.measurements}
         self.names, self.terms = tuple(values), frozenset({"total_loss", *terms.parts})
         self.rows.append(torch.stack([value.float() for value in values.values()]))
@@ -61,6 +59,6 @@ class StepLog:
                 self.sums[name] = self.sums.get(name, 0.0) + value
                 self.counts[name] = self.counts.get(name, 0) + 1
         for name in sorted(self.terms, key=lambda term: term == "total_loss"):  # name the part, not the sum
-            if not math.isfinite(values[name]):
-                raise Diverged(name, values[name], step=step, epoch=self.epoch)
+            if not math.isfinite(values[name]) and self.damage is None:
+                self.damage = Diverged(name, values[name], step, self.epoch)
         self.latest = values

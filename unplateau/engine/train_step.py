@@ -44,11 +44,13 @@ def _backward_and_step(parts: Parts, total: Tensor) -> None:
     scaler = parts.precision.scaler
     if scaler is None:
         total.backward()
+        parts.ranks.average_gradients(parts.losses.parameters())
         clip_gradients(parts.model.parameters(), parts.config.SOLVER.CLIP_GRADIENTS)
         for optimizer in parts.optimizers:
             optimizer.step()
         return
     torch.autograd.backward(scaler.scale(total))
+    parts.ranks.average_gradients(parts.losses.parameters())
     for optimizer in parts.optimizers:
         scaler.unscale_(optimizer)
     clip_gradients(parts.model.parameters(), parts.config.SOLVER.CLIP_GRADIENTS)

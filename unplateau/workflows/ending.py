@@ -65,11 +65,11 @@ def describe_failure(error: BaseException) -> Ended:
     if isinstance(error, PreflightError):
         return Ended("preflight", detail=str(error))
     if _is_out_of_memory(error):
-        return Ended("out-of-memory", detail=str(error).splitlines()[0])
+        return Ended("out-of-memory", detail=_first_line(error))
     if isinstance(error, UnplateauError):
         return Ended("error", detail=str(error), exit_code=error.exit_code)
-    _log.error("%s", "".join(traceback.format_exception(error)))
-    return Ended("error", detail=f"{type(error).__name__}: {error}", exit_code=1)
+    _log.info("%s", "".join(traceback.format_exception(error)))  # below a warning: for log.txt, not for the console
+    return Ended("error", detail=f"{type(error).__name__}: {_first_line(error)}", exit_code=1)
 
 
 def conclude(journal: Journal, session: Session, ended: Ended) -> FinalScores:
@@ -219,6 +219,10 @@ def _session_info(session: Session) -> dict[str, Any]:
         },
         "step": {"precision": parts.precision.name, "processes": parts.ranks.world_size},
     }
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -29,9 +29,10 @@ class TrainRequest:
 
     @property
     def command(self) -> str:
-        """The command line that asks for this run again, without overrides."""
-        config = f" --config-file {_quoted(str(self.config_file))}" if self.config_file else ""
-        return f"python train_research_grade.py{config} --run-name {_quoted(self.run_name)}"
+        """The command line that asks for this run again; what is appended to it wins over its own overrides."""
+        config = ("--config-file", str(self.config_file)) if self.config_file else ()
+        words = ("python", "train_research_grade.py", *config, "--run-name", self.run_name, *self.overrides)
+        return " ".join(map(_quoted, words))
 
 
 @dataclass(frozen=True)
@@ -46,4 +47,5 @@ class TrainOutcome:
 
 
 def _quoted(text: str) -> str:
-    return f'"{text}"' if " " in text else text
+    """Quoted so that cmd.exe, PowerShell and POSIX shells read one word."""
+    return f'"{text}"' if not text or set(text) & set(" ()[]{}*?;&|<>,'") else text

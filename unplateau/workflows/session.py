@@ -18,7 +18,7 @@ from unplateau.data.fingerprint import fingerprint
 from unplateau.data.image_source import open_images
 from unplateau.data.items import Found, Item
 from unplateau.data.loader import TrainLoader
-from unplateau.engine.freezing import check_frozen_layers, freeze
+from unplateau.engine.freezing import check_frozen_layers, freeze, unseen_by_losses
 from unplateau.engine.parts import Parts
 from unplateau.engine.precision import choose_precision, uses_channels_last
 from unplateau.engine.ranks import Ranks
@@ -170,7 +170,7 @@ def wrapped_network(parts: Parts) -> nn.Module:
         network = torch.compile(network)  # type: ignore[assignment]
     if parts.ranks.world_size > 1:
         devices = [parts.device] if parts.device.type == "cuda" else None
-        may_miss = bool(parts.config.MODEL.FREEZE_LAYERS) or not trains_classifier(parts.config)
+        may_miss = bool(parts.config.SOLVER.FREEZE_ITERS or unseen_by_losses(parts.config))
         network = nn.parallel.DistributedDataParallel(network, device_ids=devices, find_unused_parameters=may_miss)
     return network
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from unplateau.base.errors import ConfigError, RunExistsError, UsageError
 from unplateau.config.delta import difference
-from unplateau.config.load import load
+from unplateau.config.load import Loaded, load
 from unplateau.config.schema import Config
 from unplateau.engine.checkpoint import has_checkpoint, load_checkpoint
 from unplateau.runs.layout import RunFolder, run_folder
@@ -54,15 +54,23 @@ class Start:
     """Keys that differ from the stored run, all of them allowed."""
 
 
-def decide_start(request: TrainRequest) -> Start:
-    """Read the configuration and the run folder and decide.
+def read_config(request: TrainRequest) -> Loaded:
+    """Return the configuration that was asked for, or the stored one of the run that goes on.
 
     Raises:
-        ConfigError: the configuration has problems, or differs from the stored run's in a way that was not allowed.
+        ConfigError: it has problems.
+    """
+    return load(request.config_file or _stored_config(request), request.overrides)
+
+
+def decide_start(request: TrainRequest, loaded: Loaded) -> Start:
+    """Look at the run folder and decide. On several processes this is the main one's part.
+
+    Raises:
+        ConfigError: the configuration differs from the stored run's in a way that was not allowed.
         RunExistsError: the name is taken and `--resume` was not given.
         UsageError: there is nothing to resume, or another process trains into the folder.
     """
-    loaded = load(request.config_file or _stored_config(request), request.overrides)
     folder = run_folder(output_dir(loaded.config), request.run_name)
     if is_running(folder):
         raise UsageError(f"{folder.path} is being trained by another process. Wait for it, end it, or use another --run-name.")

@@ -5,18 +5,21 @@ Whatever ends the training, short of SIGKILL or power, `STOPPING_REASON.txt` is 
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 
-from unplateau.base.errors import PreflightError, UsageError
+from unplateau.base.errors import PreflightError, UnplateauError, UsageError
 from unplateau.base.locks import FileLock
+from unplateau.config.load import Loaded
 from unplateau.diagnosis.preflight import judge_preflight
 from unplateau.engine.checkpoint import CheckpointStore, restore
 from unplateau.engine.loop import StepsDone, train
 from unplateau.engine.precision import choose_device
 from unplateau.engine.preflight import preflight
-from unplateau.engine.ranks import Ranks, join_ranks
+from unplateau.engine.ranks import Ranks, join_ranks, local_rank
 from unplateau.engine.requests import StopRequests
 from unplateau.engine.stopping import STOP_CODES, Progress, decide, take_drop
 from unplateau.report.console import TrainingConsole
@@ -25,8 +28,8 @@ from unplateau.runs.record import Finding
 from unplateau.workflows.ending import Ended, FinalScores, conclude, describe_failure, finish
 from unplateau.workflows.journal import Journal, logging_to
 from unplateau.workflows.request import TrainOutcome, TrainRequest
-from unplateau.workflows.session import Session, build_session, plan_data, wrapped_network
-from unplateau.workflows.start import Start, decide_start
+from unplateau.workflows.session import DataPlan, Session, build_session, plan_data, wrapped_network
+from unplateau.workflows.start import Start, decide_start, read_config
 
 _log = logging.getLogger(__name__)
 
@@ -37,39 +40,86 @@ def run_training(request: TrainRequest) -> TrainOutcome:
     Raises:
         UsageError, ConfigError: nothing was begun.
     """
-    start = decide_start(request)
-    if start.is_done:
-        return _already_done(start)
-    device = choose_device(start.config)
+    loaded = read_config(request)
+    device = choose_device(loaded.config, local_rank())
     ranks = join_ranks(device.type)
+    try:
+        start = _start_together(request, loaded, ranks)
+        if start.is_done:
+            return _already_done(start)
+        with _claimed(start, ranks), logging_to(start.folder.log, is_main=ranks.is_main, is_quiet=request.is_quiet):
+            return _run(request, start, device, ranks)
+    finally:
+        ranks.close()
+
+
+def _start_together(request: TrainRequest, loaded: Loaded, ranks: Ranks) -> Start:
+    """Let the main process decide for all: the others would meet its lock, and its changes to the folder, half done."""
+    start, problem = None, ""
+    if ranks.is_main:
+        try:
+            start = decide_start(request, loaded)
+        except UnplateauError as error:
+            if ranks.world_size == 1:
+                raise
+            problem = str(error)
+    start, problem = ranks.from_main((start, problem))
+    if start is None:
+        raise UsageError(problem)
+    return start
+
+
+@contextmanager
+def _claimed(start: Start, ranks: Ranks) -> Iterator[None]:
     lock = FileLock(start.folder.lock)
     if ranks.is_main and not lock.acquire():
         raise UsageError(f"{start.folder.path} is being trained by another process. Use another --run-name.")
     try:
-        with logging_to(start.folder.log, is_main=ranks.is_main, is_quiet=request.is_quiet):
-            return _run(request, start, device, ranks)
+        yield
     finally:
         lock.release()
-        ranks.close()
 
 
 def _run(request: TrainRequest, start: Start, device: torch.device, ranks: Ranks) -> TrainOutcome:
     journal = Journal(request, start, is_main=ranks.is_main)
+    plan = _plan_to_go_on(start, ranks)
     session: Session | None = None
     scores = FinalScores()
     with StopRequests(time_budget_seconds=start.config.SOLVER.TIME_BUDGET_HOURS * 3600) as requests:
         try:
             journal.begin()
-            session = _prepare(request, start, device, ranks, journal)
+            session = _prepare(request, start, plan or plan_data(start.config), device, ranks, journal)
             ended = _train(session, start, journal, requests)
             scores = conclude(journal, session, ended)
         except BaseException as error:  # noqa: BLE001 - every exit gets its written reason and exit code
             ended = describe_failure(error)
-    return finish(journal, session, ended, scores)
+        return finish(journal, session, ended, scores)
 
 
-def _prepare(request: TrainRequest, start: Start, device: torch.device, ranks: Ranks, journal: Journal) -> Session:
-    plan = plan_data(start.config)
+def _plan_to_go_on(start: Start, ranks: Ranks) -> DataPlan | None:
+    """Return the data of a run that goes on; None for a new one.
+
+    Raises:
+        UsageError: it is not what the run was begun with. Nothing of the run was touched.
+    """
+    if start.checkpoint is None:
+        return None
+    plan, stored = plan_data(start.config), start.checkpoint["identity"]
+    if stored != _identity(plan, ranks):
+        raise UsageError(
+            f"--resume: the run was begun on other data or another number of processes ({stored}; now {_identity(plan, ranks)}). "
+            "Results would silently change. Give it the same data and processes, or start under another --run-name."
+        )
+    return plan
+
+
+def _identity(plan: DataPlan, ranks: Ranks) -> dict[str, object]:
+    return {"data": plan.fingerprint, "world_size": ranks.world_size}
+
+
+def _prepare(
+    request: TrainRequest, start: Start, plan: DataPlan, device: torch.device, ranks: Ranks, journal: Journal
+) -> Session:
     session = build_session(start.config, plan, device=device, ranks=ranks)
     journal.note_session(session)
     if start.checkpoint is None and not request.skip_preflight:
@@ -85,6 +135,7 @@ def _preflight(session: Session, journal: Journal) -> None:
         "CircleLoss" in losses.NAME and losses.CIRCLE.SCALE > 0
     )
     findings = judge_preflight(measurements, needs_positives=needs_positives)
+    findings = next((found for found in session.parts.ranks.gather(findings) if found), ())
     journal.preflight(measurements, findings, time.perf_counter() - started)
     if findings:
         raise PreflightError(_preflight_message(findings))
@@ -99,9 +150,8 @@ def _preflight_message(findings: tuple[Finding, ...]) -> str:
 def _train(session: Session, start: Start, journal: Journal, requests: StopRequests) -> Ended:
     """Run the loop, and after each epoch write what it brought."""
     parts, config = session.parts, start.config
-    identity = {"data": session.plan.fingerprint, "world_size": parts.ranks.world_size}
-    checkpoints = CheckpointStore(start.folder, identity=identity)
-    progress = _first_progress(session, start, identity)
+    checkpoints = CheckpointStore(start.folder, identity=_identity(session.plan, parts.ranks))
+    progress = _first_progress(session, start)
     decision = decide(config, progress) if progress.epoch else None
     if decision in STOP_CODES:  # it was killed after its last epoch, before its end was written
         return Ended(decision, progress)
@@ -123,15 +173,9 @@ def _train(session: Session, start: Start, journal: Journal, requests: StopReque
     return Ended(decision, progress)
 
 
-def _first_progress(session: Session, start: Start, identity: dict[str, object]) -> Progress:
+def _first_progress(session: Session, start: Start) -> Progress:
     if start.checkpoint is None:
         return Progress(session.schedule)
-    stored = start.checkpoint["identity"]
-    if stored != identity:
-        raise UsageError(
-            f"--resume: the run was begun on other data or another number of processes ({stored}; now {identity}). "
-            "Results would silently change. Give it the same data and processes, or start under another --run-name."
-        )
     progress = restore(session.parts, start.checkpoint, start.config)
     _log.info("Going on after epoch %d (step %d).", progress.epoch, progress.step)
     if "SOLVER.MAX_EPOCH" in start.changed:
