@@ -10,7 +10,6 @@ Legend: N images, H height, W width, 3 channels R, G, B.
 
 import hashlib
 import os
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
