@@ -1,6 +1,6 @@
 """A page of MiniMarket to look at: rows are identities, columns cameras, two pictures of each.
 
-    python benchmarks/minimarket/contact_sheet.py MINIMARKET_FOLDER OUT.png [ROWS=10] [FIRST=0] [ENLARGE=1]
+python benchmarks/minimarket/contact_sheet.py MINIMARKET_FOLDER OUT.png [ROWS=10] [FIRST=0] [ENLARGE=1]
 """
 
 import sys

@@ -25,7 +25,12 @@ def _backpack(person: Person, pose: Pose) -> list[Solid]:
 
 def _shoulder_straps(person: Person, side: int) -> list[Solid]:
     x, front, paint = side * 0.062 * person.shoulders, _chest_depth(person), plain(person.bag_colour)
-    points: tuple[Point, ...] = ((x, 0.825, -0.02), (x, 0.822, 0.025), (x * 1.05, 0.74, front * 0.93), (x * 1.35, 0.60, front * 0.6))
+    points: tuple[Point, ...] = (
+        (x, 0.825, -0.02),
+        (x, 0.822, 0.025),
+        (x * 1.05, 0.74, front * 0.93),
+        (x * 1.35, 0.60, front * 0.6),
+    )
     return _ribbon(points, 0.015, paint)
 
 
@@ -54,7 +59,11 @@ def _handbag(person: Person, pose: Pose) -> list[Solid]:
     x, y, z = limb.end[0], limb.end[1] - 0.035, limb.end[2]
     bag = _bag((x, y - 0.16, z), (x, y - 0.045, z), 0.028, person)
     paint = plain(person.bag_second)
-    return [bag, *_ribbon(((x, y, z), (x, y - 0.05, z + 0.04)), 0.007, paint), *_ribbon(((x, y, z), (x, y - 0.05, z - 0.04)), 0.007, paint)]
+    return [
+        bag,
+        *_ribbon(((x, y, z), (x, y - 0.05, z + 0.04)), 0.007, paint),
+        *_ribbon(((x, y, z), (x, y - 0.05, z - 0.04)), 0.007, paint),
+    ]
 
 
 def _headwear(person: Person, pose: Pose) -> list[Solid]:

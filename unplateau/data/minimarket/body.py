@@ -4,6 +4,7 @@ Lengths are body heights; the frame is the person's own (x to its left, y up, z 
 usual eight-heads canon of figure drawing, with a slightly larger head, as low-resolution crops show it.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ def make_paints(person: Person) -> Paints:
 
 def arm(person: Person, pose: Pose, side: int) -> Limb:
     """Return the joints of the arm on `side` (1 left, -1 right); it swings against its leg."""
-    swing = -side * 0.55 * pose.stride * float(np.sin(pose.phase))
+    swing = -side * 0.55 * pose.stride * math.sin(pose.phase)
     elbow = pose.elbows[0 if side > 0 else 1]
     outward = 0.13 + 0.05 * (person.girth - 1) * 4
     shoulder = (side * 0.092 * person.shoulders * (0.7 + 0.3 * person.girth), SHOULDER_Y - 0.024, 0.0)
@@ -75,10 +76,10 @@ def arm(person: Person, pose: Pose, side: int) -> Limb:
 
 def leg(person: Person, pose: Pose, side: int) -> Limb:
     """Return the joints of the leg on `side`; the knee bends while the leg swings forward."""
-    phase = pose.phase + (0 if side > 0 else np.pi)
+    phase = pose.phase + (0 if side > 0 else math.pi)
     stride = pose.stride * _STEP_IN.get("dress" if person.upper.cut == "dress" else person.lower.cut, 1.0)
-    swing = 0.5 * stride * float(np.sin(phase))
-    knee = 0.08 + 0.75 * stride * max(0.0, float(np.cos(phase))) ** 1.5
+    swing = 0.5 * stride * math.sin(phase)
+    knee = 0.08 + 0.75 * stride * max(0.0, math.cos(phase)) ** 1.5
     hip = (side * 0.046 * person.hips, HIP_Y, 0.0)
     middle = _step(hip, _THIGH * person.legs, swing, side * 0.02)
     return Limb(hip, middle, _step(middle, _SHIN * person.legs, swing - knee, side * 0.01))
@@ -97,7 +98,7 @@ def torso_half_width(person: Person, y: float) -> float:
     """Return half the width of the clothed trunk at height `y`."""
     width = float(np.interp(y, _TORSO_Y, _TORSO_HALF_WIDTH)) * (0.6 + 0.4 * person.girth)
     shoulder_share = float(np.interp(y, (0.55, 0.76), (0, 1)))
-    belly = 1 + 0.25 * person.belly * float(np.exp(-(((y - 0.58) / 0.08) ** 2)))
+    belly = 1 + 0.25 * person.belly * float(math.exp(-(((y - 0.58) / 0.08) ** 2)))
     looseness = 1 + (_LOOSENESS[person.upper.cut] - 1) * float(y < 0.82)
     return width * belly * looseness * (person.shoulders * shoulder_share + person.hips * (1 - shoulder_share))
 
@@ -114,10 +115,16 @@ def hem_y(person: Person) -> float:
 
 def _torso(person: Person, paints: Paints) -> list[Solid]:
     hem, flatness = hem_y(person), torso_flatness(person)
-    widths = tuple(torso_half_width(person, y) for y in np.linspace(hem, 0.835, 12))
-    trunk = Solid((0, hem, 0), (0, 0.835, 0), widths, paints.upper, flatness=flatness, rounded=False)
+    bottom = max(hem, 0.44)
+    skirt_rows = round(len(paints.upper) * (bottom - hem) / (0.835 - hem))
+    widths = tuple(torso_half_width(person, y) for y in np.linspace(bottom, 0.835, 10))
+    trunk = Solid((0, bottom, 0), (0, 0.835, 0), widths, paints.upper[skirt_rows:], flatness=flatness, rounded=False)
     neck = Solid((0, 0.80, 0), (0, 0.89, 0.008), (0.036,), plain(person.skin))
-    return [trunk, neck, *_below_the_waist(person, paints, flatness)]
+    solids = [trunk, neck, *_below_the_waist(person, paints, flatness)]
+    if skirt_rows:  # rounder than the trunk, so that the thighs stay under it
+        widths = tuple(torso_half_width(person, y) * 1.03 for y in (hem, 0.5 * (hem + 0.5), 0.5))
+        solids.append(Solid((0, hem, 0), (0, 0.5, 0), widths, paints.upper[: skirt_rows + 4], flatness=0.92, rounded=False))
+    return solids
 
 
 def _below_the_waist(person: Person, paints: Paints, flatness: float) -> list[Solid]:
@@ -143,7 +150,7 @@ def _head(person: Person, pose: Pose, paints: Paints) -> list[Solid]:
 
 def _hair_behind(person: Person, pose: Pose) -> list[Solid]:
     paint = plain(person.hair)
-    back_x = -float(np.sin(pose.head_turn)) * 0.03
+    back_x = -math.sin(pose.head_turn) * 0.03
     if person.hair_style == "long":
         return [Solid((0, 0.78, -0.052), (back_x, 0.93, -0.025), (0.045, 0.056, 0.054), paint, 0.55)]
     if person.hair_style == "bob":
@@ -177,7 +184,10 @@ def _sleeve(person: Person, limb: Limb, paints: Paints, thick: float) -> list[So
         return []
     if cut in ("tee", "dress"):
         short = _between(limb.root, limb.middle, 0.68)
-        return [Solid(limb.root, short, (0.036 * thick, 0.040 * thick), paint, rounded=False), _ball(limb.root, 0.036 * thick, paint)]
+        return [
+            Solid(limb.root, short, (0.036 * thick, 0.040 * thick), paint, rounded=False),
+            _ball(limb.root, 0.036 * thick, paint),
+        ]
     wide = thick * (1.25 if cut in ("jacket", "coat") else 1.05)
     cuff = _between(limb.middle, limb.end, 0.95)
     return [
@@ -199,7 +209,10 @@ def _leg(person: Person, limb: Limb, paints: Paints) -> list[Solid]:
 def _leg_cloth(cut: str, limb: Limb, paint: Floats, thick: float) -> list[Solid]:
     if cut == "shorts":
         end = _between(limb.root, limb.middle, 0.88)
-        return [Solid(end, limb.root, (0.064 * thick, 0.060 * thick, 0.054 * thick), paint, rounded=False), _ball(limb.root, 0.052 * thick, paint)]
+        return [
+            Solid(end, limb.root, (0.064 * thick, 0.060 * thick, 0.054 * thick), paint, rounded=False),
+            _ball(limb.root, 0.052 * thick, paint),
+        ]
     if cut not in ("trousers", "slim", "wide"):
         return []
     thigh, knee, ankle = {"trousers": (0.055, 0.048, 0.042), "slim": (0.052, 0.043, 0.033), "wide": (0.058, 0.058, 0.062)}[cut]
@@ -211,11 +224,10 @@ def _leg_cloth(cut: str, limb: Limb, paint: Floats, thick: float) -> list[Solid]
 
 
 def _shoe(person: Person, limb: Limb) -> list[Solid]:
-    forward = np.array(limb.end) - np.array(limb.middle)
-    tilt = float(np.arctan2(-forward[2], -forward[1])) * 0.6
+    tilt = 0.6 * math.atan2(limb.middle[2] - limb.end[2], limb.middle[1] - limb.end[1])
     x, y, z = limb.end
     heel = (x, y - 0.018, z - 0.022)
-    toe = (x * 1.12, heel[1] - 0.012 - 0.1 * np.sin(max(tilt, 0.0)), z + 0.078 * float(np.cos(tilt)))
+    toe = (x * 1.12, heel[1] - 0.012 - 0.1 * math.sin(max(tilt, 0.0)), z + 0.078 * math.cos(tilt))
     solids = [Solid(heel, toe, (0.027, 0.030, 0.024), plain(person.shoes))]
     if person.socks:
         solids.append(Solid((x, y - 0.005, z), (x, y + 0.045, z), (0.027,), plain((0.85, 0.85, 0.84))))
@@ -228,8 +240,8 @@ def _ball(centre: Point, radius: float, paint: Floats) -> Solid:
 
 def _step(start: Point, length: float, swing: float, outward: float) -> Point:
     """Return the end of a bone hanging from `start`, swung forward and outward by angles in radians."""
-    down = length * float(np.cos(swing) * np.cos(outward))
-    return start[0] + length * float(np.sin(outward)), start[1] - down, start[2] + length * float(np.sin(swing))
+    down = length * float(math.cos(swing) * math.cos(outward))
+    return start[0] + length * math.sin(outward), start[1] - down, start[2] + length * math.sin(swing)
 
 
 def _between(start: Point, end: Point, share: float) -> Point:

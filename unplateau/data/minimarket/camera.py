@@ -40,17 +40,17 @@ class Camera:
 
 _QUARTER = float(np.pi / 2)
 CAMERAS = (
-    Camera((1.00, 1.00, 1.02), 1.00, 0.95, 0.02, 0.45, 0.015, 80, 0.22, 0.10, 1.22, (-0.45, -0.60, 0.66), 0.55,
+    Camera((1.00, 1.00, 1.01), 1.00, 1.00, 0.02, 0.30, 0.010, 85, 0.20, 0.08, 1.22, (-0.45, -0.60, 0.66), 0.58,
            (0.0, 0.5, _QUARTER, -_QUARTER, 3.1), 0.86),
-    Camera((0.80, 1.02, 0.72), 1.15, 0.75, 0.05, 0.70, 0.020, 70, 0.12, 0.05, 1.18, (0.55, -0.50, 0.67), 0.62,
+    Camera((0.94, 1.02, 0.89), 1.06, 0.89, 0.04, 0.42, 0.012, 80, 0.12, 0.05, 1.18, (0.55, -0.50, 0.67), 0.62,
            (_QUARTER, -_QUARTER, 2.4, -0.7), 0.88),
-    Camera((1.25, 0.92, 0.58), 0.95, 0.85, 0.03, 0.60, 0.025, 60, 0.08, 0.04, 1.25, (-0.20, -0.75, 0.63), 0.48,
+    Camera((1.10, 0.98, 0.83), 0.97, 0.96, 0.03, 0.38, 0.014, 75, 0.10, 0.04, 1.25, (-0.20, -0.75, 0.63), 0.54,
            (0.0, 0.4, -0.5, _QUARTER, 3.1), 0.86),
-    Camera((0.72, 0.88, 1.25), 1.35, 0.70, 0.06, 0.80, 0.030, 55, 0.16, 0.08, 1.15, (0.30, -0.65, 0.70), 0.66,
+    Camera((0.89, 0.96, 1.09), 1.10, 0.87, 0.05, 0.47, 0.016, 70, 0.16, 0.08, 1.16, (0.30, -0.65, 0.70), 0.66,
            (_QUARTER, -_QUARTER, 0.8, -2.5), 0.89),
-    Camera((0.98, 0.82, 1.08), 1.55, 0.90, 0.01, 0.95, 0.040, 50, 0.28, 0.14, 1.20, (0.65, -0.35, 0.67), 0.45,
+    Camera((0.98, 0.94, 1.03), 1.17, 0.94, 0.01, 0.55, 0.022, 65, 0.24, 0.12, 1.20, (0.65, -0.35, 0.67), 0.52,
            (0.0, 3.1, 2.7, -0.4, _QUARTER), 0.87),
-    Camera((1.22, 1.16, 0.98), 0.72, 0.60, 0.08, 0.55, 0.018, 65, 0.34, 0.16, 1.20, (-0.60, -0.55, 0.58), 0.60,
+    Camera((1.10, 1.07, 1.00), 0.87, 0.82, 0.06, 0.38, 0.011, 75, 0.28, 0.13, 1.20, (-0.60, -0.55, 0.58), 0.62,
            (3.1, 2.6, -2.7, _QUARTER, -_QUARTER), 0.85),
 )  # fmt: skip
 
@@ -70,8 +70,8 @@ def develop(picture_HWC: Floats, camera: Camera, generator: np.random.Generator)
 
 
 def _tones(picture_HWC: Floats, camera: Camera, generator: np.random.Generator) -> Floats:
-    exposure = float(np.exp(generator.normal(0, 0.10)))
-    balance = np.exp(generator.normal(0, 0.03, 3))
+    exposure = float(np.exp(generator.normal(0, 0.08)))
+    balance = np.exp(generator.normal(0, 0.02, 3))
     gains = (np.array(camera.gains) * balance * exposure).astype(np.float32)
     toned = np.clip(picture_HWC * gains, 1e-3, 1.2) ** np.float32(camera.gamma)
     grey = toned @ np.array((0.30, 0.59, 0.11), np.float32)
@@ -80,7 +80,7 @@ def _tones(picture_HWC: Floats, camera: Camera, generator: np.random.Generator) 
 
 
 def _blurred(picture: Image.Image, radius: float, generator: np.random.Generator) -> Image.Image:
-    if generator.random() < 0.15:  # a crop from far away: fewer pixels, enlarged
+    if generator.random() < 0.10:  # a crop from far away: fewer pixels, enlarged
         share = float(generator.uniform(0.5, 0.75))
         small = picture.resize((round(64 * share), round(128 * share)), Image.Resampling.BOX)
         picture = small.resize((64, 128), Image.Resampling.BICUBIC)

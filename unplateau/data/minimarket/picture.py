@@ -18,8 +18,8 @@ from unplateau.data.minimarket.scene import WIDTH as SCENE_WIDTH
 
 HEIGHT, WIDTH = 128, 64
 _OVER = 2  # drawn larger and scaled down, for smooth edges
-_PASSER_BY_SHARE = 0.16
-_OBSTACLE_SHARE = 0.10
+_PASSER_BY_SHARE = 0.14
+_OBSTACLE_SHARE = 0.08
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Shot:
     phase: float
     stride: float
     elbows: tuple[float, float]
-    left: float
-    zoom: float
+    left: float  # where in the scene, as a share of its width
+    zoom: float  # of the scene
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def draw_shot(camera: Camera, scene_HWC: Floats, generator: np.random.Generator)
 def detected_box(generator: np.random.Generator, looseness: float = 1.0) -> Box:
     """Return a detector's box: about right, sometimes too tight or too wide; `looseness` scales its errors."""
     return Box(
-        share=float(np.clip(generator.normal(0.91, 0.05 * looseness), 0.5, 1.6)),
+        share=float(np.clip(generator.normal(0.91, 0.045 * looseness), 0.5, 1.6)),
         feet_x=0.5 + float(generator.normal(0, 0.05 * looseness)),
         feet_y=0.965 + float(generator.normal(0, 0.025 * looseness)),
     )
@@ -93,25 +93,29 @@ def take_picture(
         generator: draws the moment of the walk and all that happens by chance.
     """
     picture = _background(shot, box, generator)
-    in_front = False
-    if passers_by and generator.random() < _PASSER_BY_SHARE:
-        in_front = generator.random() < 0.3
-        stranger = passers_by[int(generator.integers(len(passers_by)))]
-        side = float(generator.choice((-1, 1)))
-        if in_front:
-            aside = Box(box.share * 1.08, box.feet_x + side * float(generator.uniform(0.42, 0.6)), box.feet_y + 0.05)
-        else:
-            far = float(generator.uniform(0.55, 0.85))
-            aside = Box(box.share * far, box.feet_x + side * float(generator.uniform(0.25, 0.5)), box.feet_y - 0.25 * (1 - far) * 2)
-        walkers = [(stranger, aside), (dressed, box)] if not in_front else [(dressed, box), (stranger, aside)]
-    else:
-        walkers = [(dressed, box)]
-    for who, where in walkers:
-        if who is not None:
-            picture = _with_walker(picture, shot, who, where, generator)
+    for who, where in _walkers(dressed, box, passers_by, generator):
+        picture = _with_walker(picture, shot, who, where, generator)
     if generator.random() < _OBSTACLE_SHARE:
         picture = _with_obstacle(picture, generator)
     return develop(picture, shot.camera, generator)
+
+
+def _walkers(
+    dressed: Dressed | None, box: Box, passers_by: Sequence[Dressed], generator: np.random.Generator
+) -> list[tuple[Dressed, Box]]:
+    """Return who is in the picture and where, from back to front."""
+    walkers = [] if dressed is None else [(dressed, box)]
+    if not passers_by or generator.random() >= _PASSER_BY_SHARE:
+        return walkers
+    in_front = generator.random() < 0.3
+    stranger = passers_by[int(generator.integers(len(passers_by)))]
+    side = float(generator.choice((-1, 1)))
+    if in_front:
+        aside = Box(box.share * 1.08, box.feet_x + side * float(generator.uniform(0.42, 0.6)), box.feet_y + 0.05)
+        return [*walkers, (stranger, aside)]
+    farness = float(generator.uniform(0.55, 0.85))
+    feet_x = box.feet_x + side * float(generator.uniform(0.25, 0.5))
+    return [(stranger, Box(box.share * farness, feet_x, box.feet_y - 0.5 * (1 - farness))), *walkers]
 
 
 def _background(shot: Shot, box: Box, generator: np.random.Generator) -> Floats:
@@ -127,28 +131,35 @@ def _background(shot: Shot, box: Box, generator: np.random.Generator) -> Floats:
 
 
 def _with_walker(picture: Floats, shot: Shot, dressed: Dressed, box: Box, generator: np.random.Generator) -> Floats:
+    """Return the picture with one person and its shadow on the ground drawn over it."""
     pose = Pose(
-        phase=shot.phase + float(generator.uniform(0, 2 * np.pi)) * 0.5,
+        phase=shot.phase + float(generator.uniform(0, np.pi)),
         stride=shot.stride * float(generator.uniform(0.85, 1.1)),
         elbows=shot.elbows,
         head_turn=float(generator.normal(0, 0.25)),
     )
-    return _composed(picture, shot, dressed, box, (pose, shot.heading + float(generator.normal(0, 0.12))), _folds(generator))
-
-
-def _composed(picture: Floats, shot: Shot, dressed: Dressed, box: Box, posed: tuple[Pose, float], folds: Floats) -> Floats:
-    camera, (pose, heading) = shot.camera, posed
-    width = round(WIDTH * _OVER / camera.stretch)
-    feet = (box.feet_x * width, box.feet_y * HEIGHT * _OVER)
-    view = View(
-        heading, camera.pitch, box.share * HEIGHT * _OVER / (1 + camera.perspective * 0.6), feet,
-        camera.perspective, camera.light, camera.ambient,
-    )  # fmt: skip
-    canvas = Canvas(HEIGHT * _OVER, width)
+    view = _view(shot.camera, shot.heading + float(generator.normal(0, 0.12)), box)
+    canvas = Canvas(HEIGHT * _OVER, _canvas_width(shot.camera))
     draw(canvas, [*body(dressed.person, pose, dressed.paints), *belongings(dressed.person, pose)], view)
     colour, opacity = _scaled_down(canvas)
-    shadowed = picture * (1 - _shadow(camera, box))[..., None]
-    return shadowed * (1 - opacity) + colour * (1 + folds[..., None])
+    shadowed = picture * (1 - _shadow(shot.camera, box))[..., None]
+    return shadowed * (1 - opacity) + colour * (1 + _folds(generator)[..., None])
+
+
+def _view(camera: Camera, heading: float, box: Box) -> View:
+    return View(
+        heading=heading,
+        pitch=camera.pitch,
+        scale=box.share * HEIGHT * _OVER / (1 + camera.perspective * 0.6),
+        feet=(box.feet_x * _canvas_width(camera), box.feet_y * HEIGHT * _OVER),
+        perspective=camera.perspective,
+        light=camera.light,
+        ambient=camera.ambient,
+    )
+
+
+def _canvas_width(camera: Camera) -> int:
+    return round(WIDTH * _OVER / camera.stretch)  # narrower than the crop, to be stretched to it
 
 
 def _scaled_down(canvas: Canvas) -> tuple[Floats, Floats]:

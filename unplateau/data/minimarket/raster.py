@@ -6,13 +6,15 @@ body is right from the front, the side and the back. Nothing here is random.
 Shapes: H canvas height, W canvas width, R rows of a paint (along the axis), A columns of a paint (around it).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]
 Point = tuple[float, float, float]
 
 _FAR = -1e9
@@ -76,7 +78,7 @@ class _Projected:
     x: tuple[float, float]
     y: tuple[float, float]
     depth: tuple[float, float]
-    half_widths: Floats
+    half_widths: tuple[float, ...]
     depth_share: float
 
 
@@ -98,17 +100,18 @@ def _draw_one(canvas: Canvas, solid: Solid, view: View) -> None:
         return
     along, across, beyond = _axis_coordinates(on_screen, box)
     covered, facing = _surface(solid, on_screen, across, beyond)
-    rows, columns = np.nonzero(covered)
-    along, across, beyond, facing = (values[rows, columns] for values in (along, across, beyond, facing))
-    rows, columns = rows + box[0], columns + box[2]
+    inside = np.flatnonzero(covered)
+    along, across, beyond, facing = (values.ravel().take(inside) for values in (along, across, beyond, facing))
+    rows, columns = np.divmod(inside, box[3] - box[2])
+    pixels = (rows + box[0]) * canvas.width + columns + box[2]
     depth = _lerp(on_screen.depth, along) + _lerp(on_screen.half_widths, along) * facing * on_screen.depth_share
     paint = _painted(solid, view, along, across)
-    nearer = (depth > canvas.depth_HW[rows, columns]) & (paint[:, 3] > 0.5)
-    lit = paint[:, :3] * _light(on_screen, view, across, beyond, facing)[:, None]
-    rows, columns = rows[nearer], columns[nearer]
-    canvas.colour_HW3[rows, columns] = lit[nearer]
-    canvas.depth_HW[rows, columns] = depth[nearer]
-    canvas.covered_HW[rows, columns] = True
+    nearer = np.flatnonzero((depth > canvas.depth_HW.ravel().take(pixels)) & (paint[:, 3] > 0.5))
+    light = _light(on_screen, view, across[nearer], beyond[nearer], facing[nearer])
+    pixels = pixels[nearer]
+    canvas.colour_HW3.reshape(-1, 3)[pixels] = paint[nearer, :3] * light[:, None]
+    canvas.depth_HW.reshape(-1)[pixels] = depth[nearer]
+    canvas.covered_HW.reshape(-1)[pixels] = True
 
 
 def _surface(solid: Solid, on_screen: _Projected, across: Floats, beyond: Floats) -> tuple[NDArray[np.bool_], Floats]:
@@ -117,43 +120,44 @@ def _surface(solid: Solid, on_screen: _Projected, across: Floats, beyond: Floats
         squared = across**2 + beyond**2
         return squared < 1, np.sqrt(np.maximum(1 - squared, 0))
     squared = np.abs(across) ** solid.boxiness if solid.boxiness != 2 else across**2
-    within_ends = np.abs(beyond) < 0.5 / on_screen.half_widths.max()
+    within_ends = np.abs(beyond) < 0.5 / max(on_screen.half_widths)
     return (squared < 1) & within_ends, np.sqrt(np.maximum(1 - squared, 0))
 
 
-def _lerp(values: Sequence[float] | Floats, along: Floats) -> Floats:
+def _lerp(values: Sequence[float], along: Floats) -> Floats:
     """Return evenly spaced `values` interpolated at `along` (0..1)."""
     if len(values) == 1:
         return np.full_like(along, values[0])
     if len(values) == 2:
         return np.float32(values[0]) + along * np.float32(values[1] - values[0])
-    return np.interp(along, np.linspace(0, 1, len(values)), values).astype(np.float32)
+    return np.interp(along * (len(values) - 1), range(len(values)), values).astype(np.float32)
 
 
 def _project(solid: Solid, view: View) -> _Projected:
     (x0, y0, z0, grown0), (x1, y1, z1, grown1) = (_on_screen(point, view) for point in (solid.start, solid.end))
     angle = view.heading + solid.turn
-    wide, deep = np.cos(angle) ** 2, np.sin(angle) ** 2
-    seen_width = float(np.sqrt(wide + solid.flatness**2 * deep))
-    seen_depth = float(np.sqrt(deep + solid.flatness**2 * wide))
-    grown = np.linspace(grown0, grown1, len(solid.widths)) * view.scale * seen_width
-    half_widths = np.maximum(np.array(solid.widths) * grown, 0.5).astype(np.float32)
+    wide, deep = math.cos(angle) ** 2, math.sin(angle) ** 2
+    seen_width = math.sqrt(wide + solid.flatness**2 * deep)
+    seen_depth = math.sqrt(deep + solid.flatness**2 * wide)
+    last = max(len(solid.widths) - 1, 1)
+    pixels = [view.scale * seen_width * (grown0 + (grown1 - grown0) * k / last) for k in range(len(solid.widths))]
+    half_widths = tuple(max(width * scale, 0.5) for width, scale in zip(solid.widths, pixels, strict=True))
     return _Projected((x0, x1), (y0, y1), (z0, z1), half_widths, seen_depth / seen_width)
 
 
 def _on_screen(point: Point, view: View) -> tuple[float, float, float, float]:
     x, y, z = point
-    right = x * np.cos(view.heading) + z * np.sin(view.heading)
-    forward = -x * np.sin(view.heading) + z * np.cos(view.heading)
-    nearness = y * np.sin(view.pitch) + forward * np.cos(view.pitch)
-    up = y * np.cos(view.pitch) - forward * np.sin(view.pitch)
+    right = x * math.cos(view.heading) + z * math.sin(view.heading)
+    forward = -x * math.sin(view.heading) + z * math.cos(view.heading)
+    nearness = y * math.sin(view.pitch) + forward * math.cos(view.pitch)
+    up = y * math.cos(view.pitch) - forward * math.sin(view.pitch)
     grown = 1 + view.perspective * nearness
     pixels = view.scale * grown
     return view.feet[0] + pixels * right, view.feet[1] - pixels * up, view.scale * nearness, grown
 
 
 def _bounds(on_screen: _Projected, canvas: Canvas) -> tuple[int, int, int, int] | None:
-    reach = float(on_screen.half_widths.max()) + 1
+    reach = max(on_screen.half_widths) + 1
     left, right = max(int(min(on_screen.x) - reach), 0), min(int(max(on_screen.x) + reach) + 1, canvas.width)
     top, bottom = max(int(min(on_screen.y) - reach), 0), min(int(max(on_screen.y) + reach) + 1, canvas.height)
     return (top, bottom, left, right) if top < bottom and left < right else None
@@ -162,8 +166,8 @@ def _bounds(on_screen: _Projected, canvas: Canvas) -> tuple[int, int, int, int] 
 def _axis_coordinates(on_screen: _Projected, box: tuple[int, int, int, int]) -> tuple[Floats, Floats, Floats]:
     """Return for each pixel: place along the axis (0..1), and offset across and beyond the ends in half widths."""
     top, bottom, left, right = box
-    rows = np.arange(top, bottom, dtype=np.float32)[:, None] + np.float32(0.5 - on_screen.y[0])
-    columns = np.arange(left, right, dtype=np.float32)[None] + np.float32(0.5 - on_screen.x[0])
+    rows = np.arange(top, bottom, dtype=np.float32)[:, None] + (0.5 - on_screen.y[0])
+    columns = np.arange(left, right, dtype=np.float32)[None] + (0.5 - on_screen.x[0])
     axis_x, axis_y, length, side = _axis(on_screen)
     distance = columns * axis_x + rows * axis_y
     along = np.clip(distance / length, 0, 1)
@@ -176,8 +180,8 @@ def _axis_coordinates(on_screen: _Projected, box: tuple[int, int, int, int]) -> 
 def _axis(on_screen: _Projected) -> tuple[float, float, float, int]:
     """Return the axis' direction and length in pixels, and the sign that makes "across" grow to the picture's right."""
     x, y = on_screen.x[1] - on_screen.x[0], on_screen.y[1] - on_screen.y[0]
-    length = max(float(np.hypot(x, y)), 1e-3)
-    return float(x / length), float(y / length), length, 1 if y <= 0 else -1
+    length = max(math.hypot(x, y), 1e-3)
+    return x / length, y / length, length, 1 if y <= 0 else -1
 
 
 def _painted(solid: Solid, view: View, along: Floats, across: Floats) -> Floats:

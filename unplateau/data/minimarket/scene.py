@@ -145,7 +145,9 @@ def _bicycle(pencil: _Pencil, x: float, y: float, size: float, generator: np.ran
 def _car(pencil: _Pencil, x: float, y: float, generator: np.random.Generator) -> None:
     paint: Colour = tuple(generator.choice([(0.75, 0.75, 0.76), (0.15, 0.16, 0.2), (0.5, 0.12, 0.12), (0.35, 0.4, 0.46)]))
     pencil.shape(((x + 0.03, y - 0.12), (x + 0.055, y - 0.25), (x + 0.125, y - 0.25), (x + 0.155, y - 0.12)), (0.16, 0.18, 0.2))
-    pencil.shape(((x, y), (x, y - 0.10), (x + 0.03, y - 0.14), (x + 0.155, y - 0.14), (x + 0.185, y - 0.09), (x + 0.185, y)), paint)
+    pencil.shape(
+        ((x, y), (x, y - 0.10), (x + 0.03, y - 0.14), (x + 0.155, y - 0.14), (x + 0.185, y - 0.09), (x + 0.185, y)), paint
+    )
     for wheel in (x + 0.04, x + 0.145):
         pencil.disc(wheel, y, 0.065, (0.08, 0.08, 0.08))
         pencil.disc(wheel, y, 0.03, (0.5, 0.5, 0.5))
