@@ -9,8 +9,8 @@ import torchvision
 from torch import Tensor, nn
 
 from unplateau.base.errors import WeightsError
+from unplateau.base.own_code import import_own
 from unplateau.models.osnet import build_osnet
-from unplateau.models.own import find_builder
 from unplateau.models.resnet import build_resnet
 from unplateau.models.weights import load_weights
 
@@ -128,6 +128,6 @@ def test_an_archive_saved_on_a_gpu_loads_into_a_backbone_of_ones_own(
     weights_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(Path(__file__).parents[2])
-    network = find_builder("benchmarks.protocol.quarter_mobilenet:build")()
+    network = import_own("benchmarks.protocol.quarter_mobilenet:build", key="MODEL.BACKBONE.NAME")()
     report = load_weights(network, weights_folder / "mobilenetV1X0.25_pretrain.tar", min_coverage=1.0)
     assert report.missing == () and report.unexpected == ("fc.weight", "fc.bias")

@@ -26,7 +26,7 @@ class Backbone(Section):
     ATT_DROP_RATE: float = key(0.0, "attention dropout of a ViT", ge=0, lt=1)
     PRETRAIN: bool = key(False, "start from pretrained weights: PRETRAIN_PATH, or timm's own where it is empty")
     PRETRAIN_PATH: str = key("", "local weight file (.pth, .pt, .tar, .safetensors); plain tensors only")
-    PRETRAIN_MIN_COVERAGE: float = key(0.5, "(ours) share of backbone parameters that must load, else it stops", ge=0, le=1)
+    PRETRAIN_MIN_COVERAGE: float = key(0.9, "(ours) share of backbone parameters that must load, else it stops", ge=0, le=1)
 
 
 class Heads(Section):

@@ -1,14 +1,10 @@
 """A data set of the user's own, `package.module:function`: called with the root folder, and what it returns looked over."""
 
-import importlib
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from unplateau.base.errors import ConfigError, DataError
+from unplateau.base.errors import DataError
+from unplateau.base.own_code import import_own
 from unplateau.data.items import DISTRACTOR, DatasetFiles, Item
 
 
@@ -23,7 +19,7 @@ def read_own(name: str, root: Path) -> DatasetFiles:
         ConfigError: there is no such function.
         DataError: it returns something else, or persons that cannot be looked for.
     """
-    files = _function(name)(root)
+    files = import_own(name, key="DATASETS")(root)
     if not isinstance(files, DatasetFiles):
         raise DataError(f"{name} returned {type(files).__name__}; expected unplateau.data.items.DatasetFiles.")
     train, query, gallery = (
@@ -31,21 +27,6 @@ def read_own(name: str, root: Path) -> DatasetFiles:
         for split, items in (("train", files.train), ("query", files.query), ("gallery", files.gallery))
     )
     return replace(files, train=train, query=query, gallery=gallery)
-
-
-def _function(name: str) -> Callable[[Path], Any]:
-    module, _, function = name.partition(":")
-    try:
-        with _working_directory_importable():
-            found: Callable[[Path], Any] = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            [
-                f"DATASETS: {name!r} cannot be called ({error}). Expected a module in {Path.cwd()} or on PYTHONPATH, with a "
-                "function that takes the root folder and returns unplateau.data.items.DatasetFiles."
-            ]
-        ) from error
-    return found
 
 
 def _checked(name: str, split: str, items: tuple[Item, ...]) -> tuple[Item, ...]:
@@ -61,17 +42,3 @@ def _checked(name: str, split: str, items: tuple[Item, ...]) -> tuple[Item, ...]
             "0 is a distractor and stands in the gallery only; leave junk out."
         )
     return tuple(replace(item, path=str(Path(item.path).absolute())) for item in items)
-
-
-@contextmanager
-def _working_directory_importable() -> Iterator[None]:
-    """The installed command, unlike `python script.py`, does not look for modules where it is started."""
-    folder = str(Path.cwd())
-    added = folder not in sys.path
-    if added:
-        sys.path.append(folder)
-    try:
-        yield
-    finally:
-        if added:
-            sys.path.remove(folder)

@@ -41,6 +41,11 @@ def freeze(model: nn.Module, config: Config, step: int) -> None:
         part = model.get_submodule(name)
         part.train(model.training and not is_frozen)
         part.requires_grad_(not is_frozen)
-        for module in part.modules():
-            if isinstance(module, nn.BatchNorm1d) and module.bias is not None:
-                module.bias.requires_grad_(False)  # the BNNeck's bias stays frozen whatever thaws (Luo et al. 2019)
+    _keep_neck_bias_frozen(model)
+
+
+def _keep_neck_bias_frozen(model: nn.Module) -> None:
+    """The BNNeck's bias is never trained, whatever thaws (Luo et al. 2019)."""
+    for name, parameter in model.named_parameters():
+        if name == "head.neck.bias":
+            parameter.requires_grad_(False)

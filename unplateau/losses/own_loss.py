@@ -1,13 +1,12 @@
 """A user's own loss, named in the configuration as `package.module:function`."""
 
-import importlib
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor, nn
 
 from unplateau.base.errors import ConfigError
+from unplateau.base.own_code import import_own
 from unplateau.losses.terms import Loss, Term
 
 
@@ -33,19 +32,6 @@ def load_own_loss(path: str, *, num_identities: int, feature_dim: int) -> OwnLos
     Raises:
         ConfigError: there is no such module, or nothing callable of that name in it.
     """
-    found = _import(path)
+    found = import_own(path, key="MODEL.LOSSES.NAME")
     is_module = inspect.isclass(found) and issubclass(found, nn.Module)
     return OwnLoss(found(num_identities=num_identities, feature_dim=feature_dim) if is_module else found)
-
-
-def _import(path: str) -> Any:
-    module_name, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            [f"MODEL.LOSSES.NAME: {path} cannot be imported ({error}). Expected `package.module:function` on the Python path."]
-        ) from error
-    if not callable(found):
-        raise ConfigError([f"MODEL.LOSSES.NAME: {path} is a {type(found).__name__}, not a function or an nn.Module class."])
-    return found

@@ -6,10 +6,11 @@ from pathlib import Path
 from torchvision.models import get_model_weights
 
 from unplateau.base.errors import ConfigError
+from unplateau.base.own_code import import_own
 from unplateau.config.schema import Config
 from unplateau.models.network import IMAGENET_COLOURS, Network, PublicWeights, try_out
 from unplateau.models.osnet import WIDTHS, build_osnet
-from unplateau.models.own import build_own, find_builder
+from unplateau.models.own import build_own
 from unplateau.models.resnet import DEPTHS, build_resnet
 from unplateau.models.timm_networks import build_timm, problem_of_name
 
@@ -102,7 +103,7 @@ def _name_problem(config: Config) -> str | None:
 
 def _own_problem(name: str) -> str | None:
     try:
-        find_builder(name)
+        import_own(name, key="MODEL.BACKBONE.NAME")
     except ConfigError as error:
         return str(error)
     return None
