@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from simulated_noise import correlated_noise
 
 from unplateau.curves.flatness import Ahead, judge_flatness
+
+from .simulated_noise import correlated_noise
 
 LONG = Ahead(remaining=60)
 

@@ -4,10 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from simulated_noise import correlated_noise
 
 from unplateau.curves.noise import noise_of_differences, noise_of_residuals
 from unplateau.curves.slope import robust_slope
+
+from .simulated_noise import correlated_noise
 
 
 def test_the_slope_is_the_median_of_all_pairs():

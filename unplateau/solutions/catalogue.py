@@ -149,7 +149,8 @@ REMEDIES: tuple[Remedy, ...] = (
     Remedy("load_pretrained", "Pretrained features are worth tens of points.", "reid-strong-baseline#46, ELECTRICITY-MTMC#7",
            lambda config: {"MODEL.BACKBONE.PRETRAIN": True}),
     Remedy("repair_evaluation", "Evaluate the trained weights, in eval mode, with the training's preprocessing.", "SOLIDER#16",
-           elsewhere="Score the untrained backbone (1-3 % on Market-1501) and the training images against themselves (near 100 %)."),
+           elsewhere="Score the untrained backbone (1-3 % on Market-1501), and the training images against "
+           "themselves (near 100 %)."),
     Remedy("repair_camera_ids", "Camera ids from the file names, so that the camera rule keeps the matches.",
            "deep-person-reid#348, TransReID#62",
            elsewhere="Check that query and gallery hold each person under at least two camera ids."),
