@@ -82,8 +82,9 @@ def _trend_evidence(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
         "before-drop": "was flat before a learning-rate drop",
         "worsening": "was falling",
     }
+    seen = words.get(trend.verdict, "was neither clearly flat nor clearly improving")
     return (
-        f"Validation mAP {words.get(trend.verdict, 'was neither clearly flat nor clearly improving')} from epoch {trend.first_x:.0f} on: "
+        f"Validation mAP {seen} from epoch {trend.first_x:.0f} on: "
         f"slope {slope.value * 100:+.2f} points an epoch (95 % interval {slope.low * 100:+.2f} to {slope.high * 100:+.2f}), "
         f"noise {slope.noise.std * 100:.2f} points.",
     )
@@ -116,9 +117,8 @@ def _what_next(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
     if ending.code in ("interrupted", "preempted", "time-budget", "killed"):
         return (f"Continue: {ending.resume_command} --resume",)
     if ending.code == "diverged":
-        return (
-            f"A lower rate is the usual cure: {ending.resume_command} SOLVER.BASE_LR {ending.base_rate / 3:.2g} (new --run-name).",
-        )
+        lower = f"SOLVER.BASE_LR {ending.base_rate / 3:.2g}"
+        return (f"A lower rate is the usual cure: {ending.resume_command} {lower} (new --run-name).",)
     if ending.code in ("error", "preflight"):
         return ()
     return (*_continue_or_not(ending, trend), *_by_test_map(ending, trend), *_by_gap(ending))

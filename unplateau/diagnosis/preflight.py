@@ -12,6 +12,7 @@ _SOURCE = "preflight, one rehearsed step at the peak learning rate"
 _INITIAL_LOSS_SPREADS = 6.0  # the batch's identities are few and their logits shared: Gaussian, so six is beyond chance
 _INITIAL_LOSS_SLACK = 0.05  # nats; higher-order terms of E[log-sum-exp] and bf16 logits
 _LARGEST_INPUT_MEAN = 4.0  # a white or black image under ImageNet's statistics has 2.6 and 2.1
+_ROW_SUM_TOLERANCE = 0.02  # hundreds of probabilities in bf16; raw logits of a row sum to 1 by chance once in many batches
 _INPUT_STD_RANGE = (0.02, 8.0)  # real crops have .5 to 1.5; wrong scales miss by factors of 50 to 255
 
 
@@ -31,11 +32,29 @@ def judge_preflight(measurements: Sequence[Measurement], *, needs_positives: boo
         _inputs(values),
         _labels(values),
         _learning_rate(values),
+        _everything_frozen(values),
         _weights(measurements, values),
         _positives(values) if needs_positives else None,
+        _logits(values),
         _initial_loss(values),
     ]
     return tuple(finding for finding in candidates if finding is not None)
+
+
+def _everything_frozen(values: Mapping[str, float]) -> Finding | None:
+    if values.get("trainable_tensors", 1.0) > 0:
+        return None
+    return Finding(
+        code="weights-not-updated",
+        title="Every layer is frozen",
+        severity="pipeline",
+        confidence=1.0,
+        evidence=(Evidence("no parameter of the model asks for a gradient", 0.0, None, _SOURCE),),
+        causes=("everything-frozen",),
+        refuted_by="a parameter with requires_grad",
+        next_test="look for requires_grad_(False) in the model, and at MODEL.FREEZE_LAYERS",
+        remedies=("unfreeze",),
+    )
 
 
 def _weights(measurements: Sequence[Measurement], values: Mapping[str, float]) -> Finding | None:
@@ -139,6 +158,27 @@ def _positives(values: Mapping[str, float]) -> Finding | None:
         refuted_by="a batch with several identities and several images of each",
         next_test="use DATALOADER.SAMPLER_TRAIN NaiveIdentitySampler with NUM_INSTANCE 4",
         remedies=("use_pk_sampling",),
+    )
+
+
+def _logits(values: Mapping[str, float]) -> Finding | None:
+    lowest, difference = values.get("logits_lowest"), values.get("logits_row_sum_from_1")
+    if lowest is None or difference is None or lowest < 0 or difference > _ROW_SUM_TOLERANCE:
+        return None
+    return Finding(
+        code="softmax-before-ce",
+        title="The cross-entropy is given probabilities: softmax is applied twice",
+        severity="pipeline",
+        confidence=0.97,
+        evidence=(
+            Evidence(
+                f"each row of what reaches the loss sums to 1 (within {difference:.1g}) and none is negative", 1.0, 1.0, _SOURCE
+            ),
+        ),
+        causes=("softmax-before-ce",),
+        refuted_by="a negative logit, or a row that does not sum to 1",
+        next_test="look for a softmax between the classifier and the loss; cross-entropy applies its own",
+        remedies=("restore_logits",),
     )
 
 

@@ -27,7 +27,7 @@ _SCALER_STEPS = 12  # an fp16 scaler starts at 2**16 and may skip steps until it
 
 
 def preflight(parts: Parts, schedule: Schedule, *, has_fresh_head: bool) -> tuple[Measurement, ...]:
-    """Measure one batch and one rehearsed step at the peak learning rate. Cost: 2 forward, 1 backward, a copy of the model.
+    """Measure one batch and one rehearsed step at the peak learning rate. Cost: 3 forward, 1 backward, a copy of the model.
 
     Args:
         parts: the training as it will run, before it is compiled or distributed.
@@ -36,10 +36,13 @@ def preflight(parts: Parts, schedule: Schedule, *, has_fresh_head: bool) -> tupl
     """
     with _random_state_kept(parts.device):
         batch = next(iter(parts.train_loader.epoch(1)))
+        seen = (*_labels(batch, parts.train_loader.num_identities), *_inputs(batch))
+        if not 0 <= int(batch.person_ids_B.min()) <= int(batch.person_ids_B.max()) < parts.train_loader.num_identities:
+            return seen  # the loss cannot be computed
         rehearsal = _rehearsal(parts)
         return (
-            *_labels(batch, parts.train_loader.num_identities),
-            *_inputs(batch),
+            *seen,
+            *_logits(rehearsal, batch),
             *(_initial_loss(rehearsal, batch) if has_fresh_head else ()),
             *_motion(rehearsal, batch, schedule.peak_rate),
         )
@@ -83,6 +86,20 @@ def _inputs(batch: Batch) -> tuple[Measurement, ...]:
 
 
 @torch.no_grad()
+def _logits(parts: Parts, batch: Batch) -> tuple[Measurement, ...]:
+    """How far what reaches the cross-entropy is from rows of probabilities."""
+    with parts.precision.autocast():
+        logits_BI = parts.network(batch.images_BCHW, person_ids_B=batch.person_ids_B, camera_ids_B=batch.camera_ids_B).logits_BI
+    if logits_BI is None:
+        return ()
+    logits_BI = logits_BI.float()
+    return (
+        Measurement("logits_lowest", float(logits_BI.min())),
+        Measurement("logits_row_sum_from_1", float((logits_BI.sum(1) - 1).abs().max())),
+    )
+
+
+@torch.no_grad()
 def _initial_loss(parts: Parts, batch: Batch) -> tuple[Measurement, ...]:
     """Cross-entropy of the first batch beside its closed form for the lengths of the features really seen."""
     classifier_inputs: list[Tensor] = []
@@ -109,6 +126,9 @@ def _motion(parts: Parts, batch: Batch, peak_rate: float) -> tuple[Measurement, 
             group["lr"] = group.get("fixed_lr", peak_rate * group.get("factor", 1.0))
             group["weight_decay"] = 0.0
     before = {name: parameter.detach().clone() for name, parameter in parts.model.named_parameters()}
+    trainable = sum(parameter.requires_grad for parameter in parts.model.parameters())
+    if not trainable:
+        return (Measurement("peak_rate", peak_rate), Measurement("trainable_tensors", 0.0))
     for _ in range(_SCALER_STEPS if parts.precision.scaler is not None else 1):
         train_step(parts, batch)
         if any(not torch.equal(parameter, before[name]) for name, parameter in parts.model.named_parameters()):
@@ -116,6 +136,7 @@ def _motion(parts: Parts, batch: Batch, peak_rate: float) -> tuple[Measurement, 
     still = _meant_to_stay(parts)
     measurements = [
         Measurement("peak_rate", peak_rate),
+        Measurement("trainable_tensors", float(trainable)),
         Measurement("optimizer_state_tensors", float(sum(len(optimizer.state) for optimizer in parts.optimizers))),
         Measurement("optimizer_keeps_state", float(any(_keeps_state(optimizer) for optimizer in parts.optimizers))),
     ]
