@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from unplateau.testing.small_market import Lab, draw_market
+
+settings.register_profile("steady", deadline=None)  # a busy machine is not a failure
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")
