@@ -28,6 +28,7 @@ _PROMISED = {
     "error": "See log.txt, fix, retry.",
     "killed": "See log.txt. Can be resumed from the last finished epoch; the checkpoint is safe.",
 }
+_RESUMABLE = ("interrupted", "preempted", "time-budget", "paused", "killed")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def advise(ending: Ending) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return (evidence, recommendation) for `STOPPING_REASON.txt`, one sentence each."""
     trend = validation_trend(ending.epochs, ending.max_epochs)
     evidence = (*_detail(ending), *_trend_evidence(ending, trend), *_gap_evidence(ending), *_test_evidence(ending))
+    if ending.code in _RESUMABLE and not ending.epochs:
+        return evidence, (f"No epoch was finished, so nothing can be resumed. Start again: {ending.resume_command}",)
     return evidence, (_PROMISED[ending.code], *_what_next(ending, trend))
 
 
@@ -114,7 +117,7 @@ def _what_next(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
         return _smaller_batch(ending)
     if ending.code == "paused":
         return (f"Train the rest of its {ending.max_epochs} epochs: {ending.resume_command} --resume SOLVER.STOP_EPOCH 0",)
-    if ending.code in ("interrupted", "preempted", "time-budget", "killed"):
+    if ending.code in _RESUMABLE:
         return (f"Continue: {ending.resume_command} --resume",)
     if ending.code == "diverged":
         lower = f"SOLVER.BASE_LR {ending.base_rate / 3:.2g}"
