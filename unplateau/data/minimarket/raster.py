@@ -116,10 +116,10 @@ def _draw_one(canvas: Canvas, solid: Solid, view: View) -> None:
 
 def _surface(solid: Solid, on_screen: _Projected, across: Floats, beyond: Floats) -> tuple[NDArray[np.bool_], Floats]:
     """Return where the solid is seen, and how much its surface faces the camera there (0..1)."""
+    squared: Floats = across**2 if solid.boxiness == 2 else np.abs(across) ** solid.boxiness
     if solid.rounded:
-        squared = across**2 + beyond**2
+        squared = squared + beyond**2
         return squared < 1, np.sqrt(np.maximum(1 - squared, 0))
-    squared = np.abs(across) ** solid.boxiness if solid.boxiness != 2 else across**2
     within_ends = np.abs(beyond) < 0.5 / max(on_screen.half_widths)
     return (squared < 1) & within_ends, np.sqrt(np.maximum(1 - squared, 0))
 
