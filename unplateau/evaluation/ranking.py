@@ -172,8 +172,11 @@ def _wrong_answers_ahead(scores_BG: Floats, matches: Matches, query_rows_B: Rows
     scores_BG[in_block, in_gallery] = -np.inf
     scores_BG[:, matches.junk_rows] = -np.inf
     passes_G = np.empty(scores_BG.shape[1], bool)
-    thresholds_BR = np.split(thresholds_P, starts_B[1:])
-    ahead = [_count_at_least(*row, passes_G) for row in zip(scores_BG, thresholds_BR, strict=True)]
+    ends_B = [*starts_B[1:].tolist(), len(thresholds_P)]
+    ahead = [
+        _count_at_least(scores_G, thresholds_P[start:end], passes_G)
+        for scores_G, start, end in zip(scores_BG, starts_B.tolist(), ends_B, strict=True)
+    ]
     return np.concatenate(ahead), starts_B
 
 
@@ -183,7 +186,7 @@ def _count_at_least(scores_G: Floats, thresholds_R: Floats, passes_G: NDArray[np
     Where few reach the lowest, they alone are taken out and sorted, which serves all thresholds. Otherwise comparing
     the whole row with each threshold is cheaper than sorting it.
     """
-    passing = np.flatnonzero(np.greater_equal(scores_G, thresholds_R[0], out=passes_G))
+    passing = np.greater_equal(scores_G, thresholds_R[0], out=passes_G).nonzero()[0]
     if len(passing) * _COMPARISONS_A_SORT_COSTS < len(scores_G) * len(thresholds_R):
         reached = scores_G[passing]
         reached.sort()
