@@ -82,7 +82,8 @@ def _weights(measurements: Sequence[Measurement], values: Mapping[str, float]) -
         evidence=tuple(evidence),
         causes=("stale-optimizer",) if with_gradient else ("no-gradient", "detached-branch", "everything-frozen"),
         refuted_by="any weight of these layers differing after a step without weight decay",
-        next_test="check that the optimiser holds the model's own parameters: compare id(p) of optimizer.param_groups and model.parameters()",
+        next_test="check that the optimiser holds the model's own parameters: "
+        "compare id(p) of optimizer.param_groups and model.parameters()",
         remedies=("fix_optimizer",),
     )
 

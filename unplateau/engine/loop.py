@@ -78,6 +78,7 @@ def train(
             if was_read and on_steps is not None:
                 on_steps(StepsDone(epoch, step - progress.step, steps_per_epoch, rate, log.latest))
         log.flush()
+        log.check_weights(parts.model.state_dict().values())
         _meet(parts, requests, log)
         trained = time.perf_counter()
 

@@ -1,11 +1,13 @@
 """Collects the loss terms of an epoch's steps and reads them to the host in batches: a step does not wait for the GPU."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from unplateau.engine.precision import all_finite
 from unplateau.engine.requests import Diverged
 from unplateau.engine.train_step import StepTerms
 
@@ -48,6 +50,11 @@ class StepLog:
         self.rows.clear()
         for offset, row in enumerate(table):
             self._take(dict(zip(self.names, row, strict=True)), first + offset)
+
+    def check_weights(self, tensors: Iterable[Tensor]) -> None:
+        """Note it as damage where the epoch's last step, whose loss was still finite, broke the weights."""
+        if self.damage is None and not all_finite(tensors):
+            self.damage = Diverged("a weight", math.nan, self.first_step + self.num_steps - 1, self.epoch)
 
     def means(self) -> dict[str, float]:
         """Return the mean of each name over the steps in which it was finite."""
