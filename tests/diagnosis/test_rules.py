@@ -27,6 +27,7 @@ FIRING: dict[str, Case] = {
     "weights-not-updated": stalled(),
     "weights-not-updated ": Case(measurements=pair({"": (0.0, 1.0), "backbone": (0.0, 1.0)}, buffers=0.0)),
     "weights-not-updated  ": stalled(facts=dataclasses.replace(MARKET, label_smoothing=0.1)),
+    "weights-not-updated   ": make_case(total=flat(9.5, 0.5), weight_motion=flat(0.0), gradient_norm=flat(3.0, 0.1)),
     "only-head-trained": make_case(cross_entropy=falling(6.72, 3.0), triplet=flat(2.8, 0.03)),
     "only-head-trained ": Case(measurements=pair({"": (0.1, 0.9), "backbone.a": (0.0, 1.0), "heads": (0.3, 0.0)})),
     "layers-not-trained": Case(measurements=pair({**LAYERS, "backbone.b": (0.0, 1.0)})),
@@ -201,3 +202,42 @@ def test_every_rule_has_a_page_with_all_its_parts(rule):
 def test_every_cure_of_the_vocabulary_is_a_word_of_its_own():
     assert len(BY_CODE) >= 45
     assert all(page(code) for code in (*finding_codes(), *BY_CODE))
+
+
+def test_measured_stillness_with_gradients_is_the_optimisers_doing():
+    first = diagnose(FIRING["weights-not-updated   "]).first
+    assert first is not None
+    assert first.causes[0] == "stale-optimizer"
+    assert "everything-frozen" not in first.causes
+
+
+TRIPLET_LEARNS = {"cross_entropy": flat(6.72, 0.005), "triplet": falling(2.8, 0.3)}
+
+
+def _causes_of_an_untrained_classifier(**curves) -> tuple[str, ...]:
+    findings = {finding.code: finding for finding in diagnose(make_case(**TRIPLET_LEARNS, **curves)).findings}
+    return findings["classifier-not-trained"].causes
+
+
+def test_a_classifier_at_chance_on_features_that_improve_is_not_trained():
+    causes = _causes_of_an_untrained_classifier(accuracy=flat(0.0013, 0.0002), mAP=falling(0.02, 0.3, noise=0.002))
+    assert causes[0] == "cross-entropy-missing"
+
+
+def test_a_classifier_at_chance_on_features_that_do_not_improve_has_wrong_labels():
+    causes = _causes_of_an_untrained_classifier(accuracy=flat(0.0013, 0.0002), mAP=flat(0.02, 0.0005))
+    assert causes[0] == "labels-shuffled"
+
+
+def test_a_classifier_that_is_right_with_a_flat_loss_sees_squeezed_logits():
+    causes = _causes_of_an_untrained_classifier(accuracy=falling(0.0, 0.5), mAP=falling(0.02, 0.09, noise=0.001))
+    assert causes[0] == "softmax-before-ce"
+
+
+def test_a_collapse_at_a_known_high_rate_is_the_rates_doing():
+    case = make_case(
+        cross_entropy=flat(6.66, 0.03), triplet=falling(2.0, 0.3, 1, 0.001), mAP=flat(0.002, 0.0002), learning_rate=flat(0.02)
+    )
+    first = diagnose(case).first
+    assert first is not None
+    assert (first.code, first.causes[0]) == ("collapsed-embeddings", "learning-rate-too-high")

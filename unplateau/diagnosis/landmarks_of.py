@@ -17,6 +17,8 @@ from unplateau.diagnosis.case import Case, Curve
 
 _ROUNDING = 0.005  # nats; logs are written to three digits
 _SPREADS = 3.0
+_LEARNED_MAP = 0.1  # well above un-finetuned features (1-3 % on Market-1501)
+_LEARNED_FALL = 0.15  # of the start
 _USUAL_MARGIN = 0.3  # of every re-ID recipe; assumed only where the margin is not known
 
 
@@ -73,6 +75,19 @@ def collapsed_triplet(case: Case) -> float:
 def chance_accuracy(case: Case) -> float | None:
     """Return 1/I."""
     return None if not case.facts.num_identities else 1 / case.facts.num_identities
+
+
+def has_learned(case: Case) -> bool:
+    """Return whether the training has learned anything: mAP above that of untrained features, or the loss well below its start.
+
+    A total loss counts only when it is below the start of the cross-entropy alone, for a collapsing triplet loss falls too.
+    """
+    score, loss, starts = case.curve("mAP"), case.curve("cross_entropy") or case.curve("total"), head_starts(case)
+    if score is not None and score.latest > _LEARNED_MAP:
+        return True
+    if loss is None or loss.latest >= (1 - _LEARNED_FALL) * max(loss.first, float(loss.y[0])):
+        return False
+    return not starts or loss.latest < (1 - _LEARNED_FALL) * max(start.start.mean for start in starts)
 
 
 def _published(num_identities: int, feature_dim: int | None, initial_std: float | None) -> tuple[HeadStart, ...]:

@@ -6,6 +6,7 @@ from unplateau.curves.flatness import Ahead
 from unplateau.diagnosis.case import Case, Curve
 
 _RISE_THAT_IS_WARM_UP = 1.02
+_USUAL_RATES = {"Adam": 3.5e-4, "AdamW": 3.5e-4, "SGD": 0.05}  # peak rates of the published re-ID recipes
 
 
 def ahead(case: Case, curve: Curve) -> Ahead:
@@ -46,3 +47,14 @@ def peak_rate(case: Case) -> float | None:
     """Return the highest learning rate that was logged, or the configured one."""
     rates = case.curve("learning_rate")
     return float(rates.y.max()) if rates is not None else case.facts.base_learning_rate
+
+
+def usual_rate(case: Case) -> float:
+    """Return the peak rate that published recipes use with this optimiser; Adam's where it is not known."""
+    return _USUAL_RATES.get(case.facts.optimizer or "Adam", _USUAL_RATES["Adam"])
+
+
+def rate_over_usual(case: Case) -> float | None:
+    """Return the peak rate over the usual one, or None where it is not known."""
+    rate = peak_rate(case)
+    return None if rate is None else rate / usual_rate(case)

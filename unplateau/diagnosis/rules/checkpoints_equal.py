@@ -22,20 +22,15 @@ Source
 
 from __future__ import annotations
 
-import math
-
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.rules.weights_not_updated import CODE, still_causes
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 _SOURCE = "checkpoints A and B"
-_HEAD_GROUPS = ("head", "heads", "classifier", "fc", "bottleneck", "cls_layer", "logits")
-_CONSTANT = 16  # elements; fewer are pixel means or a scale, not a layer
-_BARELY = 1e-6  # relative change between two checkpoints; one healthy step alone is about 1e-3
 
 
-def judge_nothing_moved(case: Case) -> Verdict:
+def judge(case: Case) -> Verdict:
     """Fire where every learned tensor is equal to the bit."""
     unchanged, elements = case.measured("tensors_unchanged"), case.measured("elements").get("", 0.0)
     if "" not in unchanged or case.has_moved:
@@ -63,89 +58,3 @@ def judge_nothing_moved(case: Case) -> Verdict:
         next_test="one step by hand: is p.grad there, is id(p) in the optimiser's groups, is the rate above 0?",
         remedies=("fix_optimizer", "restore_learning_rate", "unfreeze", "fix_mixed_precision"),
     )
-
-
-def judge_only_head_moved(case: Case) -> Verdict:
-    """Fire where head layers moved and every other learned tensor did not."""
-    moved, still = _groups(case)
-    if not moved or not still or not all(_is_head(group) for group in moved) or any(_is_head(group) for group in still):
-        return None
-    evidence = tuple(Evidence(f"{group}: every weight equal to the bit", 0.0, 1e-3, _SOURCE) for group in still[:6])
-    return Finding(
-        code="only-head-trained",
-        title="Proven: only the head is trained, the backbone does not move",
-        severity="pipeline",
-        confidence=0.98,
-        evidence=(*evidence, Evidence(f"moved: {', '.join(moved)}", None, None, _SOURCE)),
-        causes=("backbone-frozen", "detached-branch", "stale-optimizer"),
-        refuted_by="a freeze of the backbone that is wanted and ends later (FREEZE_ITERS)",
-        next_test="list the parameters with requires_grad and those in optimizer.param_groups",
-        remedies=("unfreeze", "fix_optimizer"),
-    )
-
-
-def judge_layers_still(case: Case) -> Verdict:
-    """Fire where some groups, not the whole backbone, did not move."""
-    moved, still = _groups(case)
-    if not moved or not still or judge_only_head_moved(case) is not None:
-        return None
-    evidence = tuple(Evidence(f"{group}: every weight equal to the bit", 0.0, 1e-3, _SOURCE) for group in still[:8])
-    return Finding(
-        code="layers-not-trained",
-        title=f"Not trained: {', '.join(still[:5])}{' ...' if len(still) > 5 else ''}",
-        severity="optimisation",
-        confidence=0.7,
-        evidence=(*evidence, Evidence(f"moved: {', '.join(moved[:8])}", None, None, _SOURCE)),
-        causes=("layers-frozen", "stale-optimizer", "detached-branch"),
-        refuted_by="a freeze that is wanted (FREEZE_LAYERS), or layers that the forward pass does not use",
-        next_test="compare the list with the freeze settings of the run",
-        remedies=("unfreeze",),
-    )
-
-
-def judge_barely_moved(case: Case) -> Verdict:
-    """Fire where weights moved by next to nothing."""
-    change = case.measured("checkpoint_motion").get("")
-    if change is None or not 0 < change < _BARELY:
-        return None
-    return Finding(
-        code="weights-barely-move",
-        title="The weights move by next to nothing",
-        severity="optimisation",
-        confidence=0.85,
-        evidence=(Evidence(f"relative change {change:.1e} between the checkpoints", change, 1e-3, _SOURCE),),
-        causes=("learning-rate-too-low", "gradient-clipped-away", "epsilon-too-large", "scaler-always-skips"),
-        refuted_by="the two checkpoints being a few steps apart at the end of a schedule",
-        next_test="the learning rate of these epochs, and the clipping threshold",
-        remedies=("higher_learning_rate", "loosen_clipping"),
-    )
-
-
-def judge_non_finite(case: Case) -> Verdict:
-    """Fire where a weight is NaN or infinite."""
-    broken = [group for group, motion in case.measured("checkpoint_motion").items() if not math.isfinite(motion)]
-    if not broken:
-        return None
-    where = ", ".join(group for group in broken if group) or "the model"
-    return Finding(
-        code="diverged",
-        title="Weights are NaN or infinite",
-        severity="pipeline",
-        confidence=0.99,
-        evidence=(Evidence(f"non-finite values in {where}", None, 0.0, _SOURCE),),
-        causes=("learning-rate-too-high", "no-warm-up"),
-        refuted_by="",
-        next_test="go back to the last checkpoint with finite weights",
-        remedies=("lower_learning_rate", "warm_up"),
-    )
-
-
-def _groups(case: Case) -> tuple[list[str], list[str]]:
-    """Return the layer groups that moved and that did not; constants such as pixel means are no layers."""
-    elements, unchanged = case.measured("elements"), case.measured("tensors_unchanged")
-    layers = [group for group in unchanged if group not in ("", "buffers", "(root)") and elements.get(group, 0.0) > _CONSTANT]
-    return [group for group in layers if unchanged[group] < 1], [group for group in layers if unchanged[group] == 1]
-
-
-def _is_head(group: str) -> bool:
-    return any(part in _HEAD_GROUPS for part in group.lower().split("."))

@@ -23,7 +23,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case, Curve
-from unplateau.diagnosis.landmarks_of import matching_start, uniform
+from unplateau.diagnosis.landmarks_of import chance_accuracy, matching_start, uniform
 from unplateau.diagnosis.schedule_view import in_warm_up
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
@@ -32,6 +32,8 @@ CODE = "classifier-not-trained"
 _FEWEST_POINTS = 6
 _TRIPLET_FALL = 0.25  # of its first value
 _NEAR_UNIFORM = 0.03  # nats
+_RISING = 1.2  # times its first value; labels that cannot be learned teach the features nothing
+_ABOVE_CHANCE = 20.0  # times 1/I
 
 
 def judge(case: Case) -> Verdict:
@@ -53,11 +55,26 @@ def judge(case: Case) -> Verdict:
                 f"triplet loss falls from {triplet.first:.2g} to {triplet.latest:.2g}", triplet.latest, None, triplet.where()
             ),
         ),
-        causes=("softmax-before-ce", "missing-cosine-scale", "cross-entropy-missing", "stale-optimizer", "labels-off-by-one"),
+        causes=_causes(case),
         refuted_by="classifier weights that differ between two checkpoints, with raw logits going into the loss",
         next_test="print the range of the logits: within [0, 1] = softmax twice; within [-1, 1] = cosine without a scale",
-        remedies=("restore_logits", "restore_cosine_scale", "add_cross_entropy", "fix_optimizer"),
+        remedies=("restore_logits", "restore_cosine_scale", "add_cross_entropy", "fix_optimizer", "relabel"),
     )
+
+
+def _causes(case: Case) -> tuple[str, ...]:
+    """A classifier that is right with a flat loss sees squeezed logits; one at chance is not trained, or not trainable."""
+    squeezed = ("softmax-before-ce", "missing-cosine-scale")
+    untrained = ("cross-entropy-missing", "stale-optimizer")
+    unlearnable = ("labels-shuffled", "labels-off-by-one")
+    accuracy, chance, score = case.curve("accuracy"), chance_accuracy(case), case.curve("mAP")
+    if accuracy is not None and chance is not None and accuracy.latest > _ABOVE_CHANCE * chance:
+        return squeezed
+    if case.facts.cross_entropy_weight == 0:
+        return ("cross-entropy-missing",)
+    if score is not None and score.latest < _RISING * score.first:
+        return (*unlearnable, *untrained)
+    return (*untrained, *unlearnable) if accuracy is not None else (*squeezed, *untrained, *unlearnable)
 
 
 def _landmark(case: Case, loss: Curve) -> float | None:

@@ -23,15 +23,19 @@ Source
 
 from __future__ import annotations
 
+import numpy as np
+
 from unplateau.diagnosis.case import Case, Curve
 from unplateau.diagnosis.landmarks_of import chance_accuracy, collapsed_triplet, uniform
-from unplateau.diagnosis.schedule_view import in_warm_up
+from unplateau.diagnosis.schedule_view import in_warm_up, rate_over_usual
 from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CODE = "collapsed-embeddings"
 _NEAR = 0.03  # of the collapse value
 _FEWEST_POINTS = 4
+_EXACTLY = 2e-3  # of the collapse value, at every point from the first on
+_FAR_ABOVE = 3.0  # times the rate of published recipes
 _LEARNED_MAP = 0.05  # well above random (.2 %) and above un-finetuned features (1-3 %)
 _LEARNED_SHARE = 0.75  # of ln I; a cross-entropy below it means that features tell people apart
 _DISTANCES_ALIKE = 1.02  # d_an / d_ap of a point
@@ -62,11 +66,21 @@ def judge(case: Case) -> Verdict:
             ),
             *support,
         ),
-        causes=("triplet-collapse", "learning-rate-too-high", "no-warm-up", "cross-entropy-missing"),
+        causes=_causes(case, triplet, value),
         refuted_by="distances between images of different people that are clearly above those of the same person",
         next_test="mean d_ap and d_an of a batch: equal and near 0 = collapsed",
         remedies=("add_cross_entropy", "warm_up", "smaller_pk_and_grow", "lower_learning_rate"),
     )
+
+
+def _causes(case: Case, triplet: Curve, value: float) -> tuple[str, ...]:
+    if float(np.abs(triplet.y - value).max()) < _EXACTLY * value:
+        return ("blank-images", "dead-units", "triplet-collapse")  # no training gets there in its first steps
+    usual = ("triplet-collapse", "learning-rate-too-high", "no-warm-up", "cross-entropy-missing")
+    ratio = rate_over_usual(case)
+    if ratio is not None and ratio >= _FAR_ABOVE:
+        return ("learning-rate-too-high", "no-warm-up", "triplet-collapse")
+    return usual if case.curve("cross_entropy") is None else usual[:3]
 
 
 def _collapse_value(case: Case, tail: Curve) -> float | None:

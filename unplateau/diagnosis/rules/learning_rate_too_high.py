@@ -24,14 +24,12 @@ import numpy as np
 from unplateau.curves.noise import noise_of_differences
 from unplateau.diagnosis.case import Case, Curve
 from unplateau.diagnosis.landmarks_of import head_starts, uniform
-from unplateau.diagnosis.schedule_view import in_warm_up, peak_rate
+from unplateau.diagnosis.schedule_view import in_warm_up, peak_rate, rate_over_usual, usual_rate
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CODE = "learning-rate-too-high"
-NOISE_CODE = "fitting-noise"
 _FEWEST_POINTS = 5
-_USUAL = {"Adam": 3.5e-4, "AdamW": 3.5e-4, "SGD": 0.05}  # rates of the published re-ID recipes
 _FAR_ABOVE = 3.0
 _ABOVE_START = 0.05  # nats
 _SPIKE_NOISES = 12.0
@@ -43,17 +41,17 @@ def judge(case: Case) -> Verdict:
     loss = case.curve("cross_entropy") or case.curve("total")
     if loss is None or len(loss.y) < _FEWEST_POINTS or in_warm_up(case):
         return None
-    signs = [sign for sign in (_above_start(case, loss), _rising(loss), _spikes(loss)) if sign is not None]
-    ratio = _rate_ratio(case)
+    signs = [sign for sign in (above_start(case, loss), _rising(loss), _spikes(loss)) if sign is not None]
+    ratio = rate_over_usual(case)
     if not signs or (ratio is not None and ratio < 1 and len(signs) < 2):
         return None
     high = ratio is not None and ratio >= _FAR_ABOVE
-    if not high and _above_start(case, loss) is not None and len(signs) == 1:
-        return None  # `judge_fitting_noise`: the rate is not the only explanation
+    if not high and above_start(case, loss) is not None and len(signs) == 1:
+        return None  # `fitting_noise`: the rate is not the only explanation
     evidence = [*signs]
     rate = peak_rate(case)
     if rate is not None:
-        usual = _USUAL.get(case.facts.optimizer or "Adam", 3.5e-4)
+        usual = usual_rate(case)
         evidence.append(
             Evidence(
                 f"learning rate {rate:.3g}; recipes with {case.facts.optimizer or 'Adam'} use {usual:.3g}", rate, usual, "log"
@@ -72,28 +70,8 @@ def judge(case: Case) -> Verdict:
     )
 
 
-def judge_fitting_noise(case: Case) -> Verdict:
-    """Fire where the cross-entropy wanders above its start and the rate does not explain it."""
-    loss = case.curve("cross_entropy")
-    if loss is None or len(loss.y) < _FEWEST_POINTS or in_warm_up(case) or isinstance(judge(case), Finding):
-        return None
-    sign = _above_start(case, loss)
-    if sign is None:
-        return None
-    return Finding(
-        code=NOISE_CODE,
-        title="The cross-entropy is above that of knowing nothing: noise is being fitted",
-        severity="data",
-        confidence=0.55,
-        evidence=(sign,),
-        causes=("labels-shuffled", "learning-rate-too-high", "labels-noisy", "identities-split"),
-        refuted_by="labels of ten random training images that are right, and the same curve at a tenth of the rate",
-        next_test="look at ten images with their labels; then one epoch with a tenth of the rate",
-        remedies=("relabel", "lower_learning_rate"),
-    )
-
-
-def _above_start(case: Case, loss: Curve) -> Evidence | None:
+def above_start(case: Case, loss: Curve) -> Evidence | None:
+    """Return the evidence that the cross-entropy stays above every possible start, or None."""
     starts = head_starts(case)
     ln_i = uniform(case)
     if loss.name != "cross_entropy" or ln_i is None or not starts:
@@ -121,10 +99,3 @@ def _spikes(loss: Curve) -> Evidence | None:
     return Evidence(
         f"{int(jumps.sum())} upward jumps of more than {_SPIKE_NOISES:.0f} times the noise", float(jumps.sum()), 0.0, loss.where()
     )
-
-
-def _rate_ratio(case: Case) -> float | None:
-    rate = peak_rate(case)
-    if rate is None:
-        return None
-    return rate / _USUAL.get(case.facts.optimizer or "Adam", 3.5e-4)

@@ -22,12 +22,11 @@ from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.landmarks_of import floor, head_starts
-from unplateau.diagnosis.schedule_view import ahead, in_warm_up, peak_rate
+from unplateau.diagnosis.schedule_view import ahead, in_warm_up, peak_rate, usual_rate
 from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CODE = "learning-rate-too-low"
-_USUAL = {"Adam": 3.5e-4, "AdamW": 3.5e-4, "SGD": 0.05}
 _FAR_BELOW = 0.1
 _FEWEST_POINTS = 5
 _LITTLE = 0.35  # of the way from start to floor that the steps left can cover at this pace
@@ -40,7 +39,7 @@ def judge(case: Case) -> Verdict:
         return None
     if rate is None:
         return Abstained("the learning rate is not in the log", ("--learning-rate",))
-    usual = _USUAL.get(case.facts.optimizer or "Adam", 3.5e-4)
+    usual = usual_rate(case)
     low, starts = floor(case), head_starts(case)
     if rate > _FAR_BELOW * usual or rate <= 0 or low is None or not starts:
         return None

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from unplateau.curves.flatness import Flatness, judge_flatness
 from unplateau.diagnosis.case import Case, Curve
-from unplateau.diagnosis.landmarks_of import floor, head_starts
+from unplateau.diagnosis.landmarks_of import floor, has_learned, head_starts
 from unplateau.diagnosis.schedule_view import ahead, warm_up_end
 from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
@@ -35,7 +35,6 @@ CODES = ("still-improving", "undecided", "in-warm-up", "before-drop", "finished"
 _MAP_THAT_MATTERS = 0.005  # half a point; below it re-runs differ more
 _LOSS_THAT_MATTERS = 0.02  # of the loss
 _FLOOR_SHARE = 0.12  # of the way from floor to start: the classifier has little left to learn
-_LEARNED = 0.15  # the loss fell by this share of its start, so the pipeline works
 _SCHEDULE_DONE = 0.97  # of the planned epochs
 
 
@@ -63,10 +62,10 @@ def _kind(case: Case, flat: Flatness) -> str | None:
     if flat.verdict in ("improving", "undecided"):
         return _not_flat(case, flat)
     if _at_floor(case) or _is_over(case):
-        return "finished" if _has_learned(case) else None
+        return "finished" if has_learned(case) else None
     if flat.verdict == "before-drop":
         return "before-drop"
-    return "plateau" if flat.verdict == "flat" and _has_learned(case) else None
+    return "plateau" if flat.verdict == "flat" and has_learned(case) else None
 
 
 def _not_flat(case: Case, flat: Flatness) -> str | None:
@@ -74,7 +73,7 @@ def _not_flat(case: Case, flat: Flatness) -> str | None:
         return "finished"
     if flat.verdict == "improving":
         return "still-improving"
-    return "undecided" if _has_learned(case) else None
+    return "undecided" if has_learned(case) else None
 
 
 def _is_over(case: Case) -> bool:
@@ -87,13 +86,6 @@ def _at_floor(case: Case) -> bool:
     if loss is None or low is None or not starts:
         return False
     return loss.latest < low + _FLOOR_SHARE * (starts[0].start.mean - low)
-
-
-def _has_learned(case: Case) -> bool:
-    loss, score = case.curve("cross_entropy") or case.curve("total"), case.curve("mAP")
-    if score is not None and score.latest > 0.1:
-        return True
-    return loss is not None and loss.latest < (1 - _LEARNED) * max(loss.first, loss.y[0])
 
 
 def _finding(case: Case, kind: str, curve: Curve, flat: Flatness) -> Finding:

@@ -22,7 +22,7 @@ import numpy as np
 
 from unplateau.curves.noise import noise_of_differences
 from unplateau.diagnosis.case import Case
-from unplateau.diagnosis.landmarks_of import floor
+from unplateau.diagnosis.landmarks_of import floor, has_learned
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -44,7 +44,7 @@ def judge(case: Case) -> Verdict:
     noise = noise_of_differences(score.y)
     low = floor(case)
     learning = loss.is_falling(0.02 * loss.first) or (low is not None and loss.latest < low + _AT_FLOOR)
-    if not learning or best - now < max(_NOISES * noise, _LEAST_FALL * best):
+    if not (learning and has_learned(case)) or best - now < max(_NOISES * noise, _LEAST_FALL * best):
         return None
     place = float(score.x[int(smooth.argmax()) + width // 2])
     return Finding(

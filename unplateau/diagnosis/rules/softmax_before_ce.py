@@ -22,26 +22,26 @@ Source
 
 from __future__ import annotations
 
-from unplateau.curves.landmarks import cosine_floor, softmax_twice_floor
+from unplateau.curves.landmarks import softmax_twice_floor
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.landmarks_of import uniform
+from unplateau.diagnosis.rules.missing_cosine_scale import is_cosine
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CODE = "softmax-before-ce"
-COSINE_CODE = "missing-cosine-scale"
-_COSINE_HEADS = ("CosineLinear", "ArcSoftmax", "CosSoftmax", "CircleSoftmax", "cosine")
-_SMALL_SCALE = 4.0  # below it the floor is above 1 nat for hundreds of identities
 _NEAR_SHARE = 0.35  # of the way from the floor to ln I
 _LEARNED_ACCURACY = 0.3
 _LEARNED_MAP = 0.1
+_SURELY_RIGHT = 0.5  # accuracy that a cross-entropy near ln I contradicts
+_ROUNDING = 0.02  # nats
 _FEWEST_POINTS = 6
 
 
 def judge(case: Case) -> Verdict:
     """Fire where people are told apart and the cross-entropy stays above the floor of bounded logits."""
-    if _is_cosine(case):
-        return None  # `judge_cosine`
+    if is_cosine(case):
+        return None  # `missing_cosine_scale`
     bound = _bounded(case, softmax_twice_floor(case.facts.num_identities or 2, label_smoothing=case.facts.label_smoothing or 0.0))
     if bound is None:
         return None
@@ -59,41 +59,19 @@ def judge(case: Case) -> Verdict:
     )
 
 
-def judge_cosine(case: Case) -> Verdict:
-    """Fire where a cosine classifier has a scale that bounds the loss far above zero."""
-    scale = case.facts.cosine_scale
-    if not _is_cosine(case) or scale is None or scale > _SMALL_SCALE or case.facts.num_identities is None:
-        return None
-    smoothing = case.facts.label_smoothing or 0.0
-    floor = cosine_floor(case.facts.num_identities, scale, label_smoothing=smoothing)
-    text = f"cosine classifier with scale {scale:g}: the cross-entropy cannot get below {floor:.2f}"
-    loss = case.curve("cross_entropy")
-    return Finding(
-        code=COSINE_CODE,
-        title="Cosine logits have no scale",
-        severity="pipeline",
-        confidence=0.95,
-        evidence=(Evidence(text, None if loss is None else loss.latest, floor, "configuration"),),
-        causes=("missing-cosine-scale",),
-        refuted_by=f"one logged cross-entropy below {floor:.2f}",
-        next_test="set the scale to 30 and look at the first epoch",
-        remedies=("restore_cosine_scale",),
-    )
-
-
-def _is_cosine(case: Case) -> bool:
-    return case.facts.classifier in _COSINE_HEADS
-
-
 def _bounded(case: Case, floor: float) -> tuple[Evidence, ...] | None:
     loss, ln_i = case.curve("cross_entropy"), uniform(case)
-    if loss is None or ln_i is None or len(loss.y) < _FEWEST_POINTS or loss.y.min() < floor - 0.02:
+    if loss is None or ln_i is None or len(loss.y) < _FEWEST_POINTS or loss.y.min() < floor - _ROUNDING:
         return None
     accuracy, score = case.curve("accuracy"), case.curve("mAP")
     learned = (accuracy is not None and accuracy.latest > _LEARNED_ACCURACY) or (
         score is not None and score.latest > _LEARNED_MAP
     )
-    if not learned or loss.latest > ln_i + 0.02 or (loss.latest > floor + _NEAR_SHARE * (ln_i - floor) and not _is_slow(case)):
+    if (
+        not learned
+        or loss.latest > ln_i + _ROUNDING
+        or (loss.latest > floor + _NEAR_SHARE * (ln_i - floor) and not _is_slow(case))
+    ):
         return None
     evidence = [Evidence(f"cross-entropy {loss.latest:.3f}, never below {loss.y.min():.3f}", loss.latest, floor, loss.where())]
     if accuracy is not None:
@@ -108,4 +86,4 @@ def _bounded(case: Case, floor: float) -> tuple[Evidence, ...] | None:
 def _is_slow(case: Case) -> bool:
     """With softmax twice the gradient is small: high accuracy with a cross-entropy near ln I is telling as well."""
     accuracy = case.curve("accuracy")
-    return accuracy is not None and accuracy.latest > 0.5
+    return accuracy is not None and accuracy.latest > _SURELY_RIGHT

@@ -108,7 +108,9 @@ def _milestones(flat: Mapping[str, Any], warm_up: float) -> tuple[float, ...] | 
 
 def _instances(flat: Mapping[str, Any]) -> int | None:
     sampler = str(flat.get("DATALOADER.SAMPLER_TRAIN", ""))
-    return _positive(flat.get("DATALOADER.NUM_INSTANCE")) if "Identity" in sampler else None
+    if not sampler:
+        return None
+    return _positive(flat.get("DATALOADER.NUM_INSTANCE")) if "Identity" in sampler else 1  # plain shuffling: mostly one each
 
 
 def _weight(flat: Mapping[str, Any], section: str, used: bool) -> float | None:

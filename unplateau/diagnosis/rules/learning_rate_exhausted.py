@@ -1,0 +1,62 @@
+"""The learning rate is used up long before the run is over.
+
+What it is
+    The logged rate is below 2 % of its peak in the first third of the run, and the loss is far from its floor.
+
+Why it happens
+    scheduler.step() once a batch with milestones in epochs, or a cosine whose length is given in epochs and stepped in batches.
+
+How it was seen
+    open-reid#15: a typo in the schedule. Planted in our own benchmark: schedule per batch.
+
+What to do
+    Step once an epoch, or give milestones in steps.
+
+Source
+    Field casebook.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.landmarks_of import floor
+from unplateau.diagnosis.verdict import Abstained, Verdict
+from unplateau.runs.record import Evidence, Finding
+
+CODE = "learning-rate-exhausted"
+_USED_UP = 0.02  # of the peak
+_EARLY = 0.3  # of the epochs
+_FAR_FROM_FLOOR = 0.5  # nats
+
+
+def judge(case: Case) -> Verdict:
+    """Fire where the rate is below 2 % of its peak in the first third of the run and the loss is far from its floor."""
+    rates, total = case.curve("learning_rate"), case.facts.max_epochs
+    if rates is None or len(rates.y) < 3:
+        return None
+    used_up = rates.x[(rates.y < _USED_UP * rates.y.max()) & (np.arange(len(rates.y)) > rates.y.argmax())]
+    if len(used_up) == 0:
+        return None
+    if total is None or rates.unit != "epoch":
+        return Abstained("how early the rate was used up depends on the number of epochs planned", ("--max-epochs",))
+    loss, low = case.curve("cross_entropy"), floor(case)
+    if used_up[0] > _EARLY * total or (loss is not None and low is not None and loss.latest < low + _FAR_FROM_FLOOR):
+        return None
+    return Finding(
+        code=CODE,
+        title="The learning rate was used up long before the run is over",
+        severity="optimisation",
+        confidence=0.85,
+        evidence=(
+            Evidence(
+                f"rate {rates.y[-1]:.2g}, below 2 % of its peak {rates.y.max():.2g} from epoch {used_up[0]:.0f} of {total}",
+                float(rates.y[-1]), float(rates.y.max()), rates.where(),
+            ),
+        ),
+        causes=("schedule-too-fast",),
+        refuted_by="milestones that are meant to be this early",
+        next_test="is scheduler.step() inside the batch loop?",
+        remedies=("repair_schedule",),
+    )  # fmt: skip
