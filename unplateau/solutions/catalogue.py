@@ -126,6 +126,8 @@ REMEDIES: tuple[Remedy, ...] = (
     Remedy("higher_learning_rate", "Larger steps reach the floor within the epochs planned.", "Smith 2017", _raise_rate),
     Remedy("warm_up", "A gentle start keeps fresh layers from wrecking pretrained ones.", "Fan et al. 2019; Luo et al. 2019",
            _warm_up),
+    Remedy("rebalance_losses", "With equal weights no loss drowns the other's gradient.", "Luo et al. 2019: both weights 1",
+           lambda config: {"MODEL.LOSSES.CE.SCALE": 1.0, "MODEL.LOSSES.TRI.SCALE": 1.0}),
     Remedy("clip_gradients", "Clipping bounds the step after an outlier batch.", "Pascanu et al. 2013", _clip),
     Remedy("loosen_clipping", "Without clipping steps have their full length.", "Tuning Playbook", _no_clip),
     Remedy("repair_schedule", "Milestones in epochs, the rate set by one owner.", "open-reid#15", _no_change),

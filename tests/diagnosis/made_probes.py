@@ -1,0 +1,90 @@
+"""Cases made of what probes measure, for the tests of the rules that judge them."""
+
+from unplateau.diagnosis.case import Case
+from unplateau.runs.foreign_logs.training_log import LogFacts
+from unplateau.runs.record import Measurement
+
+
+def measured(values: dict[str, float], groups: dict[str, dict[str, float]] | None = None, **facts) -> Case:
+    """A case of measurements: name -> value, and group -> name -> value."""
+    rows = [Measurement(name, value) for name, value in values.items()]
+    rows += [Measurement(name, value, group=group) for group, named in (groups or {}).items() for name, value in named.items()]
+    return Case(None, LogFacts(**facts), tuple(rows))
+
+
+MOVES = {"tensors_moved": 1.0, "measured_updates": 5.0, "frozen": 0.0, "elements_watched": 1000.0, "unmoved_with_gradient": 0.0}
+STUCK = {**MOVES, "tensors_moved": 0.0, "unmoved_with_gradient": 4.0}
+CUT = {**MOVES, "tensors_moved": 0.0}
+FROZEN = {"frozen": 1.0, "elements_watched": 1000.0}
+RANGE = {"probed_rate": 3.5e-4, "rate_of_steepest_descent": 3e-3, "rate_of_lowest_loss": 1e-2, "lr_range_first_loss": 6.7}
+FALLEN = {"3e-3": {"lr_range_loss": 4.0}, "1e-7": {"lr_range_loss": 6.7}}
+FEATURES = {"feature_std": 0.5, "feature_length": 20.0, "feature_dim": 256.0, "effective_rank_centred": 80.0, "d_prime": 1.5}
+OVERFIT = {"overfit_first_loss": 6.7, "overfit_last_loss": 0.3, "overfit_floor": 0.0}
+
+PROBED_FIRING: dict[str, Case] = {
+    "weights-not-updated   ": measured({**STUCK, "parameters_held": 0.0, "foreign_tensors": 2.0, "optimizer_steps": 5.0}),
+    "weights-not-updated    ": measured({"watched_steps": 150.0, "optimizer_steps": 0.0}),
+    "weights-not-updated     ": measured(FROZEN),
+    "weights-not-updated      ": measured(CUT),
+    "learning-rate-zero": measured({"highest_rate": 0.0, "optimizer_steps": 6.0}),
+    "only-head-trained  ": measured({**MOVES, "tensors_moved": 0.3}, {"backbone.a": STUCK, "head": MOVES}),
+    "only-head-trained   ": measured({**MOVES, "tensors_moved": 0.3}, {"backbone.a": FROZEN, "head": MOVES}),
+    "only-head-trained    ": measured({**MOVES, "tensors_moved": 0.3}, {"backbone.a": CUT, "head": MOVES}),
+    "layers-not-trained ": measured(MOVES, {"backbone.a": STUCK, "backbone.b": MOVES, "head": MOVES}),
+    "labels-out-of-range ": measured({"label_lowest": 0.0, "label_highest": 751.0, "num_identities": 751.0}),
+    "blank-inputs": measured({"input_mean": 0.0, "input_std": 0.0}),
+    "inputs-not-normalised": measured({"input_mean": 114.0, "input_std": 58.0}),
+    "no-positives ": measured({"anchors_with_positive": 0.0, "identities_in_batch": 16.0}, triplet_weight=1.0),
+    "softmax-before-ce ": measured({"logits_lowest": 1e-4, "logits_row_sum_from_1": 1e-6}),
+    "initial-loss-off": measured(
+        {"initial_cross_entropy": 9.0, "initial_cross_entropy_expected": 6.72, "initial_cross_entropy_spread": 0.05}
+    ),
+    "evaluation-broken   ": measured({"batch_difference": 0.6}),
+    "evaluation-broken    ": measured({"map_of_shuffled_features": 0.4, "map_by_chance": 0.01}),
+    "evaluation-broken     ": measured({"evaluator_difference": 0.2}),
+    "images-ignored": measured({"loss_on_images": 6.62, "loss_on_blanks": 6.62, "loss_on_images_noise": 0.01}),
+    "batch-not-learnable": measured({**OVERFIT, "overfit_last_loss": 6.6}),
+    "labels-not-of-images": measured(
+        {"label_agreement_chance": 0.01, "label_images": 500.0}, {"initial weights": {"label_agreement": 0.011}}
+    ),
+    "collapsed-embeddings  ": measured({**FEATURES, "feature_std": 1e-4, "effective_rank_centred": 1.2, "d_prime": 0.01}),
+    "learning-rate-too-low ": measured({**RANGE, "probed_rate": 3.5e-7}, FALLEN),
+    "learning-rate-too-low  ": measured(
+        {**OVERFIT, "overfit_last_loss": 6.6, "probed_rate": 1e-5, "rate_of_steepest_descent": 3e-3},
+        {"best rate": {"overfit_first_loss": 6.7, "overfit_last_loss": 0.2}},
+    ),
+    "learning-rate-too-high ": measured({**RANGE, "probed_rate": 0.3}, FALLEN),
+    "losses-in-conflict": measured({}, {"cross_entropy | triplet": {"gradient_cosine": -0.6}}),
+    "losses-unbalanced": measured({"active_triplets": 0.9}, {"cross_entropy | triplet": {"gradient_ratio": 300.0}}),
+    "overfitting ": measured(
+        {"map_of_trained_identities": 0.98, "map_of_unseen_identities": 0.3, "train_identity_gap": 0.68}
+    ),
+}  # fmt: skip
+
+PROBED_HEALTHY: dict[str, Case] = {
+    "everything moves": measured(MOVES, {"backbone.a": MOVES, "head": MOVES}),
+    "a wanted freeze": measured(MOVES, {"backbone.a": FROZEN, "head": MOVES}, frozen_layers=("backbone",)),
+    "a frozen stem": measured(MOVES, {"backbone.stem": FROZEN, "backbone.a": MOVES, "head": MOVES}),
+    "an unused classifier of the pretrained network": measured(MOVES, {"backbone.a": MOVES, "backbone.fc": CUT, "head": MOVES}),
+    "two updates only": measured({**STUCK, "measured_updates": 2.0}),
+    "the optimiser has not stepped yet": measured({"watched_steps": 20.0, "optimizer_steps": 0.0}),
+    "a fair rate": measured(RANGE, FALLEN),
+    "a sweep that never fell": measured({**RANGE, "probed_rate": 1e-9}, {"1e-7": {"lr_range_loss": 6.7}}),
+    "features of a trained network": measured(FEATURES),
+    "one batch learned": measured(OVERFIT),
+    "one batch known before": measured({**OVERFIT, "overfit_first_loss": 0.31}),
+    "images are used": measured({"loss_on_images": 3.0, "loss_on_blanks": 6.62, "loss_on_images_noise": 0.2}),
+    "labels belong": measured(
+        {"label_agreement_chance": 0.01, "label_images": 500.0}, {"initial weights": {"label_agreement": 0.3}}
+    ),
+    "few images": measured(
+        {"label_agreement_chance": 0.1, "label_images": 40.0}, {"initial weights": {"label_agreement": 0.1}}
+    ),
+    "a nearly solved triplet loss": measured({"active_triplets": 0.05}, {"cross_entropy | triplet": {"gradient_ratio": 300.0}}),
+    "losses that agree": measured({}, {"cross_entropy | triplet": {"gradient_cosine": 0.2, "gradient_ratio": 3.0}}),
+    "an evaluation that agrees": measured(
+        {"batch_difference": 1e-6, "evaluator_difference": 1e-9, "map_of_shuffled_features": 0.012, "map_by_chance": 0.01}
+    ),
+    "some gap": measured({"map_of_trained_identities": 0.9, "map_of_unseen_identities": 0.6, "train_identity_gap": 0.3}),
+    "no pairs needed": measured({"anchors_with_positive": 0.0, "identities_in_batch": 16.0}),
+}  # fmt: skip

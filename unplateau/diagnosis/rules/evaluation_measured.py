@@ -1,0 +1,65 @@
+"""The evaluation fails its own check.
+
+What it is
+    Features dealt out at random must rank by chance; an image must have the same feature alone and in a batch; a plain evaluator
+    must agree with the fast one.
+
+Why it happens
+    Labels leak into the score; batch normalisation or dropout is active while evaluating; rows of features and of labels are
+    mixed up.
+
+How it was seen
+    deep-person-reid#348, #497, #207; fast-reid#173; TransReID#62; our own planted faults.
+
+What to do
+    Call model.eval() before extraction; build features and labels in one loop; compare with a plain evaluator.
+
+Source
+    Field notes on the evaluation self-check. Chance: Bestgen 2015, exact.
+"""
+
+from __future__ import annotations
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Evidence, Finding
+
+CODE = "evaluation-broken"
+_ERRORS = 6.0
+_SLACK = 0.02  # mAP
+_BATCH_DIFFERENCE = 0.05  # bf16 kernels of different sizes differ by up to 1 %; batch statistics by tens of per cent
+_EVALUATOR_DIFFERENCE = 1e-3
+_SOURCE = "probe evaluation_self_check"
+
+
+def judge(case: Case) -> Verdict:
+    """Fire where the evaluation contradicts itself."""
+    evidence, causes = [], []
+    score, chance = case.measured("map_of_shuffled_features").get(""), case.measured("map_by_chance").get("")
+    error = case.measured("map_of_shuffled_features_error").get("", 0.0)
+    if score is not None and chance is not None and score > chance + _ERRORS * error + _SLACK:
+        evidence.append(Evidence(f"features dealt out at random score mAP {score:.1%}", score, chance, _SOURCE))
+        causes += ["same-camera-not-filtered", "camera-ids-wrong"]
+    difference = case.measured("batch_difference").get("")
+    if difference is not None and difference > _BATCH_DIFFERENCE:
+        evidence.append(
+            Evidence(f"an image alone has another feature than in a batch ({difference:.0%})", difference, 0.0, _SOURCE)
+        )
+        causes.append("evaluated-in-train-mode")
+    apart = case.measured("evaluator_difference").get("")
+    if apart is not None and apart > _EVALUATOR_DIFFERENCE:
+        evidence.append(Evidence(f"a plain evaluator differs by {apart:.3f} in a query's average precision", apart, 0.0, _SOURCE))
+        causes.append("evaluation-preprocessing")
+    if not evidence:
+        return None
+    return Finding(
+        code=CODE,
+        title="The evaluation fails its own check",
+        severity="pipeline",
+        confidence=0.95,
+        evidence=tuple(evidence),
+        causes=tuple(dict.fromkeys(causes)),
+        refuted_by="an independent evaluation of the same checkpoint that agrees",
+        next_test="one image embedded alone and in a batch, in evaluation mode",
+        remedies=("repair_evaluation", "repair_camera_ids"),
+    )

@@ -1,0 +1,173 @@
+"""Measured on live updates: which weights an optimiser's step moves.
+
+What it is
+    Weights before and after several updates of a running training, tensor by tensor, beside the gradients the optimiser was
+    about to use. Exactly 0 at a rate above 0, with a gradient: the optimiser does not hold these tensors.
+
+Why it happens
+    The optimiser was built before the model was moved, wrapped or replaced, or on flat copies (fast-reid with torch >= 2.0);
+    layers without requires_grad; a detach() or no_grad() between layers; a gradient scaler that skips every step; a rate of 0.
+
+How it was seen
+    fast-reid#750, #700, #704: 90 epochs at the initial loss. Planted as stale_optimizer, optimizer_of_copies, frozen_backbone
+    and detached_backbone in our own tests, and found within the first five steps.
+
+What to do
+    Compare id(p) of every p in optimizer.param_groups with model.parameters(). Build the optimiser after the model is complete.
+
+Source
+    A healthy step moves weights by about 1e-3 of their length (Stanford CS231n). Exactly 0 needs no threshold.
+"""
+
+from __future__ import annotations
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.verdict import Abstained, Verdict
+from unplateau.runs.record import Evidence, Finding
+
+_SOURCE = "probe weight_motion, live updates"
+_FEWEST_UPDATES = 3  # one may be skipped by a scaler, one be at the foot of a warm-up from 0
+_STEPS_WITHOUT_UPDATE = 100  # nobody accumulates gradients over more
+_CONSTANT = 16  # elements; fewer are a scale, not a layer
+_HEADS = ("head", "heads", "classifier", "fc", "bottleneck", "cls_layer", "logits", "neck")
+
+
+def judge_nothing_moves(case: Case) -> Verdict:
+    """Fire where no weight moved in any measured update, or the optimiser never stepped."""
+    moved, updates = case.measured("tensors_moved").get(""), case.measured("measured_updates").get("", 0.0)
+    if case.measured("frozen").get("", 0.0) == 1.0:
+        return _nothing("Every layer is frozen", "no parameter asks for a gradient", ("everything-frozen",), "unfreeze")
+    steps, optimizer_steps = case.measured("watched_steps").get("", 0.0), case.measured("optimizer_steps").get("", 1.0)
+    if optimizer_steps == 0:
+        if steps < _STEPS_WITHOUT_UPDATE:
+            return Abstained("the optimiser has not stepped yet")
+        text = f"the optimiser did not step once in {steps:.0f} training steps"
+        return _nothing("The optimiser never steps", text, ("scaler-always-skips", "no-gradient"), "fix_mixed_precision")
+    if moved is None or updates < _FEWEST_UPDATES or moved > 0:
+        return None
+    with_gradient = case.measured("unmoved_with_gradient").get("", 0.0)
+    text = f"all weights watched are equal to the bit after {updates:.0f} updates at a learning rate above 0"
+    if with_gradient:
+        return _nothing("The optimiser does not touch the weights", text, ("stale-optimizer",), "fix_optimizer", *_stale(case))
+    missing = Evidence("no weight has a gradient when the optimiser steps", 0.0, None, _SOURCE)
+    causes = ("no-gradient", "detached-branch", "everything-frozen")
+    return _nothing("No gradient reaches the weights", text, causes, "restore_gradient", missing)
+
+
+def judge_rate_zero(case: Case) -> Verdict:
+    """Fire where the optimiser steps at a rate of 0."""
+    rate, steps = case.measured("highest_rate").get(""), case.measured("optimizer_steps").get("", 0.0)
+    if rate is None or rate > 0 or steps < 2 * _FEWEST_UPDATES:
+        return None
+    return Finding(
+        code="learning-rate-zero",
+        title="The learning rate is 0",
+        severity="pipeline",
+        confidence=0.95,
+        evidence=(Evidence(f"all parameter groups have rate 0 after {steps:.0f} updates", 0.0, 3.5e-4, "optimiser's groups"),),
+        causes=("learning-rate-zero", "schedule-too-fast"),
+        refuted_by="a warm-up that leaves 0 with its next epoch",
+        next_test="print the rate of each parameter group just before optimizer.step(), at the first and the latest step",
+        remedies=("restore_learning_rate", "repair_schedule"),
+    )
+
+
+def judge_only_head(case: Case) -> Verdict:
+    """Fire where only head layers move."""
+    still, moving = _groups(case)
+    if not still or not moving or not all(_is_head(group) for group in moving) or _is_wanted(case, still):
+        return None
+    if not any(not _is_head(group) for group in still):
+        return None
+    body = [group for group in still if not _is_head(group)]
+    causes, confidence, evidence = _why_still(case, body)
+    return Finding(
+        code="only-head-trained",
+        title="Only the head is trained: the backbone does not move",
+        severity="pipeline",
+        confidence=confidence,
+        evidence=(*evidence, Evidence(f"moving: {', '.join(moving)}", None, None, _SOURCE)),
+        causes=causes,
+        refuted_by="a freeze of the backbone that is wanted and ends later (FREEZE_ITERS)",
+        next_test="list the parameters with requires_grad, and those in optimizer.param_groups",
+        remedies=("unfreeze", "fix_optimizer", "restore_gradient"),
+    )
+
+
+def judge_some_layers(case: Case) -> Verdict:
+    """Fire where some layers, not the whole backbone, do not move."""
+    still, moving = _groups(case)
+    if not still or not moving or _is_wanted(case, still) or isinstance(judge_only_head(case), Finding):
+        return None
+    causes, confidence, evidence = _why_still(case, still)
+    if causes[0] != "stale-optimizer":  # frozen stems and pretrained layers left over without use are common and harmless
+        confidence = 0.6
+    return Finding(
+        code="layers-not-trained",
+        title=f"Not trained: {', '.join(still[:5])}{' ...' if len(still) > 5 else ''}",
+        severity="optimisation" if causes[0] == "stale-optimizer" else "info",
+        confidence=confidence,
+        evidence=evidence,
+        causes=causes,
+        refuted_by="a freeze that is wanted, or layers that the forward pass does not use",
+        next_test="compare the list with the freeze settings, and with the layers the forward pass uses",
+        remedies=("unfreeze", "fix_optimizer"),
+    )
+
+
+def _nothing(title: str, text: str, causes: tuple[str, ...], remedy: str, *more: Evidence) -> Finding:
+    return Finding(
+        code="weights-not-updated",
+        title=title,
+        severity="pipeline",
+        confidence=0.99 if more or causes == ("everything-frozen",) else 0.9,
+        evidence=(Evidence(text, 0.0, 1e-3, _SOURCE), *more),
+        causes=causes,
+        refuted_by="any weight that differs after an update",
+        next_test="compare id(p) of every p in optimizer.param_groups with model.parameters(); look at p.grad before the step",
+        remedies=(remedy,),
+    )
+
+
+def _stale(case: Case) -> tuple[Evidence, ...]:
+    held, foreign = case.measured("parameters_held").get(""), case.measured("foreign_tensors").get("", 0.0)
+    norm = case.measured("gradient_norm").get("", 0.0)
+    found = [Evidence(f"they have gradients: norm {norm:.3g} over the sampled elements", norm, 0.0, _SOURCE)]
+    if held is not None and (held < 1 or foreign):
+        text = (
+            f"the optimiser holds {held:.0%} of the model's trained weights, and {foreign:.0f} tensors that are not the model's"
+        )
+        found.append(Evidence(text, held, 1.0, "probe optimizer_contents"))
+    return tuple(found)
+
+
+def _groups(case: Case) -> tuple[list[str], list[str]]:
+    """Return layer groups that stood still in enough updates, frozen ones included, and groups that moved."""
+    updates, moved = case.measured("measured_updates"), case.measured("tensors_moved")
+    frozen, elements = case.measured("frozen"), case.measured("elements_watched")
+    if max(updates.values(), default=0.0) < _FEWEST_UPDATES:
+        return [], []
+    layers = [group for group, count in elements.items() if group and count > _CONSTANT]
+    still = [g for g in layers if frozen.get(g) == 1.0 or (updates.get(g, 0.0) >= _FEWEST_UPDATES and moved.get(g) == 0.0)]
+    return still, [group for group in layers if moved.get(group, 0.0) > 0]
+
+
+def _why_still(case: Case, groups: list[str]) -> tuple[tuple[str, ...], float, tuple[Evidence, ...]]:
+    frozen, stuck = case.measured("frozen"), case.measured("unmoved_with_gradient")
+    if any(stuck.get(group, 0.0) for group in groups):
+        lines = tuple(Evidence(f"{g}: has a gradient and is equal to the bit", 0.0, 1e-3, _SOURCE) for g in groups[:6])
+        return ("stale-optimizer",), 0.97, lines
+    if all(frozen.get(group) == 1.0 for group in groups):
+        lines = tuple(Evidence(f"{g}: no parameter asks for a gradient", 0.0, None, _SOURCE) for g in groups[:6])
+        return ("backbone-frozen", "layers-frozen"), 0.7, lines
+    lines = tuple(Evidence(f"{g}: no gradient arrives, equal to the bit", 0.0, 1e-3, _SOURCE) for g in groups[:6])
+    return ("detached-branch", "backbone-frozen"), 0.9, lines
+
+
+def _is_wanted(case: Case, groups: list[str]) -> bool:
+    wanted = tuple(case.facts.frozen_layers or ())
+    return bool(wanted) and all(group.startswith(wanted) for group in groups)
+
+
+def _is_head(group: str) -> bool:
+    return any(part in _HEADS for part in group.lower().split("."))

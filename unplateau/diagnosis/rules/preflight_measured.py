@@ -1,0 +1,62 @@
+"""What the first batch says: labels, pixels, pairs and logits as they reach the losses.
+
+What it is
+    The checks of preflight, judged on what a probe measured: labels within 0..I-1, images normalised and not blank, a positive
+    for every anchor, raw logits, the first cross-entropy where theory puts it.
+
+Why it happens
+    Labels are person ids; pixel means on the other scale; K = 1 or no PK sampling; softmax inside the model; another head.
+
+How it was seen
+    deep-person-reid#537, #190; TransReID#93; mmtracking#244 (labels). pytorch-metric-learning#268 (no pairs). Pixel means are on
+    the 0-255 scale in fast-reid and on 0-1 elsewhere.
+
+What to do
+    Look at one batch: min and max of labels, mean and standard deviation of each channel, images a person, a row of logits.
+
+Source
+    Karpathy, A Recipe for Training Neural Networks: "become one with the data", "verify loss @ init".
+"""
+
+from __future__ import annotations
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.preflight import judge_preflight
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Finding
+
+
+def judge_labels(case: Case) -> Verdict:
+    """Fire on labels outside 0..I-1."""
+    return _found(case, "labels-out-of-range")
+
+
+def judge_blank(case: Case) -> Verdict:
+    """Fire on blank images."""
+    return _found(case, "blank-inputs")
+
+
+def judge_normalisation(case: Case) -> Verdict:
+    """Fire on pixels on a wrong scale."""
+    return _found(case, "inputs-not-normalised")
+
+
+def judge_positives(case: Case) -> Verdict:
+    """Fire on a batch without a second image of any person."""
+    return _found(case, "no-positives")
+
+
+def judge_logits(case: Case) -> Verdict:
+    """Fire on probabilities where the loss expects logits."""
+    return _found(case, "softmax-before-ce")
+
+
+def judge_first_loss(case: Case) -> Verdict:
+    """Fire on a first cross-entropy that no fresh head gives."""
+    return _found(case, "initial-loss-off")
+
+
+def _found(case: Case, code: str) -> Finding | None:
+    needs_positives = (case.facts.triplet_weight or 0.0) > 0
+    measured = [m for m in case.measurements if m.name not in ("weight_motion", "gradient_norm")]  # `motion_measured` judges them
+    return next((f for f in judge_preflight(measured, needs_positives=needs_positives) if f.code == code), None)

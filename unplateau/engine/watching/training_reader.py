@@ -1,0 +1,162 @@
+"""Reads a training from outside, step by step: losses, motion of the weights, gradients, the optimiser's contents.
+
+The optimiser's own step hooks tell when it steps and show gradients before anyone clears them; they are gone after `close`.
+Nothing else is touched: no random number is drawn, no gradient written, no mode changed.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from unplateau.engine.watching.loss_history import LossHistory, Terms
+from unplateau.engine.watching.motion_record import Before, MotionRecord, Seen, see, take_before
+from unplateau.probes.layer_groups import by_layer
+from unplateau.probes.optimizer_contents import optimizer_contents
+from unplateau.runs.record import Measurement
+
+FIRST_STEPS = 6  # measured one by one: three updates make sure, and warm-up from 0 or a scaler may waste a few
+SHARE = 0.01  # of the training's time that watching may take after the first steps; half of what is promised
+_FIRST_ELEMENTS, _LATER_ELEMENTS = 4096, 64  # of each tensor
+
+
+class TrainingReader:
+    """Measures a training that someone else runs."""
+
+    def __init__(self, model: nn.Module, optimizers: Sequence[Optimizer], *, every: int) -> None:
+        """Look at the names of layers; nothing is measured before `open`.
+
+        Args:
+            model: the network, bare or wrapped.
+            optimizers: all that train it.
+            every: steps between measurements after the first few; more where one would take over SHARE of the time.
+        """
+        self._model, self._every = model, every
+        self.optimizers = tuple(_unwrapped(optimizer) for optimizer in optimizers)
+        self.losses = LossHistory()
+        self.motion = MotionRecord(by_layer(name for name, _ in model.named_parameters()))
+        self.step_number = 0
+        self.optimizer_steps = 0
+        self._handles: list[Any] = []
+        self._before: Before | None = None
+        self._seen: Seen | None = None
+        self._steps_when_armed = 0
+        self._arm_at = 0
+        self._clock = _Clock()
+
+    def open(self) -> None:
+        """Begin: before the first step, so that it can be measured."""
+        self._handles = [o.register_step_pre_hook(self._on_optimizer_step) for o in self.optimizers if isinstance(o, Optimizer)]
+        self._arm(_FIRST_ELEMENTS)
+        self._clock = _Clock()
+
+    def close(self) -> None:
+        """Read what is left and remove the hooks."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._before = [], None
+        self.losses.flush(self._rate())
+
+    def step(self, terms: Terms) -> bool:
+        """Take a finished step in; return whether something new was read to the host."""
+        started = time.perf_counter()
+        self.step_number += 1
+        if not self._handles:  # an optimiser without hooks: gradients are read now, and every step counts as a step of it
+            self._on_optimizer_step()
+        self.losses.add(self.step_number, terms)
+        is_measured = self._before is not None and self.optimizer_steps > self._steps_when_armed
+        if is_measured:
+            self._measure()
+        was_read = is_measured or self.losses.num_pending >= self._every
+        if was_read:
+            self.losses.flush(self._rate())
+        is_first = self.step_number < FIRST_STEPS
+        if self._before is None and (is_first or self.step_number >= self._arm_at):
+            self._arm(_FIRST_ELEMENTS if is_first else _LATER_ELEMENTS)
+        self._clock.book(time.perf_counter() - started)
+        if self.step_number == FIRST_STEPS:
+            self._clock.begin_share(self.step_number)
+        return was_read
+
+    def book(self, seconds: float) -> None:
+        """Add time that judging took, so that it counts against the same share."""
+        self._clock.book(seconds)
+
+    @property
+    def share_of_time(self) -> float:
+        """Time that watching took of all time since `open`."""
+        return self._clock.share
+
+    @property
+    def is_over_budget(self) -> bool:
+        """Whether watching has used up its share for now."""
+        return self._clock.steps_to_wait(self.step_number) > 0
+
+    def measurements(self) -> tuple[Measurement, ...]:
+        """Return what has been seen so far."""
+        step = self.step_number
+        held = optimizer_contents(self.optimizers, self._model.parameters(), step=step)
+        counts = (
+            Measurement("watched_steps", float(step), "steps", step),
+            Measurement("optimizer_steps", float(self.optimizer_steps), "steps", step),
+            Measurement("updates_not_finite", float(self.motion.skipped), "measured updates", step),
+        )
+        return (*counts, *held, *self.motion.measurements(step))
+
+    def _measure(self) -> None:
+        assert self._before is not None and self._seen is not None
+        self.motion.after(self._before, self._seen)
+        self._before = None
+        self._arm_at = self.step_number + max(self._every, self._clock.steps_to_wait(self.step_number))
+
+    def _arm(self, elements: int) -> None:
+        self._before = take_before(self._model, elements=elements)
+        self._seen, self._steps_when_armed = None, self.optimizer_steps
+
+    def _on_optimizer_step(self, *_: Any) -> None:
+        self.optimizer_steps += 1
+        if self._before is not None and self._seen is None:
+            started = time.perf_counter()
+            self._seen = see(self._before, self.optimizers)
+            self._clock.book(time.perf_counter() - started)
+
+    def _rate(self) -> dict[str, float]:
+        rates = [float(group["lr"]) for optimizer in self.optimizers for group in optimizer.param_groups]
+        return {"learning_rate": max(rates)} if rates else {}
+
+
+class _Clock:
+    """How much of the training's time watching takes, and how long it has to wait to keep its share."""
+
+    def __init__(self) -> None:
+        self._opened = self._share_since = time.perf_counter()
+        self._own = self._own_of_share = 0.0
+        self._first_step = 0
+
+    def book(self, seconds: float) -> None:
+        self._own += seconds
+        self._own_of_share += seconds
+
+    def begin_share(self, step: int) -> None:
+        """Count from here: the first steps are looked at whatever it costs."""
+        self._share_since, self._own_of_share, self._first_step = time.perf_counter(), 0.0, step
+
+    @property
+    def share(self) -> float:
+        return self._own / max(time.perf_counter() - self._opened, 1e-9)
+
+    def steps_to_wait(self, step: int) -> int:
+        """Steps until the time used so far is SHARE of all; 0 where it is already less."""
+        passed, steps = time.perf_counter() - self._share_since, step - self._first_step
+        if steps <= 0:
+            return 0
+        return max(0, math.ceil((self._own_of_share / SHARE - passed) / max(passed / steps, 1e-9)))
+
+
+def _unwrapped(optimizer: Any) -> Any:
+    """Return the torch optimiser inside Lightning's or Accelerate's wrapper, which share no base class."""
+    inner = getattr(optimizer, "optimizer", None)
+    return inner if isinstance(inner, Optimizer) else optimizer
