@@ -21,7 +21,7 @@ from unplateau.data.minimarket.scene import draw_scene
 VERSION = "1"
 """Goes into the name of the cache folder; raised whenever any pixel changes."""
 
-NUM_TRAIN_IDENTITIES = 150
+NUM_TRAIN_IDENTITIES = 180
 NUM_TEST_IDENTITIES = 50
 _FAMILY_SIZE = 3  # identities that share their cloth colours
 _NUM_CAMERAS = len(CAMERAS)
@@ -130,7 +130,7 @@ def _places(studio: _Studio, person_id: int, who: tuple[str, int]) -> Iterator[t
         for sequence in range(1, 2 + int(generator.random() < 0.25)):
             shot = draw_shot(CAMERAS[camera], studio.scene(camera), generator)
             frame = int(generator.integers(1, 90000))
-            second = who[0] == "test" or generator.random() < 0.7
+            second = who[0] == "test" or generator.random() < 0.5
             for step in range(1 + int(first_walk and second)):
                 box = 0 if first_walk and step == 0 else 1 + step
                 yield _Place(person_id, camera + 1, sequence, frame + 25 * step, box), shot
