@@ -242,3 +242,22 @@ def test_a_collapse_at_a_known_high_rate_is_the_rates_doing():
     first = diagnose(case).first
     assert first is not None
     assert (first.code, first.causes[0]) == ("collapsed-embeddings", "learning-rate-too-high")
+
+
+def test_untrained_features_may_solve_a_tiny_set():
+    tiny = LogFacts(num_identities=18, chance_map=0.25)
+    case = make_case(tiny, epochs=range(1, 4), cross_entropy=[2.9, 2.8, 2.6], mAP=[0.99, 0.99, 1.0])
+    assert not diagnose(case).is_alarm
+
+
+def test_three_epochs_are_too_early_and_not_an_unknown_cause():
+    first = diagnose(make_case(epochs=range(1, 4), cross_entropy=[6.7, 6.5, 6.2], triplet=[2.8, 2.0, 1.5])).first
+    assert first is not None
+    assert (first.code, first.title) == ("undecided", "Too early to say")
+
+
+def test_a_run_that_ends_while_it_improves_is_not_called_finished():
+    facts = dataclasses.replace(MARKET, max_epochs=30)
+    first = diagnose(healthy(facts=facts, curves={"mAP": lambda x: 0.02 * x})).first
+    assert first is not None
+    assert first.title == "The run is over and was still improving"

@@ -129,9 +129,9 @@ def _verdict(slope: Slope, gain: float, chance: float, matters: float, ahead: Ah
     if ahead.in_warm_up:
         return "in-warm-up", ("the learning rate is still warming up",)
     if slope.low > 0 and slope.low * ahead.remaining > matters:
-        return "worsening", (f"rises by {slope.value:.3g} per unit, at least {slope.low:.3g}",)
+        return "worsening", (f"worsens by {slope.value:.3g} per unit, at least {slope.low:.3g}",)
     if slope.high < 0 and -slope.value * ahead.remaining >= matters:
-        return "improving", (f"falls by {-slope.value:.3g} per unit, at least {-slope.high:.3g}",)
+        return "improving", (f"improves by {-slope.value:.3g} per unit, at least {-slope.high:.3g}",)
     if gain >= matters or chance >= _SMALL_CHANCE:
         return "undecided", (f"a gain of {matters:.3g} is still possible (chance {chance:.0%}, at most {gain:.3g} by the slope)",)
     if ahead.drop_ahead:

@@ -59,7 +59,7 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="The embeddings have collapsed to a point",
         severity="optimisation",
-        confidence=min(0.9, 0.6 + 0.15 * len(support)),
+        confidence=round(min(0.9, 0.6 + 0.15 * len(support)), 2),
         evidence=(
             Evidence(
                 f"triplet loss {tail.y.min():.3g}-{tail.y.max():.3g}, flat on its collapse value", tail.level, value, tail.where()

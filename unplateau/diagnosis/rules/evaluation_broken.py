@@ -36,6 +36,9 @@ _LEARNED_SHARE = 0.5  # of ln I
 _LEARNED_ACCURACY = 0.5
 _FEWEST_EVALUATIONS = 3
 _TOO_GOOD = 0.95
+_NEAR_CHANCE = 1.3  # times the chance of the same queries and gallery
+_EASY_CHANCE = 0.05  # above it the task is so small that untrained features may solve it
+_EASY_IDENTITIES = 100
 _REMEDIES = ("repair_evaluation", "repair_camera_ids")
 
 
@@ -48,7 +51,8 @@ def judge(case: Case) -> Verdict:
 
 
 def _at_chance(case: Case, score: Curve) -> Finding | None:
-    chance = max(_CHANCE_MAP, 2 * (case.facts.chance_map or 0.0))
+    known = case.facts.chance_map
+    chance = _CHANCE_MAP if known is None else max(_CHANCE_MAP / 3, _NEAR_CHANCE * known)
     learned = _learned(case)
     if learned is None or score.y.max() > chance:
         return None
@@ -72,6 +76,8 @@ def _never_changes(case: Case, score: Curve) -> Finding | None:
 
 def _too_good(case: Case, score: Curve) -> Finding | None:
     loss, ln_i = case.curve("cross_entropy"), uniform(case)
+    if (case.facts.num_identities or 0) < _EASY_IDENTITIES or (case.facts.chance_map or 0.0) > _EASY_CHANCE:
+        return None
     if loss is None or ln_i is None or score.y[0] < _TOO_GOOD or loss.first < 0.9 * ln_i:
         return None
     return _finding(

@@ -24,7 +24,7 @@ Source
 
 from __future__ import annotations
 
-from unplateau.curves.flatness import Flatness, judge_flatness
+from unplateau.curves.flatness import FEWEST_POINTS, Ahead, Flatness, judge_flatness
 from unplateau.diagnosis.case import Case, Curve
 from unplateau.diagnosis.landmarks_of import floor, has_learned, head_starts
 from unplateau.diagnosis.schedule_view import ahead, warm_up_end
@@ -42,18 +42,26 @@ def judge(case: Case) -> Verdict:
     """Say what kind of flat, or not flat, this is, by validation mAP where there is enough of it, else by the loss."""
     curve = _main_curve(case)
     if curve is None:
-        return Abstained("no loss or mAP with six points", ())
+        return _too_early(case)
     after = curve.from_x(min(warm_up_end(case, curve), float(curve.x[max(0, len(curve.x) - 6)])))
     higher = curve.name == "mAP"
     matters = _MAP_THAT_MATTERS if higher else _LOSS_THAT_MATTERS * abs(after.latest)
-    flat = judge_flatness(after.x, after.y, ahead=ahead(case, after), gain_that_matters=matters, lower_is_better=not higher)
+    flat = judge_flatness(after.x, after.y, ahead=_ahead(case, after), gain_that_matters=matters, lower_is_better=not higher)
     kind = _kind(case, flat)
     return None if kind is None else _finding(case, kind, after, flat)
 
 
-def _main_curve(case: Case) -> Curve | None:
+def _main_curve(case: Case, *, fewest: int = FEWEST_POINTS) -> Curve | None:
     curves = [case.curve(name) for name in ("mAP", "cross_entropy", "total", "triplet")]
-    return next((curve for curve in curves if curve is not None and len(curve.y) >= 6), None)
+    return next((curve for curve in curves if curve is not None and len(curve.y) >= fewest), None)
+
+
+def _too_early(case: Case) -> Verdict:
+    curve = _main_curve(case, fewest=1)
+    if curve is None:
+        return Abstained("no loss and no mAP")
+    evidence = (Evidence(f"{len(curve.y)} points of {_name(curve)}; at least {FEWEST_POINTS} are needed", source=curve.where()),)
+    return Finding("undecided", "Too early to say", "info", 0.7, evidence, next_test="the same command after a few more epochs")
 
 
 def _kind(case: Case, flat: Flatness) -> str | None:
@@ -69,11 +77,16 @@ def _kind(case: Case, flat: Flatness) -> str | None:
 
 
 def _not_flat(case: Case, flat: Flatness) -> str | None:
-    if _is_over(case):
-        return "finished"
     if flat.verdict == "improving":
         return "still-improving"
+    if _is_over(case):
+        return "finished"
     return "undecided" if has_learned(case) else None
+
+
+def _ahead(case: Case, curve: Curve) -> Ahead:
+    """What the schedule holds; for a run that is over, what a third more epochs could bring."""
+    return Ahead(remaining=curve.span / 3) if _is_over(case) else ahead(case, curve)
 
 
 def _is_over(case: Case) -> bool:
@@ -90,6 +103,8 @@ def _at_floor(case: Case) -> bool:
 
 def _finding(case: Case, kind: str, curve: Curve, flat: Flatness) -> Finding:
     title, refuted, test, remedies, severity = _TEXTS[kind]
+    if kind == "still-improving" and _is_over(case):
+        title, test = "The run is over and was still improving", "more epochs (MAX_EPOCH), from the last checkpoint"
     evidence = [Evidence(f"{_name(curve)} {'; '.join(flat.reasons)}", curve.latest, None, curve.where())]
     evidence.append(
         Evidence(
