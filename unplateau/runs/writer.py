@@ -49,7 +49,9 @@ class RunWriter:
         write_text(self.folder.stopping_reason, text)
 
     def running(self) -> None:
-        """Remove the stopping reason of an earlier part of this run: it is running again."""
+        """Remove the stopping reason of an earlier part of this run: it is running again. What a kill left half written goes."""
+        for leftover in self.folder.path.rglob(".*.part"):
+            leftover.unlink(missing_ok=True)
         self.folder.stop_record.unlink(missing_ok=True)
         self.folder.stopping_reason.unlink(missing_ok=True)
 

@@ -37,13 +37,13 @@ def draw_market(root: Path, *, train_identities: int = TRAIN_IDENTITIES, seed: i
     """Draw `Market-1501-v15.09.15` below `root` and return its folder: every identity a pattern, every camera a tint."""
     rng = np.random.default_rng(seed)
     folder = root / "Market-1501-v15.09.15"
-    tints_K3 = rng.normal(0, 30, (_CAMERAS, 3))
+    tints_K3 = rng.normal(0, 12, (_CAMERAS, 3))
     for person in range(1, train_identities + TEST_IDENTITIES + 1):
         pattern_HW3 = np.kron(rng.integers(80, 176, (8, 4, 3)), np.ones((HEIGHT // 8, WIDTH // 4, 1)))
         for number in range(IMAGES_EACH):
             camera = number % _CAMERAS
             part = "bounding_box_train" if person <= train_identities else "query" if number == 0 else "bounding_box_test"
-            pixels_HW3 = pattern_HW3 + tints_K3[camera] + rng.normal(0, 60, pattern_HW3.shape)
+            pixels_HW3 = pattern_HW3 + tints_K3[camera] + rng.normal(0, 45, pattern_HW3.shape)
             _save(pixels_HW3, folder / part / f"{person:04d}_c{camera + 1}s1_{number:06d}_00.jpg")
     return folder
 
