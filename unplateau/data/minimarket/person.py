@@ -11,8 +11,8 @@ import numpy as np
 from unplateau.data.minimarket.clothes import CLOTH, HAIR, LOWER_CLOTH, LOWER_PATTERNS, SKIN, UPPER_PATTERNS, Colour
 
 BAGS = ("none", "none", "backpack", "backpack", "crossbody", "tote", "handbag")
-BAG_CLOTH = ("black", "red", "navy", "sand", "green", "white")
-SHOE_CLOTH = ("black", "white", "red", "sand", "grey")
+BAG_CLOTH = ("black", "red", "navy", "khaki", "green", "white")
+SHOE_CLOTH = ("black", "white", "red", "khaki", "grey")
 HAIR_STYLES = ("short", "short", "short", "bob", "long", "long", "ponytail", "bun", "bald")
 HEADWEAR = ("none", "none", "none", "none", "none", "cap", "beanie")
 UPPER_CUTS = ("tee", "tee", "shirt", "shirt", "jacket", "vest top", "coat", "dress")
