@@ -2,9 +2,10 @@
 
     python benchmarks/faults/kill_and_resume.py [--kills 20] [--seed 0] [--results benchmarks/results/kill_and_resume.md]
 
-Each round starts the same run in a fresh process, kills it at a moment drawn evenly from its first line in the log to its end,
-so within steps, validations, the writing of files and the scoring of the test set (one in ten while it still imports), kills some
-of the resumed processes too, and lets the last one finish. Equal means: every tensor of both model files, every metric of every epoch but the clock's, and the test scores.
+Each round starts the same run in a fresh process and kills it at a moment drawn evenly from its first line in the log to its
+end, so within steps, validations, the writing of files and the scoring of the test set (one in ten while it still imports).
+Some of the resumed processes are killed too; the last one may finish. Equal means: every tensor of both model files, every
+metric of every epoch but the clock's, and the test scores.
 """
 
 import argparse
@@ -173,16 +174,18 @@ def digest(path: Path) -> str:
 
 def table(rounds: list[Round], seed: int) -> str:
     """Return the rounds as a page of Markdown."""
+    rounds = [one for one in rounds if one.kills]  # else it had ended before its moment came
     num_kills, num_equal = sum(len(one.kills) for one in rounds), sum(not one.differences for one in rounds)
     when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     lines = [
         "# Killed and resumed",
         "",
-        f"`python benchmarks/faults/kill_and_resume.py --kills {num_kills} --seed {seed}`, {when}, Python {platform.python_version()}, "
-        f"torch {torch.__version__}, {platform.system()} {platform.machine()}, {os.cpu_count()} processors, one thread.",
+        f"`python benchmarks/faults/kill_and_resume.py --kills {num_kills} --seed {seed}`, {when}, "
+        f"Python {platform.python_version()}, torch {torch.__version__}, {platform.system()} {platform.machine()}, "
+        f"{os.cpu_count()} processors, one thread.",
         "",
-        f"{num_kills} kills (SIGKILL) in {len(rounds)} runs: **{num_equal} of {len(rounds)} runs equal the uninterrupted one** in every "
-        "tensor of both model files, every metric of every epoch, and the test scores.",
+        f"{num_kills} kills (SIGKILL) in {len(rounds)} runs: **{num_equal} of {len(rounds)} runs equal the uninterrupted one** "
+        "in every tensor of both model files, every metric of every epoch, and the test scores.",
         "",
         "| run | recipe | killed | compared with the uninterrupted run |",
         "|---|---|---|---|",
