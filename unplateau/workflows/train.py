@@ -16,6 +16,7 @@ from unplateau.base.locks import FileLock
 from unplateau.config.load import Loaded
 from unplateau.diagnosis.preflight import judge_preflight
 from unplateau.engine.checkpoint import CheckpointStore, restore
+from unplateau.engine.host_memory import keep_freed_memory
 from unplateau.engine.loop import StepsDone, train
 from unplateau.engine.precision import choose_device
 from unplateau.engine.preflight import preflight
@@ -42,6 +43,8 @@ def run_training(request: TrainRequest) -> TrainOutcome:
     """
     loaded = read_config(request)
     device = choose_device(loaded.config, local_rank())
+    if device.type == "cpu":
+        keep_freed_memory()
     ranks = join_ranks(device.type)
     try:
         start = _start_together(request, loaded, ranks)
