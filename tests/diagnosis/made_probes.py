@@ -16,9 +16,11 @@ MOVES = {"tensors_moved": 1.0, "measured_updates": 5.0, "frozen": 0.0, "elements
 STUCK = {**MOVES, "tensors_moved": 0.0, "unmoved_with_gradient": 4.0}
 CUT = {**MOVES, "tensors_moved": 0.0}
 FROZEN = {"frozen": 1.0, "elements_watched": 1000.0}
-RANGE = {"probed_rate": 3.5e-4, "rate_of_steepest_descent": 3e-3, "rate_of_lowest_loss": 1e-2, "lr_range_first_loss": 6.7}
+RANGE = {"probed_rate": 3.5e-4, "rate_of_steepest_descent": 3e-3, "rate_of_lowest_loss": 1e-2, "lr_range_first_loss": 6.7,
+         "num_identities": 751.0}  # fmt: skip
 FALLEN = {"3e-3": {"lr_range_loss": 4.0}, "1e-7": {"lr_range_loss": 6.7}}
 FEATURES = {"feature_std": 0.5, "feature_length": 20.0, "feature_dim": 256.0, "effective_rank_centred": 80.0, "d_prime": 1.5}
+UNBALANCED = {"cross_entropy | triplet": {"gradient_ratio": 300.0}}
 OVERFIT = {"overfit_first_loss": 6.7, "overfit_last_loss": 0.3, "overfit_floor": 0.0}
 
 PROBED_FIRING: dict[str, Case] = {
@@ -55,7 +57,7 @@ PROBED_FIRING: dict[str, Case] = {
     ),
     "learning-rate-too-high ": measured({**RANGE, "probed_rate": 0.3}, FALLEN),
     "losses-in-conflict": measured({}, {"cross_entropy | triplet": {"gradient_cosine": -0.6}}),
-    "losses-unbalanced": measured({"active_triplets": 0.9}, {"cross_entropy | triplet": {"gradient_ratio": 300.0}}),
+    "losses-unbalanced": measured({"active_triplets": 0.9, "steps_trained": 2000.0}, UNBALANCED),
     "overfitting ": measured(
         {"map_of_trained_identities": 0.98, "map_of_unseen_identities": 0.3, "train_identity_gap": 0.68}
     ),
@@ -80,7 +82,8 @@ PROBED_HEALTHY: dict[str, Case] = {
     "few images": measured(
         {"label_agreement_chance": 0.1, "label_images": 40.0}, {"initial weights": {"label_agreement": 0.1}}
     ),
-    "a nearly solved triplet loss": measured({"active_triplets": 0.05}, {"cross_entropy | triplet": {"gradient_ratio": 300.0}}),
+    "a nearly solved triplet loss": measured({"active_triplets": 0.05, "steps_trained": 2000.0}, UNBALANCED),
+    "a fresh classifier": measured({"active_triplets": 1.0, "steps_trained": 0.0}, {"a | b": {"gradient_ratio": 300.0}}),
     "losses that agree": measured({}, {"cross_entropy | triplet": {"gradient_cosine": 0.2, "gradient_ratio": 3.0}}),
     "an evaluation that agrees": measured(
         {"batch_difference": 1e-6, "evaluator_difference": 1e-9, "map_of_shuffled_features": 0.012, "map_by_chance": 0.01}

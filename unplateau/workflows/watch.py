@@ -29,6 +29,12 @@ from unplateau.runs.record import Finding, Measurement
 
 SURE = 0.75  # below it a finding waits for the report
 _FIRST_LOOK_AT_CURVES = 200  # steps; batch noise hides everything earlier
+_FROM_CURVES = (
+    "diverged", "weights-not-updated", "nothing-learned", "collapsed-embeddings", "uniform-logits", "softmax-before-ce",
+    "missing-cosine-scale", "no-positives", "triplet-solved", "still-improving", "undecided", "before-drop", "finished",
+    "plateau", "unknown",
+)  # fmt: skip
+"""Codes that curves of single steps may show; the other rules are made for means over epochs."""
 _TIMES_SEEN = 2  # a curve's finding must come twice in a row: curves are looked at again and again
 
 
@@ -71,7 +77,6 @@ class Watch:
         self._suspected: dict[str, int] = {}
         self._next_look = _FIRST_LOOK_AT_CURVES
         self._is_open = False
-        self._diagnosis = Diagnosis((), ())
 
     def __enter__(self) -> Watch:
         self._reader.open()
@@ -105,8 +110,7 @@ class Watch:
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what is known by now, ranked, the unsure included; health is a finding too."""
-        self._diagnosis = diagnose(self._case(with_curves=True))
-        return self._diagnosis.findings
+        return self._whole().findings
 
     def measurements(self) -> tuple[Measurement, ...]:
         """Return what was measured: probes' numbers, without a verdict."""
@@ -116,7 +120,7 @@ class Watch:
         """Return the whole story as text."""
         case = self._case(with_curves=True)
         head = f"WATCHED {self._reader.step_number} steps; watching took {self._reader.share_of_time:.2%} of the time."
-        return f"{head}\n{describe(case, diagnose(case))}"
+        return f"{head}\n{describe(case, self._whole())}"
 
     def _judge(self) -> None:
         """Judge measurements at once, and curves at ever longer intervals."""
@@ -127,7 +131,7 @@ class Watch:
             self._look()
 
     def _look(self) -> None:
-        diagnosis = diagnose(self._case(with_curves=True))
+        diagnosis = self._whole()
         seen = {finding.code for finding in diagnosis.findings}
         self._suspected = {code: self._suspected.get(code, 0) + 1 for code in seen}
         self._say(diagnosis, is_repeated=bool(self._reader.losses.not_finite))
@@ -140,6 +144,13 @@ class Watch:
                 self._told[finding.code] = finding
                 if _is_first_process():
                     self._tell(finding)
+
+    def _whole(self) -> Diagnosis:
+        """Measurements and curves; of the curves' findings those that single steps can show."""
+        measured = {finding.code for finding in diagnose(self._case(with_curves=False)).findings}
+        found = diagnose(self._case(with_curves=True))
+        kept = tuple(finding for finding in found.findings if finding.code in measured or finding.code in _FROM_CURVES)
+        return dataclasses.replace(found, findings=kept)
 
     def _case(self, *, with_curves: bool) -> Case:
         measurements = self._reader.measurements()

@@ -28,7 +28,9 @@ from unplateau.runs.record import Evidence, Finding
 CONFLICT, IMBALANCE = "losses-in-conflict", "losses-unbalanced"
 _CONFLICT_COSINE = -0.3  # healthy recipes of ours have -0.1 to 0.6
 _LARGEST_RATIO = 50.0
+_FEWEST_STEPS = 200  # a fresh classifier's weights are tiny, and so is the gradient that comes back through it
 _ACTIVE = 0.3  # share of active triplets above which a triplet loss still has something to say
+_UNTRAINED = 0.9  # of the way from floor to start
 _SOURCE = "probe loss_conflict, median over batches"
 
 
@@ -55,7 +57,11 @@ def judge_conflict(case: Case) -> Verdict:
 
 def judge_imbalance(case: Case) -> Verdict:
     """Fire where one loss has nearly all of the gradient while the other is far from solved."""
+    if case.measured("steps_trained").get("", 0.0) < _FEWEST_STEPS:
+        return None
     for pair, ratio in case.measured("gradient_ratio").items():
+        if "center" in pair:  # its weight is tiny by design (Wen et al. 2016)
+            continue
         strong, weak = pair.split(" | ") if ratio >= 1 else reversed(pair.split(" | "))
         factor = max(ratio, 1 / ratio) if ratio > 0 else 0.0
         if factor < _LARGEST_RATIO or _is_solved(case, weak):
@@ -77,4 +83,5 @@ def judge_imbalance(case: Case) -> Verdict:
 def _is_solved(case: Case, name: str) -> bool:
     if name == "triplet":
         return case.measured("active_triplets").get("", 1.0) < _ACTIVE
-    return case.measured("term_above_floor").get(name, 1.0) < _ACTIVE
+    # at its start the classifier is untrained, and its small weights pass little gradient on
+    return not _ACTIVE <= case.measured("term_above_floor").get(name, 0.5) <= _UNTRAINED

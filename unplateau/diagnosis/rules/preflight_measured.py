@@ -20,10 +20,21 @@ Source
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.preflight import judge_preflight
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Finding
+
+_CAUSES = {
+    "labels-out-of-range": ("labels-out-of-range", "labels-off-by-one"),
+    "blank-inputs": ("blank-images",),
+    "inputs-not-normalised": ("inputs-not-normalised",),
+    "no-positives": ("no-pk-sampling", "no-positives"),
+    "softmax-before-ce": ("softmax-before-ce",),
+    "initial-loss-off": ("wrong-head",),
+}
 
 
 def judge_labels(case: Case) -> Verdict:
@@ -59,4 +70,5 @@ def judge_first_loss(case: Case) -> Verdict:
 def _found(case: Case, code: str) -> Finding | None:
     needs_positives = (case.facts.triplet_weight or 0.0) > 0
     measured = [m for m in case.measurements if m.name not in ("weight_motion", "gradient_norm")]  # `motion_measured` judges them
-    return next((f for f in judge_preflight(measured, needs_positives=needs_positives) if f.code == code), None)
+    found = next((f for f in judge_preflight(measured, needs_positives=needs_positives) if f.code == code), None)
+    return found if found is None or found.causes else replace(found, causes=_CAUSES[code])

@@ -20,13 +20,15 @@ Source
 
 from __future__ import annotations
 
+import math
+
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
 _TOO_LOW = 300.0
 _TOO_HIGH = 3.0  # times the rate of the lowest loss
-_LEAST_FALL = 0.1  # of the first loss; a sweep that never falls says nothing of rates
+_LEAST_FALL = 0.2  # of ln I; a sweep that hardly falls, as that of a network that has learned, says nothing of rates
 _SOURCE = "probe lr_range"
 
 
@@ -59,11 +61,12 @@ def _rates(case: Case) -> tuple[float, float, float] | None:
 
 
 def _fell(case: Case, first: float) -> bool:
-    return min(case.measured("lr_range_loss").values(), default=first) < (1 - _LEAST_FALL) * first
+    identities = case.measured("num_identities").get("", math.inf)
+    return first - min(case.measured("lr_range_loss").values(), default=first) > _LEAST_FALL * math.log(identities)
 
 
 def _abstention(case: Case) -> Abstained | None:
-    return Abstained("the loss never fell in the range test") if case.measured("lr_range_loss") else None
+    return Abstained("the loss hardly fell in the range test") if case.measured("lr_range_loss") else None
 
 
 def _finding(word: str, rate: float, steepest: float, causes: tuple[str, ...], remedies: tuple[str, ...]) -> Finding:
