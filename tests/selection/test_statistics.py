@@ -53,7 +53,7 @@ def test_an_estimate_is_the_mean_over_queries_and_a_slow_bootstrap_gives_its_int
     means = []
     for _ in range(4000):
         drawn = rng.integers(0, IDENTITIES, IDENTITIES)
-        means.append(np.concatenate([values_Q[PERSONS_Q == person] for person in drawn]).mean())
+        means.append(np.concatenate([values_Q[np.equal(PERSONS_Q, person)] for person in drawn]).mean())
     factor = np.sqrt(IDENTITIES / (IDENTITIES - 1)) * student.ppf(0.975, IDENTITIES - 1) / 1.959964
     low, high = estimate.value + factor * (np.quantile(means, [0.025, 0.975]) - estimate.value)
     assert estimate.low == pytest.approx(low, abs=0.006)

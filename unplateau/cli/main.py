@@ -5,10 +5,10 @@ import sys
 import typer
 
 from unplateau.base.errors import UnplateauError
-from unplateau.cli import config, explain, solve, train
+from unplateau.cli import config, explain, run_solutions, solve, train
 from unplateau.report.console import use_utf8
 
-VERBS = (train, solve, explain, config)
+VERBS = (train, solve, run_solutions, explain, config)
 
 app = typer.Typer(
     name="unplateau",

@@ -1,8 +1,8 @@
 """Paired comparison of runs by the average precision of the same queries, with identities as the unit that is drawn.
 
-Queries of one person are not independent, so identities are resampled, all queries of a person together (cluster bootstrap: Davison
-and Hinkley 1997, section 3.8), once a replicate and the same for all runs. The epoch of a run is chosen on one half of the identities
-and scored on the other half, else the best of many noisy epochs looks better than it is. Which run to take, in words: `select`.
+Queries of one person are not independent, so identities are resampled, all queries of a person together (cluster bootstrap:
+Davison and Hinkley 1997, section 3.8), once a replicate and the same for all runs. The epoch of a run is chosen on one half of
+the identities and scored on the other half, else the best of many noisy epochs flatters. Which run to take: `select`.
 
 Legend: E epochs, Q queries, I identities, R replicates.
 """
@@ -26,7 +26,7 @@ IntArray = NDArray[np.int64]
 LEVEL = 0.95
 _REPLICATES = 4000
 _SPLITS = 8  # halvings of the identities that are averaged, so that no single one decides
-_FEWEST_IDENTITIES = 4
+_FEWEST_IDENTITIES = 6  # below, even the widened interval covers too little
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,135 @@
+"""What a person sees while solutions train: a live table on a terminal, one plain line an epoch without one."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from unplateau.report.console import epoch_line
+from unplateau.runs.layout import RunFolder
+from unplateau.runs.reader import read_run
+from unplateau.runs.record import EpochRecord
+
+_LOSSES = {"cross_entropy": "CE", "triplet": "triplet"}
+_OPEN = ("waiting", "half done", "training", "changed")
+_COLOURS = {"finished": "green", "failed": "red", "training": "yellow"}
+
+
+@dataclass
+class _Row:
+    """One run as it is shown."""
+
+    folder: RunFolder
+    max_epochs: int
+    state: str = "waiting"
+    detail: str = ""
+    epochs: tuple[EpochRecord, ...] = ()
+
+    @property
+    def best(self) -> EpochRecord | None:
+        scored = [epoch for epoch in self.epochs if epoch.validation is not None]
+        return max(scored, key=lambda epoch: epoch.validation.mAP if epoch.validation else -1.0, default=None)
+
+    @property
+    def epoch_seconds(self) -> list[float]:
+        return [epoch.train_seconds + epoch.validation_seconds for epoch in self.epochs]
+
+
+class SolutionsConsole:
+    """Shows several runs, of which one trains. A context manager: the table is closed however it ends."""
+
+    def __init__(self, runs: Sequence[tuple[str, RunFolder, int]], *, is_quiet: bool = False) -> None:
+        """`runs`: name, folder and planned epochs of each."""
+        self._console = Console(soft_wrap=True, highlight=False, quiet=is_quiet)
+        self._rows = {name: _Row(folder, max_epochs) for name, folder, max_epochs in runs}
+        for row in self._rows.values():
+            row.epochs = _epochs(row.folder)
+        is_live = self._console.is_terminal and not is_quiet
+        self._live = Live(console=self._console, get_renderable=self.table, refresh_per_second=2) if is_live else None
+
+    def __enter__(self) -> SolutionsConsole:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Print above the table."""
+        self._console.print(text, markup=False)
+
+    def say_equal(self, names: Sequence[str]) -> None:
+        """Warn of solutions that the overrides have made equal to the control."""
+        if names:
+            self.say(f"note: with these values nothing is left that differs from the control in {', '.join(names)}.")
+
+    def set_state(self, name: str, state: str, detail: str = "") -> None:
+        """Note a run's new state, and say it where there is no table."""
+        row = self._rows[name]
+        if (row.state, row.detail) == (state, detail):
+            return
+        row.state, row.detail = state, detail
+        if self._live is None:
+            self.say(f"{name}: {state}{f': {detail}' if detail else ''}")
+
+    def look(self, name: str) -> None:
+        """Read what a training run has written since the last look."""
+        row = self._rows[name]
+        epochs = _epochs(row.folder)
+        new = epochs[len(row.epochs) :] if len(epochs) > len(row.epochs) else ()
+        row.epochs = epochs or row.epochs
+        if self._live is None:
+            best = row.best.validation.mAP if row.best and row.best.validation else None
+            for record in new:
+                self.say(f"{name}: {epoch_line(record, row.max_epochs, best)}")
+
+    def table(self) -> Table:
+        """Return the table as it stands."""
+        table = Table(caption=f"left, about: {_duration(self._seconds_left())}")
+        for title in ("solution", "epoch", *_LOSSES.values(), "mAP", "best", "state", "left"):
+            table.add_column(title, justify="left" if title in ("solution", "state") else "right", no_wrap=title != "state")
+        for name, row in self._rows.items():
+            last = row.epochs[-1] if row.epochs else None
+            losses = [_number(last.losses.get(term) if last else None) for term in _LOSSES]
+            best = f"{_percent(row.best)} ({row.best.epoch})" if row.best else "-"
+            state = f"[{_COLOURS.get(row.state, 'default')}]{row.state}[/]"
+            left = _duration(self._seconds_of(row)) if row.state in _OPEN else ""
+            table.add_row(name, f"{last.epoch if last else 0}/{row.max_epochs}", *losses, _percent(last), best, state, left)
+        return table
+
+    def _seconds_left(self) -> float | None:
+        parts = [self._seconds_of(row) for row in self._rows.values() if row.state in _OPEN]
+        known = [part for part in parts if part is not None]
+        return sum(known) if len(known) == len(parts) else None
+
+    def _seconds_of(self, row: _Row) -> float | None:
+        """Epochs to go times the usual epoch of this run, or of all runs as long as it has none. Patience may end it sooner."""
+        seconds = row.epoch_seconds or [value for other in self._rows.values() for value in other.epoch_seconds]
+        return statistics.median(seconds) * max(0, row.max_epochs - len(row.epochs)) if seconds else None
+
+
+def _epochs(folder: RunFolder) -> tuple[EpochRecord, ...]:
+    return read_run(folder.path).epochs if folder.metrics.exists() else ()
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _percent(record: EpochRecord | None) -> str:
+    return "-" if record is None or record.validation is None else f"{record.validation.mAP:.2%}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "not known yet"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min" if minutes else f"{seconds:.0f} s"

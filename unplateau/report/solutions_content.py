@@ -1,0 +1,74 @@
+"""What is known of solutions that were tried, as plain data. Its words: `solutions_text`, `solutions_expected`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unplateau.config.schema import Config
+from unplateau.runs.layout import RunFolder
+from unplateau.runs.record import EpochRecord, RetrievalMetrics, StopReason
+from unplateau.selection.select import Selection
+
+
+@dataclass(frozen=True)
+class TriedSolution:
+    """One run: what it tested and how it went."""
+
+    name: str
+    config_file: Path
+    folder: RunFolder
+    config: Config | None
+    """None where the file could not be read."""
+    changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    """Against the control: key -> (control's value, its own)."""
+    is_control: bool = False
+    hypothesis: str = ""
+    expected: str = ""
+    """As its file says it."""
+    epochs: tuple[EpochRecord, ...] = ()
+    stop: StopReason | None = None
+    problem: str = ""
+    """Why it has no stopping reason of its own."""
+    command: str = ""
+    """The command line that asks for this run; flags and overrides can be appended."""
+
+    @property
+    def ended(self) -> str:
+        """Why it ended, in a line."""
+        if self.stop is not None:
+            return f"{self.stop.headline} ({self.stop.epochs_trained}/{self.stop.max_epochs})"
+        first = next(iter(self.problem.splitlines()), "")
+        return f"failed: {first}" if first else "not trained"
+
+
+@dataclass(frozen=True)
+class SolutionsReport:
+    """All that `BEST_MODEL_SELECTION.txt` says."""
+
+    selection: Selection
+    tried: tuple[TriedSolution, ...]
+    protocol: str = ""
+    """What the winner's mAP was measured on: "held-out" or "test"; empty where none trained."""
+    tests: tuple[RetrievalMetrics, ...] = ()
+    """Of the winner, scored after the selection was written."""
+    test_problem: str = ""
+    broken_pipeline: str = ""
+    """Why no hyper-parameter can help, where the diagnosis of the control says so."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def winner(self) -> TriedSolution | None:
+        first = self.selection.winner
+        return next((run for run in self.tried if first is not None and run.name == first.name), None)
+
+    @property
+    def control(self) -> TriedSolution | None:
+        return next((run for run in self.tried if run.is_control), None)
+
+    @property
+    def helped(self) -> tuple[str, ...]:
+        """Solutions that are surely better than the control."""
+        over = [(run.name, run.over_control) for run in self.selection.ranked]
+        return tuple(name for name, one in over if one is not None and one.is_sure and one.estimate.value > 0)

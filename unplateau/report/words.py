@@ -1,0 +1,39 @@
+"""Estimates and differences in words; points are hundredths of mAP."""
+
+from __future__ import annotations
+
+import math
+
+from unplateau.selection.statistics import Difference, Estimate
+
+
+def points(value: float) -> str:
+    """Return a share as points.
+
+    >>> points(0.0123)
+    '1.2 points'
+    """
+    return f"{100 * value:.1f} points"
+
+
+def interval_words(estimate: Estimate) -> str:
+    """Return a share with its interval, in percent."""
+    if math.isinf(estimate.high):
+        return f"{estimate.value:.2%} (too few identities for an interval)"
+    return f"{estimate.value:.2%} (95 % interval {estimate.low:.2%} to {estimate.high:.2%})"
+
+
+def difference_words(difference: Difference, *, signed: bool = True) -> str:
+    """Return a difference in points with its interval and the corrected p-value."""
+    estimate = difference.estimate
+    value = f"{100 * estimate.value:+.1f}" if signed else f"{100 * estimate.value:.1f}"
+    if math.isinf(estimate.high):
+        return f"{value} points (too few identities for an interval)"
+    return (
+        f"{value} points (95 % interval {100 * estimate.low:+.1f} to {100 * estimate.high:+.1f}, "
+        f"p {_p_words(difference.p_adjusted)} after Holm)"
+    )
+
+
+def _p_words(p_value: float) -> str:
+    return "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"

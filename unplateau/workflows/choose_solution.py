@@ -1,0 +1,180 @@
+"""After the solutions were tried: choose by held-out identities, write it down, only then score the winner on the test set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unplateau.base.errors import UnplateauError
+from unplateau.base.files import read_json, sha256_of, write_json, write_text
+from unplateau.diagnosis.diagnose import diagnose
+from unplateau.report.solutions_content import SolutionsReport, TriedSolution
+from unplateau.report.solutions_text import selection_text
+from unplateau.runs.layout import RunFolder
+from unplateau.runs.reader import is_running, read_run, read_stop
+from unplateau.runs.record import RetrievalMetrics, from_plain, to_plain
+from unplateau.selection.select import Selection, select
+from unplateau.selection.statistics import ValidationCurve
+from unplateau.workflows.diagnose import Sources, gather
+from unplateau.workflows.request import TrainRequest
+from unplateau.workflows.solution_runs import CONTROL, PlannedRun, SolutionsRequest, changes_of
+
+TEXT = "BEST_MODEL_SELECTION.txt"
+RECORD = "selection.json"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The selection and where it was written."""
+
+    report: SolutionsReport
+    text: Path
+
+
+def choose(
+    request: SolutionsRequest, runs: Sequence[PlannedRun], problems: Mapping[str, str], say: Callable[[str], None]
+) -> Chosen:
+    """Select among the runs, write `BEST_MODEL_SELECTION.txt`, then score the winner once and add its test mAP.
+
+    Args:
+        request: what was asked for.
+        runs: the control and the solutions.
+        problems: by run, why it left no stopping reason.
+        say: takes a line for the console.
+    """
+    report = report_of(request, runs, problems)
+    path = request.output_dir / TEXT
+    earlier = _earlier_tests(request.output_dir, report)
+    _write(path, replace(report, tests=earlier))
+    if report.winner is not None and request.score_test and not earlier:
+        report = _with_test(report, say)
+        _write(path, report)
+    elif earlier:
+        report = replace(report, tests=earlier)
+    say("\n".join(path.read_text(encoding="utf-8").splitlines()[:2]))
+    say(f"Read this: {path}")
+    return Chosen(report, path)
+
+
+def report_of(request: SolutionsRequest, runs: Sequence[PlannedRun], problems: Mapping[str, str]) -> SolutionsReport:
+    """Return what is known of the runs and which of them to take. Reads run folders only."""
+    tried = tuple(_tried(request, run, runs, problems.get(run.name, "")) for run in runs)
+    curves = [curve for one in tried if one.epochs and (curve := _curve(one)) is not None]
+    selection = select(curves, control=CONTROL)
+    protocol = _protocol(tried, selection)
+    notes = tuple(dict.fromkeys(note for run in runs for note in run.notes))
+    return SolutionsReport(selection, tried, protocol, broken_pipeline=_broken_pipeline(tried), notes=notes)
+
+
+def _tried(request: SolutionsRequest, run: PlannedRun, runs: Sequence[PlannedRun], problem: str) -> TriedSolution:
+    has_epochs = run.config is not None and run.folder.metrics.exists()
+    return TriedSolution(
+        name=run.name,
+        config_file=run.solution.path,
+        folder=run.folder,
+        config=run.config,
+        changes=changes_of(run, runs),
+        is_control=run.is_control,
+        hypothesis=run.solution.hypothesis,
+        expected=run.solution.expected,
+        epochs=read_run(run.folder.path).epochs if has_epochs else (),
+        stop=read_stop(run.folder) if run.config is not None else None,
+        problem=problem or (run.problem if run.config is None else _still_running(run.folder)),
+        command=TrainRequest(run.solution.path, run.name, request.all_overrides).command,
+    )
+
+
+def _still_running(folder: RunFolder) -> str:
+    return "it is still being trained by another process" if is_running(folder) else ""
+
+
+def _curve(run: TriedSolution) -> ValidationCurve | None:
+    """A run's per-query scores; a run without a model to use is no candidate."""
+    if not run.folder.average_precision.exists() or not run.folder.best_model.exists():
+        return None
+    with np.load(run.folder.average_precision, allow_pickle=False) as arrays:
+        if "validation_epochs" not in arrays:
+            return None
+        values_EQ = arrays["validation_average_precision"].astype(float)
+        return ValidationCurve(run.name, arrays["validation_epochs"], values_EQ, arrays["validation_person_ids"])
+
+
+def _protocol(tried: Sequence[TriedSolution], selection: Selection) -> str:
+    winner = selection.winner
+    epochs = [epoch for run in tried if winner is not None and run.name == winner.name for epoch in run.epochs]
+    return next((epoch.validation.protocol for epoch in epochs if epoch.validation is not None), "")
+
+
+def _broken_pipeline(tried: Sequence[TriedSolution]) -> str:
+    """What the diagnosis of the control says, where it is that nothing can be tuned before something is repaired."""
+    control = next((run for run in tried if run.is_control), None)
+    if control is None or control.config is None:
+        return ""
+    if control.stop is not None and control.stop.code == "preflight":
+        return f"the control did not pass preflight: {control.stop.headline.removeprefix('Error: ')}"
+    if len(control.epochs) == 0:
+        return ""
+    diagnosis = diagnose(gather(Sources(log_file=control.folder.path)))
+    if not diagnosis.is_pipeline_broken or diagnosis.first is None:
+        return ""
+    evidence = "; ".join(item.statement for item in diagnosis.first.evidence[:2])
+    return f"{diagnosis.first.title} ({diagnosis.first.code}): {evidence}. {diagnosis.about_hyper_parameters()}"
+
+
+def _with_test(report: SolutionsReport, say: Callable[[str], None]) -> SolutionsReport:
+    """Score the winner on the test sets. Whatever goes wrong there, the selection stands."""
+    winner = report.winner
+    assert winner is not None and winner.config is not None  # the caller looked
+    if not winner.config.DATASETS.TESTS:
+        return replace(report, test_problem="no test set is configured (DATASETS.TESTS)")
+    from unplateau.workflows.score import run_scoring
+
+    say(f"Chosen: {winner.name}. Scoring it once on {', '.join(winner.config.DATASETS.TESTS)} ...")
+    try:
+        tests = run_scoring(winner.folder.config, ("MODEL.WEIGHTS", winner.folder.best_model.as_posix()))
+    except (UnplateauError, OSError, RuntimeError, MemoryError) as problem:
+        first = next(iter(str(problem).splitlines()), type(problem).__name__)
+        return replace(report, test_problem=f"scoring failed: {first}")
+    return replace(report, tests=tests)
+
+
+def _earlier_tests(output_dir: Path, report: SolutionsReport) -> tuple[RetrievalMetrics, ...]:
+    """The winner's test scores where this very model was scored before: the test set is looked at once."""
+    winner = report.winner
+    try:
+        known = read_json(output_dir / RECORD)
+    except (OSError, ValueError):
+        return ()
+    if winner is None or not isinstance(known, dict) or known.get("winner_sha256") != sha256_of(winner.folder.best_model):
+        return ()
+    return tuple(from_plain(RetrievalMetrics, plain) for plain in known.get("tests", []))
+
+
+def _write(path: Path, report: SolutionsReport) -> None:
+    write_text(path, selection_text(report))
+    write_json(path.with_name(RECORD), _plain(report))
+
+
+def _plain(report: SolutionsReport) -> dict[str, Any]:
+    winner = report.winner
+    runs = {
+        run.name: {
+            "ended": run.ended,
+            "code": run.stop.code if run.stop else None,
+            "changes": {key: list(values) for key, values in run.changes.items()},
+        }
+        for run in report.tried
+    }
+    return {
+        "winner": winner.name if winner else None,
+        "winner_sha256": sha256_of(winner.folder.best_model) if winner else None,
+        "helped": list(report.helped),
+        "selection": to_plain(report.selection),
+        "tests": [to_plain(metrics) for metrics in report.tests],
+        "runs": runs,
+        "broken_pipeline": report.broken_pipeline,
+    }
