@@ -12,6 +12,7 @@ from unplateau.config.schema import Config
 from unplateau.diagnosis.preflight import judge_preflight
 from unplateau.engine.freezing import freeze
 from unplateau.engine.parts import Parts
+from unplateau.engine.precision import Precision
 from unplateau.engine.preflight import preflight
 from unplateau.engine.train_step import train_step
 from unplateau.models.classifiers import LinearClassifier
@@ -205,3 +206,19 @@ def _everything(parts: Parts) -> dict[str, Tensor]:
         for parameter, state in optimizer.state.items():
             tensors |= {f"optimizer{number}.{id(parameter)}.{name}": torch.as_tensor(value) for name, value in state.items()}
     return {name: value.detach().clone() for name, value in tensors.items()}
+
+
+@pytest.mark.parametrize("initial_scale", [2.0**16, 2.0**22])
+def test_a_scaler_may_skip_its_first_steps(initial_scale: float) -> None:
+    parts = _parts(tiny_config())
+    scaler = torch.amp.GradScaler("cpu", init_scale=initial_scale)
+    parts = replace(parts, precision=Precision("cpu", torch.float16, scaler))
+    assert _findings(parts) == ()
+    assert scaler.get_scale() == initial_scale, "the real scaler is untouched"
+
+
+def test_a_scaler_that_always_skips_is_found() -> None:
+    """fp16 overflows whatever the scale: the weights stay, as in a run whose scaler halves its scale for ever."""
+    parts = _parts(tiny_config())
+    parts = replace(parts, precision=Precision("cpu", torch.float16, torch.amp.GradScaler("cpu", init_scale=2.0**100)))
+    assert [finding.code for finding in _findings(parts)] == ["weights-not-updated"]

@@ -254,3 +254,13 @@ def test_preflight_changes_no_bit_of_a_run(lab: Lab) -> None:
     _same_runs(lab, "with", "without")
     assert read_json(lab.folder("without").model_info)["preflight"]["skipped"] is True
     assert "--no-preflight" in lab.folder("without").stopping_reason.read_text(encoding="utf-8")
+
+
+def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(lab: Lab) -> None:
+    lab.train("run", "SOLVER.STOP_EPOCH 1")
+    folder = lab.folder("run")
+    leftovers = [folder.path / ".best_model.pth.1234.part", folder.checkpoints / ".epoch_0002.pth.1234.part"]
+    for leftover in leftovers:
+        leftover.write_bytes(b"half")
+    lab.train("run", resume=True)
+    assert not any(leftover.exists() for leftover in leftovers)
