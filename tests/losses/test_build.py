@@ -68,9 +68,9 @@ def test_an_own_loss_that_is_no_scalar_is_refused(own_module):
         ({"NAME": ("TripletLoss", "TripletLoss")}, "lists triplet twice"),
         ({"NAME": ("TripletLoss",), "TRI": {"SCALE": 0.0}}, "nothing would be minimised"),
         ({"NAME": ()}, "nothing would be minimised"),
-        ({"NAME": ("no_such_module:f",)}, "cannot be imported"),
-        ({"NAME": ("own_losses:absent",)}, "cannot be imported"),
-        ({"NAME": ("own_losses:number",)}, "is a int"),
+        ({"NAME": ("no_such_module:f",)}, "no module"),
+        ({"NAME": ("own_losses:absent",)}, "no function"),
+        ({"NAME": ("own_losses:number",)}, "no function"),
     ],
 )
 def test_what_cannot_be_built_is_refused_with_the_reason(own_module, settings, words):
