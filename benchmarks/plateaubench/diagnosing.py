@@ -1,0 +1,56 @@
+"""Three views of a finished run for the diagnoser: its log alone, with two checkpoints, with probes. No training happens here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from benchmarks.plateaubench.training import case_of, measurements
+from unplateau.diagnosis.causes import BY_CODE
+from unplateau.diagnosis.diagnose import LIKELY, diagnose
+from unplateau.runs.record import Finding
+
+VIEWS = ("log", "checkpoints", "probes")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a diagnoser says of a run, in the words of the vocabulary."""
+
+    is_alarm: bool
+    """It says that something is wrong."""
+    ranked: tuple[tuple[str, ...], ...]
+    """Sets of causes, the likeliest first; only what it calls likely."""
+    confidence: float
+    """Of the first; 0 without an alarm."""
+    codes: tuple[str, ...] = ()
+    """Names of the findings behind `ranked`."""
+
+
+def answers(story: dict[str, Any]) -> dict[str, Answer]:
+    """Return the product's answer in each view.
+
+    Args:
+        story: `training.Story` in plain form.
+    """
+    seen = {
+        "log": (),
+        "checkpoints": measurements(story["checkpoints"]),
+        "probes": (*measurements(story["checkpoints"]), *measurements(story["probes"])),
+    }
+    case = case_of(story["log"], story["facts"])
+    return {view: _answer(diagnose(replace(case, measurements=seen[view])).findings) for view in VIEWS}
+
+
+def classes(causes: tuple[str, ...] | frozenset[str]) -> frozenset[str]:
+    """Return the cures of causes: causes of one cure are one class; a word outside the vocabulary is its own."""
+    return frozenset(BY_CODE[cause].cure if cause in BY_CODE else cause for cause in causes)
+
+
+def _answer(findings: tuple[Finding, ...]) -> Answer:
+    likely = [finding for finding in findings if finding.severity != "info" and finding.confidence >= LIKELY]
+    if not findings or findings[0] not in likely:
+        return Answer(False, (), 0.0, tuple(finding.code for finding in findings[:1]))
+    return Answer(
+        True, tuple(finding.causes for finding in likely), likely[0].confidence, tuple(finding.code for finding in likely)
+    )

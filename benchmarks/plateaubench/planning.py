@@ -1,0 +1,100 @@
+"""Which runs a benchmark is made of, and where their stories are kept: one file each, so that a broken-off benchmark goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plateaubench.experiment import Experiment, build
+from benchmarks.plateaubench.fault import Fault
+from benchmarks.plateaubench.faults_of_data import FAULTS as OF_DATA
+from benchmarks.plateaubench.faults_of_model import FAULTS as OF_MODEL
+from benchmarks.plateaubench.faults_of_optimisation import FAULTS as OF_OPTIMISATION
+from benchmarks.plateaubench.healthy import HEALTHY, QUICK, Healthy
+from benchmarks.plateaubench.recipe import RECIPE, load
+from unplateau.base.errors import UsageError
+
+FAULTS: tuple[Fault, ...] = (*OF_OPTIMISATION, *OF_DATA, *OF_MODEL)
+_QUICK_BASES, _FULL_BASES = 5, 10
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run."""
+
+    group: str
+    """ "fault" or "healthy"."""
+    name: str
+    seed: int
+    fault: Fault | None = None
+    healthy: Healthy = HEALTHY[0]
+
+    @property
+    def file(self) -> str:
+        """Name of its story."""
+        return f"{self.group}-{self.name.replace('/', '_')}-{self.seed}.json"
+
+    def build(self) -> tuple[Experiment, Experiment]:
+        """Return the experiment with its fault, and without."""
+        right, broken = build(self.healthy.changes, seed=self.seed), build(self.healthy.changes, seed=self.seed)
+        if self.fault is not None:
+            self.fault.inject(broken)
+        return broken, right
+
+
+def quick_plan(faults: Sequence[Fault]) -> Iterator[Planned]:
+    """Yield the base recipe with five seeds, nine other healthy kinds, and each fault kind once, at its first severity."""
+    yield from (Planned("healthy", HEALTHY[0].name, seed) for seed in range(1, _QUICK_BASES + 1))
+    yield from (Planned("healthy", kind.name, 1, healthy=kind) for kind in HEALTHY[1:QUICK])
+    kinds: set[str] = set()
+    for fault in faults:
+        if fault.kind not in kinds:
+            yield Planned("fault", fault.name, 1, fault)
+        kinds.add(fault.kind)
+
+
+def full_plan(faults: Sequence[Fault], *, seeds: int) -> Iterator[Planned]:
+    """Yield ten seeds of the base recipe, every other healthy kind and every fault with each of `seeds` seeds."""
+    yield from (Planned("healthy", HEALTHY[0].name, seed) for seed in range(1, _FULL_BASES + 1))
+    for seed in range(1, seeds + 1):
+        yield from (Planned("healthy", kind.name, seed, healthy=kind) for kind in HEALTHY[1:])
+        yield from (Planned("fault", fault.name, seed, fault) for fault in faults)
+
+
+def faults_of(path: Path) -> tuple[Fault, ...]:
+    """Return `FAULTS` of somebody's file. Runs that file.
+
+    Raises:
+        UsageError: it is missing, or has none.
+    """
+    spec = importlib.util.spec_from_file_location("faults_from_outside", path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise UsageError(f"--faults-from {path}: there is no such Python file.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = tuple(getattr(module, "FAULTS", ()))
+    if not found or not all(isinstance(fault, Fault) for fault in found):
+        raise UsageError(f"--faults-from {path}: it needs FAULTS, a tuple of benchmarks.plateaubench.fault.Fault.")
+    return found
+
+
+def identity() -> str:
+    """Return a short name of recipe and pictures: stories of another recipe or another MiniMarket are not mixed in."""
+    _, pictures = load()
+    digest = hashlib.sha256(json.dumps(RECIPE, sort_keys=True, default=str).encode())
+    digest.update(pictures.pixels_NCHW.numpy().tobytes())
+    return digest.hexdigest()[:10]
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """Return a finished story, or None."""
+    try:
+        story: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return story

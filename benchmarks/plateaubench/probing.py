@@ -1,0 +1,107 @@
+"""The probe door on an experiment: watched while it trains, probed where it stands at the end, with the product's own code.
+
+Shape legend: B batch, C/H/W image, D embedding dim.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from benchmarks.plateaubench.experiment import Experiment
+from benchmarks.plateaubench.recipe import divide
+from unplateau.data.items import Item
+from unplateau.data.loader import Batch
+from unplateau.diagnosis.case import Case
+from unplateau.engine.parts import Parts
+from unplateau.engine.scoring import RetrievalTask
+from unplateau.engine.train_step import StepTerms
+from unplateau.engine.watching.training_reader import TrainingReader
+from unplateau.evaluation.embedded import Embedded
+from unplateau.models.classifiers import LinearClassifier
+from unplateau.runs.record import Measurement
+from unplateau.workflows.bench import Bench
+from unplateau.workflows.probe import Probed, probe
+
+_GAP_IDENTITIES = 40  # as many as are held out
+
+
+@dataclass(frozen=True)
+class ExperimentBench(Bench):
+    """A bench that trains and scores as the experiment does, its bugs included."""
+
+    experiment: Experiment | None = None
+
+    def train(self, batch: Batch, rate: float) -> float:
+        """Do one training step at this rate and return the main loss before it."""
+        assert self.experiment is not None
+        self.set_rate(rate)
+        self.training_mode()
+        return float(self.experiment.step(self.parts, batch).parts[self.main_term])
+
+    @torch.no_grad()
+    def embed(self, images_BCHW: Tensor, camera_ids_B: Tensor | None = None) -> Tensor:
+        """Return embeddings as the evaluation calls the model."""
+        assert self.experiment is not None
+        evaluator = self.experiment.evaluator
+        model = evaluator.model_of(self.experiment)
+        evaluator.set_mode(model)
+        embeddings_BD: Tensor = model(images_BCHW, camera_ids_B=camera_ids_B).embeddings_BD
+        return embeddings_BD
+
+    def embedded(self, items: tuple[Item, ...]) -> Embedded:
+        """Return the embeddings of images, prepared as the evaluation prepares them."""
+        assert self.experiment is not None
+        found: Embedded = self.experiment.evaluator.embed(self.experiment, items)
+        return found
+
+
+class Probing:
+    """All that the product can see of one experiment from inside."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._experiment = experiment
+        self._reader = TrainingReader(experiment.model, experiment.optimizers, every=50)
+        self._initial = copied(experiment.parts())
+        self._steps = 0
+
+    def before(self) -> None:
+        """Begin to watch."""
+        self._reader.open()
+
+    def step(self, terms: StepTerms) -> None:
+        """Take in a finished step."""
+        self._steps += 1
+        self._reader.step({"total": terms.total, **terms.parts})
+
+    def watched(self) -> tuple[Measurement, ...]:
+        """Stop watching and return what was seen."""
+        self._reader.close()
+        return self._reader.measurements()
+
+    def after(self, known: Case) -> Probed:
+        """Probe where the training stands."""
+        experiment = self._experiment
+        bench = ExperimentBench(
+            parts=experiment.parts(), schedule=experiment.schedule, step=self._steps,
+            has_fresh_head=isinstance(experiment.model.head.classifier, LinearClassifier), initial=self._initial,
+            validation=RetrievalTask("held-out", "MiniMarket", experiment.evaluator.query, experiment.evaluator.gallery),
+            train_identities=_trained_task(experiment), experiment=experiment,
+        )  # fmt: skip
+        return probe(bench, known)
+
+
+def copied(parts: Parts) -> Parts:
+    """Return parts whose model, losses and optimisers are copies that belong together."""
+    model, losses, optimizers = copy.deepcopy((parts.model, parts.losses, parts.optimizers))
+    return replace(parts, model=model, network=model, losses=losses, optimizers=optimizers)
+
+
+def _trained_task(experiment: Experiment) -> RetrievalTask:
+    """Identities that were trained on, as the training's labels say."""
+    rows = zip(experiment.train, experiment.labels_N.tolist(), strict=True)
+    query, gallery = divide([replace(item, person_id=label + 1) for item, label in rows if label < _GAP_IDENTITIES])
+    return RetrievalTask("held-out", "MiniMarket", query, gallery)
