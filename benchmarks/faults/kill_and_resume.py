@@ -174,7 +174,11 @@ def digest(path: Path) -> str:
 
 def table(rounds: list[Round], seed: int) -> str:
     """Return the rounds as a page of Markdown."""
-    rounds = [one for one in rounds if one.kills]  # else it had ended before its moment came
+    num_spared = sum(not one.kills for one in rounds)  # they had ended before their moment came
+    rounds = [one for one in rounds if one.kills]
+    reached = [kill for one in rounds for kill in one.kills]
+    num_early = sum("before the first checkpoint" in kill for kill in reached)
+    num_late = sum("its end written" in kill for kill in reached)
     num_kills, num_equal = sum(len(one.kills) for one in rounds), sum(not one.differences for one in rounds)
     when = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
     lines = [
@@ -186,6 +190,8 @@ def table(rounds: list[Round], seed: int) -> str:
         "",
         f"{num_kills} kills (SIGKILL) in {len(rounds)} runs: **{num_equal} of {len(rounds)} runs equal the uninterrupted one** "
         "in every tensor of both model files, every metric of every epoch, and the test scores.",
+        f"{num_early} kills came before the first checkpoint, {num_late} when the stopping reason was already written, the other "
+        f"{num_kills - num_early - num_late} between. {num_spared} runs ended before their moment came and are left out.",
         "",
         "| run | recipe | killed | compared with the uninterrupted run |",
         "|---|---|---|---|",
