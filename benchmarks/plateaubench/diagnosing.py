@@ -25,6 +25,8 @@ class Answer:
     """Of the first; 0 without an alarm."""
     codes: tuple[str, ...] = ()
     """Names of the findings behind `ranked`."""
+    remedies: tuple[str, ...] = ()
+    """Of the first finding, the most promising first."""
 
 
 def answers(story: dict[str, Any]) -> dict[str, Answer]:
@@ -51,6 +53,6 @@ def _answer(findings: tuple[Finding, ...]) -> Answer:
     likely = [finding for finding in findings if finding.severity != "info" and finding.confidence >= LIKELY]
     if not findings or findings[0] not in likely:
         return Answer(False, (), 0.0, tuple(finding.code for finding in findings[:1]))
-    return Answer(
-        True, tuple(finding.causes for finding in likely), likely[0].confidence, tuple(finding.code for finding in likely)
-    )
+    first = likely[0]
+    codes, causes = tuple(finding.code for finding in likely), tuple(finding.causes for finding in likely)
+    return Answer(True, causes, first.confidence, codes, first.remedies)

@@ -143,12 +143,11 @@ def evaluation_ids_wrong(experiment: Experiment) -> None:
     evaluator.query = tuple(replace(item, person_id=int(p)) for item, p in zip(evaluator.query, persons, strict=True))
 
 
-def cameras_wrong(experiment: Experiment) -> None:
-    """Camera ids are read from the wrong digits: for most queries the true matches share their camera and are left out."""
+def cameras_alike(experiment: Experiment) -> None:
+    """Camera ids are read from the wrong place and are all one: the camera rule leaves no query a match."""
     evaluator = experiment.evaluator
-    evaluator.gallery = tuple(replace(item, camera_id=item.person_id % 2) for item in evaluator.gallery)
-    rng = np.random.default_rng(0)
-    evaluator.query = tuple(replace(item, camera_id=item.person_id % 2 if rng.random() < 0.9 else 5) for item in evaluator.query)
+    evaluator.query = tuple(replace(item, camera_id=0) for item in evaluator.query)
+    evaluator.gallery = tuple(replace(item, camera_id=0) for item in evaluator.gallery)
 
 
 def stale_weights_scored(experiment: Experiment) -> None:
@@ -178,6 +177,6 @@ FAULTS: tuple[Fault, ...] = (
     fault("classifier_start", "wrong-head", badly_initialised),
     fault("train_mode_evaluation", "evaluated-in-train-mode", evaluated_in_train_mode),
     fault("evaluation_ids_wrong", "evaluation-preprocessing same-camera-not-filtered", evaluation_ids_wrong),
-    fault("cameras_wrong", "camera-ids-wrong", cameras_wrong),
+    fault("cameras_alike", "camera-ids-wrong", cameras_alike),
     fault("stale_weights_scored", "stale-weights-evaluated", stale_weights_scored),
 )

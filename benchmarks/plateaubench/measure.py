@@ -10,11 +10,9 @@ about the runs that are there, without training.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -22,9 +20,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.machine import machine_line  # noqa: E402
-from benchmarks.plateaubench.planning import FAULTS, Planned, faults_of, full_plan, identity, quick_plan, read  # noqa: E402
+from benchmarks.plateaubench.planning import FAULTS, Planned, faults_of, full_plan, identity, keep, quick_plan, read  # noqa: E402
 from benchmarks.plateaubench.probing import Probing  # noqa: E402
-from benchmarks.plateaubench.report import as_json, group, judge, text  # noqa: E402
+from benchmarks.plateaubench.repair import Repair, path_of, recovered, repairs, summary  # noqa: E402
+from benchmarks.plateaubench.report import Results, as_json, group, judge, text  # noqa: E402
 from benchmarks.plateaubench.training import run  # noqa: E402
 from unplateau.base.files import write_json, write_text  # noqa: E402
 
@@ -62,9 +61,7 @@ def _run_all(plan: Sequence[Planned], folder: Path, *, until: float) -> None:
         started = time.monotonic()
         broken, right = planned.build()
         story = run(broken, facts_of=right, make_probing=Probing)
-        temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(asdict(story)), encoding="utf-8")
-        temporary.replace(path)
+        keep(story, path)
         spent = time.monotonic() - started
         told = (
             f"{number}/{len(plan)} {planned.group} {planned.name} seed {planned.seed}: mAP {story.final_map:.3f}, {spent:.0f} s"
@@ -78,11 +75,28 @@ def _write(plan: Sequence[Planned], folder: Path, options: argparse.Namespace) -
     missing = sum(story is None for _, story in stories)
     note = _NOTE + (f"\n{missing} of {len(plan)} runs are not done yet." if missing else "")
     title = "PlateauBench, quick" if options.quick else "PlateauBench"
-    report = text(results, title=title, machine=machine_line(), note=note)
+    report = text(results, title=title, machine=machine_line(), note=note, repair=_repairs(results, folder, options.repair))
     out = options.results or Path("benchmarks/results") / ("plateaubench_quick" if options.quick else "plateaubench")
     write_text(out.with_suffix(".md"), report)
     write_json(out.with_suffix(".json"), as_json(results, machine=machine_line()))
     print(report)
+
+
+def _repairs(results: Results, folder: Path, may_train: bool) -> str:
+    healthy = {done.planned.seed: done.final_map for done in results.healthy if done.planned.name == "base"}
+    rows: list[tuple[Repair, float | None]] = []
+    for done in results.hurt:
+        for repair in repairs(done):
+            path = path_of(repair, folder)
+            if path is not None and may_train and not path.exists():
+                assert repair.planned is not None
+                broken, right = repair.planned.build()
+                keep(run(broken, facts_of=right, make_probing=None), path)
+                print(f"repair of {repair.fault} by {repair.remedy}: done", flush=True)
+            story = None if path is None else read(path)
+            known = story is not None and done.planned.seed in healthy
+            rows.append((repair, recovered(done, healthy[done.planned.seed], story["final_map"]) if known and story else None))
+    return summary(rows, len(results.hurt))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -94,6 +108,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--faults-from", type=Path, help="a Python file with FAULTS of its own")
     parser.add_argument("--only", nargs="*", default=(), help="names of faults and healthy kinds")
     parser.add_argument("--results", type=Path, help="report, without suffix")
+    parser.add_argument("--repair", action="store_true", help="train what the first two remedies change, on top of each fault")
     parser.add_argument("--report-only", action="store_true", help="train nothing")
     return parser.parse_args(arguments)
 

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from benchmarks.plateaubench.faults_of_model import FAULTS as OF_MODEL
 from benchmarks.plateaubench.faults_of_optimisation import FAULTS as OF_OPTIMISATION
 from benchmarks.plateaubench.healthy import HEALTHY, QUICK, Healthy
 from benchmarks.plateaubench.recipe import RECIPE, load
+from benchmarks.plateaubench.training import Story
 from unplateau.base.errors import UsageError
+from unplateau.base.files import write_text
 
 FAULTS: tuple[Fault, ...] = (*OF_OPTIMISATION, *OF_DATA, *OF_MODEL)
 _QUICK_BASES, _FULL_BASES = 5, 10
@@ -89,6 +91,11 @@ def identity() -> str:
     digest = hashlib.sha256(json.dumps(RECIPE, sort_keys=True, default=str).encode())
     digest.update(pictures.pixels_NCHW.numpy().tobytes())
     return digest.hexdigest()[:10]
+
+
+def keep(story: Story, path: Path) -> None:
+    """Write a story, whole or not at all; NaN stays NaN, for a log that holds one is evidence."""
+    write_text(path, json.dumps(asdict(story)))
 
 
 def read(path: Path) -> dict[str, Any] | None:

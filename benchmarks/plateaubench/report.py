@@ -75,7 +75,7 @@ def case(done: Done, diagnoser: str) -> Case:
     return Case(done.planned.name, done.planned.fault.causes, done.answers[diagnoser])
 
 
-def text(results: Results, *, title: str, machine: str, note: str = "") -> str:
+def text(results: Results, *, title: str, machine: str, note: str = "", repair: str = "") -> str:
     """Return the whole report, as Markdown."""
     blocks = [
         f"# {title}", machine, note,
@@ -83,7 +83,7 @@ def text(results: Results, *, title: str, machine: str, note: str = "") -> str:
         f"{sum(run.planned.name == 'base' for run in results.healthy)} healthy seeds of the base recipe), {len(results.healthy)} "
         f"healthy runs, {len(results.harmless)} planted faults that did no harm here and are not counted.",
         "## Faults that hurt", _table(results), _halves(results), "## Calibration, with probes", _calibration(results),
-        "## Healthy runs", _healthy(results), "## Each fault", _each(results),
+        "## Repair" if repair else "", repair, "## Healthy runs", _healthy(results), "## Each fault", _each(results),
         "## Planted, and harmless here", _harmless(results), "## Cost", _cost(results),
     ]  # fmt: skip
     return "\n\n".join(block for block in blocks if block) + "\n"

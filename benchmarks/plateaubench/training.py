@@ -23,6 +23,7 @@ from unplateau.base.errors import DataError, UnplateauError
 from unplateau.base.randomness import stream_seed
 from unplateau.config.delta import flatten
 from unplateau.diagnosis.case import Case
+from unplateau.engine.requests import Diverged
 from unplateau.engine.step_log import StepLog
 from unplateau.models.classifiers import LinearClassifier
 from unplateau.runs.foreign_logs.config_facts import facts_of_config
@@ -51,41 +52,47 @@ class Story:
     """Probes that were not needed."""
 
 
-def run(experiment: Experiment, *, facts_of: Experiment, make_probing: Callable[[Experiment], Probing]) -> Story:
+def run(experiment: Experiment, *, facts_of: Experiment, make_probing: Callable[[Experiment], Probing] | None) -> Story:
     """Train an experiment to its end, or until it breaks, and return the story.
 
     Args:
         experiment: with its fault.
         facts_of: the same without: what its author would say about it.
-        make_probing: watches and probes it.
+        make_probing: watches and probes it; None = it is only trained.
     """
     parts = experiment.parts()
-    probing, vitals, clock = make_probing(experiment), Vitals(parts), _Clock()
+    probing, vitals, clock = make_probing(experiment) if make_probing else None, Vitals(parts), _Clock()
     story = Story([], _facts(facts_of), [], [], [], 0.0, "", clock.seconds, [])
-    probing.before()
+    if probing:
+        probing.before()
     with tempfile.TemporaryDirectory() as folder:
         files = (Path(folder) / "first.pth", Path(folder) / "last.pth")
         try:
             _train(experiment, story, probing, vitals, clock, first_checkpoint=files[0])
-        except (UnplateauError, RuntimeError, IndexError) as problem:
+        except (Diverged, UnplateauError, RuntimeError, IndexError) as problem:
             story.problem = f"{type(problem).__name__}: {problem}".splitlines()[0][:300]
         if files[0].exists():
             torch.save({"model": experiment.model.state_dict()}, files[1])
             story.checkpoints = [to_plain(m) for m in compare_checkpoints(files)]
-    watched = probing.watched()
-    with clock.measuring("probes"):
-        known = case_of(story.log, story.facts)
-        probed = probing.after(replace(known, measurements=(*measurements(story.checkpoints), *watched)))
-    # what was seen live is kept last: it speaks of the run itself, where a probe does steps of its own
-    found = [m for m in probed.measurements[len(story.checkpoints) + len(watched) :] if not m.name.startswith("probe_seconds")]
-    story.probes = [to_plain(m) for m in (*found, *watched)]
-    story.not_run = list(probed.not_run)
+    if probing:
+        with clock.measuring("probes"):
+            _probe(story, probing)
     story.final_map = next((line["mAP"] for line in reversed(story.log) if "mAP" in line), 0.0)
     return story
 
 
+def _probe(story: Story, probing: Probing) -> None:
+    watched = probing.watched()
+    known = replace(case_of(story.log, story.facts), measurements=(*measurements(story.checkpoints), *watched))
+    probed = probing.after(known)
+    found = [m for m in probed.measurements[len(known.measurements) :] if m.name != "probe_seconds"]
+    # what was seen live stands last and wins: it speaks of the run itself, where a probe does steps of its own
+    story.probes = [to_plain(m) for m in (*found, *watched)]
+    story.not_run = list(probed.not_run)
+
+
 def _train(
-    experiment: Experiment, story: Story, probing: Probing, vitals: Vitals, clock: _Clock, *, first_checkpoint: Path
+    experiment: Experiment, story: Story, probing: Probing | None, vitals: Vitals, clock: _Clock, *, first_checkpoint: Path
 ) -> None:
     parts, batches, step = experiment.parts(), Batches(experiment), 0
     for epoch in range(1, experiment.config.SOLVER.MAX_EPOCH + 1):
@@ -99,8 +106,9 @@ def _train(
                     vitals.before_step()
                 terms = experiment.step(parts, batch)
                 step += 1
-                with clock.measuring("watching"):
-                    probing.step(terms)
+                if probing:
+                    with clock.measuring("watching"):
+                        probing.step(terms)
                 log.add(terms)
             log.flush()
         line = _line(experiment, epoch, step, log)

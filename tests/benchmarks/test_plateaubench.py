@@ -1,0 +1,254 @@
+"""PlateauBench on a few drawn patterns instead of MiniMarket: what it counts, that it resumes, that faults can be planted."""
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks.plateaubench import experiment as experiments
+from benchmarks.plateaubench import measure, planning
+from benchmarks.plateaubench.baselines import BASELINES, auto_trainer, deep_diagnosis, random_choice, sage_maker
+from benchmarks.plateaubench.diagnosing import Answer, answers, classes
+from benchmarks.plateaubench.experiment import Batches, build
+from benchmarks.plateaubench.fault import fault
+from benchmarks.plateaubench.halves import CALIBRATION, half
+from benchmarks.plateaubench.healthy import HEALTHY
+from benchmarks.plateaubench.planning import FAULTS, Planned, faults_of, full_plan, quick_plan
+from benchmarks.plateaubench.probing import Probing
+from benchmarks.plateaubench.recipe import Pictures, Split, divide
+from benchmarks.plateaubench.repair import recovered, repairs, summary
+from benchmarks.plateaubench.report import Done, group, text
+from benchmarks.plateaubench.scoring import Case, interval, score
+from benchmarks.plateaubench.training import run
+from unplateau.base.errors import DataError, UsageError
+from unplateau.data.items import Item
+from unplateau.diagnosis.causes import BY_CODE
+
+SILENT = Answer(False, (), 0.0)
+
+
+@pytest.fixture(autouse=True)
+def drawn_patterns(monkeypatch):
+    """16 identities to train on and 6 to look for, 6 images each from three cameras: patterns with noise."""
+    rng = np.random.default_rng(0)
+    items, pixels = [], []
+    for person in range(1, 23):
+        pattern = np.kron(rng.integers(60, 200, (3, 8, 4)), np.ones((1, 8, 8)))
+        for number in range(6):
+            items.append(Item(f"{person}-{number}.png", person, number % 3, "drawn"))
+            pixels.append((pattern + rng.normal(0, 30, pattern.shape)).clip(0, 255).astype(np.uint8))
+    query, gallery = divide([item for item in items if item.person_id > 16])
+    split = Split(tuple(item for item in items if item.person_id <= 16), query, gallery)
+    pictures = Pictures(torch.from_numpy(np.stack(pixels)), {item.path: row for row, item in enumerate(items)})
+    monkeypatch.setattr(experiments, "load", lambda: (split, pictures))
+    monkeypatch.setattr(planning, "load", lambda: (split, pictures))
+
+
+def told(*sets: str, confidence: float = 0.9) -> Answer:
+    return Answer(True, tuple(tuple(words.split()) for words in sets), confidence, tuple("a code" for _ in sets))
+
+
+def short(changes: dict | None = None) -> dict:
+    return {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,), **(changes or {})}
+
+
+def test_every_fault_names_causes_of_the_published_vocabulary():
+    for planted in FAULTS:
+        assert planted.causes and planted.causes <= set(BY_CODE), planted.name
+        assert planted.severity in ("mild", "severe")
+
+
+def test_names_of_faults_and_of_healthy_kinds_are_distinct():
+    assert len({planted.name for planted in FAULTS}) == len(FAULTS)
+    assert len({kind.name for kind in HEALTHY}) == len(HEALTHY) >= 30
+    assert len({planted.kind for planted in FAULTS}) >= 30
+
+
+def test_the_calibration_half_holds_real_kinds_and_about_half_of_them():
+    kinds = {planted.kind for planted in FAULTS}
+    assert kinds >= CALIBRATION
+    assert 0.4 < len(CALIBRATION) / len(kinds) < 0.6
+    assert half("a kind from outside") == "held out"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planted", FAULTS, ids=lambda planted: planted.name)
+def test_every_fault_can_be_planted_and_leaves_a_training_that_runs_or_breaks_by_itself(planted):
+    broken = build(short(), seed=1)
+    planted.inject(broken)
+    broken.model.train()
+    batch = next(Batches(broken).epoch(1))
+    broken.schedule.apply(broken.optimizers, 0)
+    terms = broken.step(broken.parts(), batch)
+    assert torch.isfinite(terms.total)
+    if planted.name == "cameras_alike":
+        with pytest.raises(DataError, match="camera"):
+            broken.evaluator.score(broken)
+        return
+    assert 0 <= broken.evaluator.score(broken).metrics.mAP <= 1
+
+
+@pytest.mark.parametrize("kind", HEALTHY, ids=lambda kind: kind.name)
+def test_every_healthy_kind_is_a_valid_recipe(kind):
+    assert planning.build(kind.changes).config.SOLVER.MAX_EPOCH > 0
+
+
+def test_a_run_without_a_fault_differs_from_the_next_seed_and_repeats_itself():
+    first, again, other = (next(Batches(build(short(), seed=seed)).epoch(1)) for seed in (1, 1, 2))
+    assert torch.equal(first.images_BCHW, again.images_BCHW)
+    assert not torch.equal(first.person_ids_B, other.person_ids_B)
+
+
+@pytest.mark.slow
+def test_a_planted_stale_optimizer_is_proven_from_its_story_alone():
+    broken, right = build(short(), seed=1), build(short(), seed=1)
+    next(planted for planted in FAULTS if planted.name == "stale_optimizer").inject(broken)
+    story = json.loads(json.dumps(asdict(run(broken, facts_of=right, make_probing=Probing))))
+    found = answers(story)
+    assert [line["epoch"] for line in story["log"]] == [1, 2, 3]
+    assert found["checkpoints"].codes[0] == "weights-not-updated"
+    assert found["probes"].ranked[0][0] == "stale-optimizer"
+    assert all(ask(story) for ask in BASELINES.values())
+
+
+def test_causes_of_one_cure_are_one_class():
+    assert classes(("backbone-frozen",)) == classes(("layers-frozen",))
+    assert classes(("backbone-frozen",)) != classes(("stale-optimizer",))
+
+
+def test_a_set_that_holds_the_cause_is_right_and_its_size_is_counted():
+    case = Case("x", frozenset({"learning-rate-zero"}), told("stale-optimizer learning-rate-zero"))
+    found = score([case])
+    assert (found.top1, found.first_word, found.wrong) == (1, 0, 0)
+    assert found.classes_named == 2
+
+
+def test_silence_is_no_error_and_a_wrong_answer_is():
+    causes = frozenset({"labels-shuffled"})
+    found = score([Case("a", causes, SILENT), Case("b", causes, told("dead-units", "labels-noisy", confidence=0.6))])
+    assert (found.detected, found.abstained, found.wrong, found.surely_wrong) == (1, 1, 1, 0)
+    assert (found.top1, found.top3) == (0, 1)
+    assert found.brier == pytest.approx(0.36)
+
+
+def test_intervals_hold_the_share():
+    low, high = interval(9, 10)
+    assert low < 0.9 < high < 1.0
+
+
+def done(group_name: str, name: str, final_map: float, answer: Answer = SILENT) -> Done:
+    planted = fault(name, "labels-shuffled", lambda experiment: None) if group_name == "fault" else None
+    story = {
+        "final_map": final_map, "problem": "",
+        "seconds": {"training": 1.0, "watching": 0.0, "probes": 1.0},
+    }  # fmt: skip
+    names = ("log", "checkpoints", "probes", *BASELINES)
+    return Done(Planned(group_name, name, 1, planted), story, dict.fromkeys(names, answer))
+
+
+def test_a_fault_that_is_not_below_every_healthy_seed_is_not_counted():
+    runs = [done("healthy", "base", 0.5), done("healthy", "base", 0.4), done("healthy", "sgd", 0.2)]
+    results = group([*runs, done("fault", "bad", 0.39), done("fault", "mild", 0.41)])
+    assert [run.planned.name for run in results.hurt] == ["bad"]
+    assert [run.planned.name for run in results.harmless] == ["mild"]
+
+
+def test_the_report_counts_false_alarms_and_names_them():
+    results = group([done("healthy", "base", 0.5, told("dead-units")), done("fault", "bad", 0.1, told("labels-noisy"))])
+    report = text(results, title="T", machine="M")
+    assert "1 false alarms in 1" in report
+    assert "base: a code" in report
+    assert "**right**: a code (0.90)" in report
+
+
+def test_the_quick_plan_has_each_kind_once_and_the_full_one_ten_bases_and_over_a_hundred_healthy_runs():
+    quick = list(quick_plan(FAULTS))
+    kinds = [planned.fault.kind for planned in quick if planned.fault]
+    assert sorted(kinds) == sorted({planted.kind for planted in FAULTS})
+    full = list(full_plan(FAULTS, seeds=3))
+    assert sum(planned.group == "healthy" for planned in full) >= 100
+    assert sum(planned.group == "healthy" and planned.name == "base" for planned in full) == 10
+    assert len({planned.file for planned in full}) == len(full)
+
+
+def test_finished_runs_are_not_done_again(tmp_path, monkeypatch, capsys):
+    names = []
+    monkeypatch.setattr(measure, "run", lambda experiment, **_: names.append("run") or made_story())
+    options = ["--quick", "--only", "base", "--work", str(tmp_path / "work"), "--results", str(tmp_path / "out")]
+    assert measure.main(options) == 0
+    assert len(names) == 5
+    assert measure.main(options) == 0
+    assert len(names) == 5
+    assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["false_alarms"]["probes"]["of"] == 5
+    assert "PlateauBench, quick" in capsys.readouterr().out
+
+
+def made_story():
+    from benchmarks.plateaubench.training import Story
+
+    log = [{"epoch": epoch, "iteration": epoch, "lr": 1e-3, "loss": 5.0 - epoch, "mAP": 0.1 * epoch} for epoch in range(1, 4)]
+    return Story(log, {}, [], [], [vital()], 0.3, "", {"training": 1.0, "watching": 0.0, "probes": 0.0}, [])
+
+
+def vital(**changes: float) -> dict:
+    healthy = {
+        "first_gradient": 0.5, "last_gradient": 0.2, "least_mean_gradient": 1e-4, "zero_gradients": 0.1, "rate_ratio_low": 1e-3,
+        "rate_ratio_high": 1e-2, "update_low": 1e-3, "update_high": 1e-2, "unchanged_tensors": 0, "input_low": -2.1,
+        "input_high": 2.6, "input_mean": 0.1, "label_imbalance": 1.0, "weight_variance_ratio": 50.0, "mean_output": 1.0,
+        "large_outputs": 0.0, "not_positive": 0.5, "dead_units": 0.0,
+    }  # fmt: skip
+    return {**healthy, **changes}
+
+
+def test_baselines_are_silent_on_healthy_numbers_and_speak_on_theirs():
+    healthy = asdict(replace(made_story(), vitals=[vital()] * 3))
+    assert not any(ask(healthy).is_alarm for ask in BASELINES.values())
+    stuck = {**healthy, "vitals": [vital(unchanged_tensors=9, update_low=0.0)]}
+    assert sage_maker(stuck).codes == ("tensor unchanged", "rate too low")
+    assert "tensor unchanged" in deep_diagnosis(stuck).codes
+    assert auto_trainer({**healthy, "vitals": [vital(zero_gradients=0.9)]}).codes == ("dying ReLU",)
+
+
+def test_the_first_baseline_leaves_accurate_models_alone():
+    accurate = asdict(made_story())
+    accurate["log"] = [{**line, "accuracy": 0.9} for line in accurate["log"]]
+    accurate["vitals"] = [vital(zero_gradients=0.9)]
+    assert not auto_trainer(accurate).is_alarm
+
+
+def test_a_random_choice_is_right_as_often_as_there_are_classes():
+    assert 0.02 < random_choice() < 0.04
+
+
+def test_faults_can_be_given_in_a_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from benchmarks.plateaubench.fault import fault\nFAULTS = (fault('mine', 'dead-units', lambda experiment: None),)\n",
+        encoding="utf-8",
+    )
+    assert [planted.name for planted in faults_of(path)] == ["mine"]
+    with pytest.raises(UsageError, match="no such"):
+        faults_of(tmp_path / "absent.py")
+    path.write_text("FAULTS = ()\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="needs FAULTS"):
+        faults_of(path)
+
+
+def test_a_remedy_that_is_the_cure_by_hand_counts_apart_and_a_configuration_is_to_be_trained():
+    answer = Answer(True, (("stale-optimizer",),), 0.99, ("weights-not-updated",), ("fix_optimizer", "restore_learning_rate"))
+    run_of_fault = replace(done("fault", "stale", 0.1, answer))
+    planted = fault("stale", "stale-optimizer", lambda experiment: None)
+    by_hand, by_file = repairs(replace(run_of_fault, planned=Planned("fault", "stale", 1, planted)))
+    assert by_hand.is_cure_by_hand and by_hand.planned is None
+    assert not by_file.is_cure_by_hand and by_file.planned.healthy.changes == {"SOLVER.BASE_LR": 3.5e-4}
+    assert recovered(run_of_fault, 0.5, 0.5) == pytest.approx(1.0)
+    assert recovered(run_of_fault, 0.5, 0.1) == 0.0
+    report = summary([(by_hand, None), (by_file, 0.95)], 1)
+    assert "Repaired in all: 1/1" in report
+    assert "restore_learning_rate | 95%" in report
