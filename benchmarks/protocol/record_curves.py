@@ -2,10 +2,10 @@
 
     python benchmarks/protocol/record_curves.py DATA WEIGHTS OUT [--seeds 0 1 2 3 4] [--workers 2] [--scale 6]
 
-DATA holds bounding_box_train, bounding_box_test and query; WEIGHTS is the ImageNet file of `quarter_mobilenet`. The 90 epochs of the
-stalled run are divided by --scale, milestones with them. Trained on the 150 lowest training identities; scored after each epoch on
-query/gallery of the 150 lowest test identities, and on held-out identities (the next 100 training identities, never trained on, in nested
-subsets of 10, 15, 20, 30, 50, 75 and 100). One JSON line an epoch, one file a run; a finished file is not run again.
+DATA holds bounding_box_train, bounding_box_test and query; WEIGHTS is the ImageNet file of `quarter_mobilenet`. The 90 epochs
+of the stalled run are divided by --scale, milestones with them. Trained on the 150 lowest training identities; scored after
+each epoch on query/gallery of the 150 lowest test identities, and on held-out identities (the next 100 training identities,
+never trained on, in nested subsets of 10 to 100). One JSON line an epoch, one file a run; a finished file is not run again.
 """
 
 import argparse
@@ -123,7 +123,7 @@ def embed(net, pixels):
 
 
 def retrieve(query, gallery):
-    """AP of each query that has a match, and rank-1; each side is (features, persons, cameras). Camera rule; ties against the query."""
+    """AP of each query that has a match, and rank-1; a side is (features, persons, cameras). Camera rule; ties count against."""
     (q_features, q_persons, q_cameras), (g_features, g_persons, g_cameras) = query, gallery
     average_precision, rank1 = [], []
     for row, person, camera in zip(q_features @ g_features.T, q_persons, q_cameras, strict=True):

@@ -47,7 +47,7 @@ def pooled_deviation(groups: dict[str, np.ndarray]) -> float:
 
 
 def recipe_table(curves: Curves) -> list[str]:
-    lines = ["| recipe | seeds | CE | triplet | test mAP | held-out mAP, 20 identities | 100 identities |", "|---|---|---|---|---|---|---|"]
+    lines = ["| recipe | seeds | CE | triplet | test mAP | held-out mAP, 20 identities | 100 identities |", "|---" * 7 + "|"]
     columns = {key: final(curves, key) for key in ("ce", "triplet", "test_map", "held_out_20_map", "held_out_100_map")}
     for recipe in sorted(columns["test_map"], key=lambda r: -columns["test_map"][r].mean()):
         cells = [f"{columns[key][recipe].mean() / 100:.2f}" for key in ("ce", "triplet")]
@@ -62,8 +62,8 @@ def size_table(curves: Curves) -> list[str]:
     test = final(curves, "test_map")
     recipes = sorted(test)
     lines = [
-        "| held-out identities | seed sd of mAP | spread between recipes / seed sd | rank corr. all runs | recipe means | epochs of a run "
-        "| recipe chosen by 1 seed: regret | epoch chosen: regret |",
+        "| held-out identities | seed sd of mAP | spread between recipes / seed sd | rank corr. all runs "
+        "| recipe means | epochs of a run | recipe chosen by 1 seed: regret | epoch chosen: regret |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for size in SIZES:
@@ -73,8 +73,8 @@ def size_table(curves: Curves) -> list[str]:
         all_runs = spearman(np.concatenate([held[r] for r in recipes]), np.concatenate([test[r] for r in recipes]))
         of_means = spearman(means, np.array([test[r].mean() for r in recipes]))
         lines.append(
-            f"| {size} | {noise:.2f} | {means.std(ddof=1) / noise:.1f} | {all_runs:.2f} | {of_means:.2f} | {within_runs(curves, size):.2f} "
-            f"| {recipe_regret(held, test):.2f} | {epoch_regret(curves, size):.2f} |"
+            f"| {size} | {noise:.2f} | {means.std(ddof=1) / noise:.1f} | {all_runs:.2f} | {of_means:.2f} "
+            f"| {within_runs(curves, size):.2f} | {recipe_regret(held, test):.2f} | {epoch_regret(curves, size):.2f} |"
         )
     noise = pooled_deviation(test)
     spread = np.array([test[r].mean() for r in recipes]).std(ddof=1) / noise

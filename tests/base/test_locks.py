@@ -6,7 +6,12 @@ from pathlib import Path
 
 from unplateau.base.locks import FileLock
 
-_HOLD = "import sys; from pathlib import Path; from unplateau.base.locks import FileLock; print(FileLock(Path(sys.argv[1])).acquire())"
+_HOLD = """
+import sys
+from pathlib import Path
+from unplateau.base.locks import FileLock
+print(FileLock(Path(sys.argv[1])).acquire())
+"""
 
 
 def _acquired_by_another_process(path: Path) -> bool:

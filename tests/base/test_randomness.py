@@ -1,10 +1,12 @@
 """Random streams depend on seed, purpose and position, and on nothing else."""
 
+import itertools
+
 from unplateau.base.randomness import stream_seed
 
 
 def test_every_purpose_and_position_has_its_own_stream() -> None:
-    positions = [(seed, purpose, epoch, rank) for seed in range(3) for purpose in ("sampler", "augment") for epoch in range(9) for rank in range(3)]
+    positions = list(itertools.product(range(3), ("sampler", "augment"), range(9), range(3)))
     seeds = {stream_seed(seed, purpose, epoch, rank) for seed, purpose, epoch, rank in positions}
     assert len(seeds) == len(positions)
     assert all(0 <= seed < 2**63 for seed in seeds)

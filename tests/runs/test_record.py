@@ -6,7 +6,8 @@ import pytest
 
 from unplateau.runs.record import EpochRecord, Evidence, Finding, RetrievalMetrics, StopReason, from_plain, to_plain
 
-METRICS = RetrievalMetrics("held-out", 0.5, 0.1, {"1": 0.6, "5": 0.8, "10": 0.9}, 40, 200, 20, 0.02, "market1501", {"metric": "cosine"})
+CMC = {"1": 0.6, "5": 0.8, "10": 0.9}
+METRICS = RetrievalMetrics("held-out", 0.5, 0.1, CMC, 40, 200, 20, 0.02, "market1501", {"metric": "cosine"})
 RECORDS = [
     EpochRecord(3, 300, 3.5e-4, 4.2, {"cross_entropy": 3.9}, accuracy=0.2, validation=METRICS, is_best=True),
     EpochRecord(4, 400, 3.5e-4, 4.0, {}),
