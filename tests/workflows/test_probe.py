@@ -19,10 +19,10 @@ from unplateau.workflows.probe import probe, probe_run
 from unplateau.workflows.solve import SolveRequest, solve
 
 
-def bench_of(inject=None, *, config=None, epochs=0):
+def bench_of(inject=None, *, config=None, epochs=0, images_each=8):
     torch.set_num_threads(1)
     config = config or tiny_config()
-    parts = tiny_parts(tiny_problem(num_identities=16), config)
+    parts = tiny_parts(tiny_problem(num_identities=16, images_each=images_each), config)
     parts = inject(parts) if inject else parts
     for epoch in range(1, epochs + 1):
         parts.model.train()
@@ -69,7 +69,7 @@ def test_healthy_trainings_give_no_alarm(sections, epochs):
 
 
 def test_shuffled_labels_are_told_from_the_features_training_began_with():
-    bench = bench_of()
+    bench = bench_of(images_each=16)
     problem = bench.parts.train_loader.problem
     order = torch.randperm(len(problem.person_ids_N), generator=torch.Generator().manual_seed(0))
     problem.person_ids_N.copy_(problem.person_ids_N[order])

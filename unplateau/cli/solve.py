@@ -14,6 +14,9 @@ def register(app: typer.Typer) -> None:
 
 def solve(
     run: Annotated[Path | None, typer.Option("--run", help="Folder of a run of this trainer.")] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="With --run: measure the run where its last checkpoint stands, cheapest first.")
+    ] = False,
     log_file: Annotated[Path | None, typer.Option("--log-file", help="Log of any trainer, or its folder.")] = None,
     checkpoints: Annotated[
         tuple[Path, Path] | None, typer.Option("--checkpoints", help="Two checkpoints of one run, of any PyTorch trainer.")
@@ -51,7 +54,7 @@ def solve(
         label_smoothing=label_smoothing, base_learning_rate=learning_rate, max_epochs=max_epochs,
     )  # fmt: skip
     sources = Sources(log_file, tuple(checkpoints or ()), tuple(symptom or ()), facts, _columns(columns))
-    run_solve(SolveRequest(sources, run=run, output_dir=output_dir, json=json_file, force=force))
+    run_solve(SolveRequest(sources, run=run, output_dir=output_dir, json=json_file, force=force, probe=probe))
 
 
 def _columns(text: str) -> dict[str, str]:

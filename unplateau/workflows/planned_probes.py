@@ -5,6 +5,7 @@ Measures only. When to stop: `probe`; judging: `unplateau.diagnosis.rules.probed
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
@@ -227,17 +228,17 @@ def _last_block(bench: Bench) -> list[Tensor]:
     """Weights of the last group of the backbone that is trained: several losses reach them."""
     parameters = dict(bench.parts.model.named_parameters())
     groups = [names for group, names in layer_groups(bench.parts.model).items() if group.startswith("backbone")]
-    trained = [[parameters[name] for name in names if parameters[name].requires_grad] for names in groups]
+    trained: list[list[Tensor]] = [[parameters[n] for n in names if parameters[n].requires_grad] for names in groups]
     return next((block for block in reversed(trained) if block), [])
 
 
 def _distinct(batches: tuple[Batch, ...]) -> Batch:
     """Join batches without images that are equal to the bit: a copy's neighbour is itself."""
     images_NCHW = torch.cat([batch.images_BCHW for batch in batches])
-    seen: dict[bytes, int] = {}
+    first_row: dict[bytes, int] = {}
     for row, image in enumerate(images_NCHW.cpu()):
-        seen.setdefault(image.contiguous().numpy().tobytes()[:4096], row)
-    rows = torch.tensor(sorted(seen.values()), device=images_NCHW.device)
+        first_row.setdefault(hashlib.blake2b(image.contiguous().numpy().tobytes()).digest(), row)
+    rows = torch.tensor(sorted(first_row.values()), device=images_NCHW.device)
     person_ids_N = torch.cat([batch.person_ids_B for batch in batches])
     camera_ids_N = torch.cat([batch.camera_ids_B for batch in batches])
     return Batch(images_NCHW[rows], person_ids_N[rows], camera_ids_N[rows])

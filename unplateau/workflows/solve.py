@@ -46,6 +46,8 @@ class SolveRequest:
     output_dir: Path | None = None
     json: Path | None = None
     force: bool = False
+    probe: bool = False
+    """Probe the run where its last checkpoint stands, before judging."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def solve(request: SolveRequest, say: Callable[[str], None] = print) -> Solved:
         say("No run under logs/ and nothing else given: writing the five solutions from the base recipe.\n\n" + TELL_ME_MORE)
         case = Case()
     else:
+        sources = _with_probes(sources, say) if request.probe else sources
         case = gather(sources)
         diagnosis = diagnose(case)
         say(describe(case, diagnosis))
@@ -100,6 +103,16 @@ def _sources(request: SolveRequest, say: Callable[[str], None]) -> Sources | Non
         return None
     say(f"The newest run under {request.logs}: {runs[0].path}")
     return replace(given, log_file=runs[0].path)
+
+
+def _with_probes(sources: Sources, say: Callable[[str], None]) -> Sources:
+    """Probe the run; its measurements are then read from its folder, and what made a probe fail is a symptom."""
+    if sources.log_file is None or not is_run_folder(sources.log_file):
+        raise UsageError("--probe needs a run of this trainer: --run logs/market1501/NAME. For another loop see docs/watch.md.")
+    from unplateau.workflows.probe import probe_run  # loads torch, which nothing else here needs
+
+    failed = tuple(m.note for m in probe_run(sources.log_file, say=say) if m.name == "probe_failed")
+    return replace(sources, symptoms=(*sources.symptoms, *failed))
 
 
 def _write(request: SolveRequest, sources: Sources | None, diagnosis: Diagnosis | None, say: Callable[[str], None]) -> Solved:

@@ -116,10 +116,15 @@ class Watch:
         """Return what was measured: probes' numbers, without a verdict."""
         return self._reader.measurements()
 
+    @property
+    def share_of_time(self) -> float:
+        """Time that watching took of all time since the block was entered."""
+        return self._reader.share_of_time
+
     def report(self) -> str:
         """Return the whole story as text."""
         case = self._case(with_curves=True)
-        head = f"WATCHED {self._reader.step_number} steps; watching took {self._reader.share_of_time:.2%} of the time."
+        head = f"WATCHED {self._reader.step_number} steps; watching took {self.share_of_time:.2%} of the time."
         return f"{head}\n{describe(case, self._whole())}"
 
     def _judge(self) -> None:
