@@ -1,1 +1,1 @@
-@cd /d "%~dp0" && set "PATH=%CD%\.venv\Scripts;%PATH%" && python -m unplateau.cli.main run-solutions %*
+@cd /d "%~dp0" && set "PATH=%~dp0.venv\Scripts;%PATH%" && python -m unplateau.cli.main run-solutions %*

@@ -28,9 +28,8 @@ def next_steps(report: SolutionsReport) -> list[str]:
             f"To decide between {winner.name} and {report.selection.undecided[0].name}, train both with more seeds and compare "
             f"their held-out mAP: {winner.command} --seeds 5"
         )
-    steps.append(
-        f"For numbers that compare with published ones, retrain it on all identities: {winner.command} --refit VALIDATION.SCORE_TEST True"
-    )
+    refit = f"{winner.command} --refit VALIDATION.SCORE_TEST True"
+    steps.append(f"For numbers that compare with published ones, retrain it on all identities: {refit}")
     return steps
 
 
