@@ -21,6 +21,7 @@ _SMALLEST_SIDE, _LARGEST_SIDE = 16, 2048
 _DEPTHS = {
     "build_resnet_backbone": ("18x", "34x", "50x", "101x", "152x"),
     "build_osnet_backbone": ("x1_0", "x0_75", "x0_5", "x0_25"),
+    "build_tiny_backbone": (),  # one size only
 }
 
 
@@ -111,7 +112,7 @@ def _backbone(config: Config) -> list[Issue]:
     if backbone.NAME.startswith("build_") and depths is None:
         near = nearest_word(backbone.NAME, _DEPTHS)
         hint = f"Did you mean {near}?" if near else "Use a timm model's name instead."
-        issues.append(problem("MODEL.BACKBONE.NAME", f"expected one of {', '.join(_DEPTHS)} for fast-reid's builders. {hint}"))
+        issues.append(problem("MODEL.BACKBONE.NAME", f"expected one of {', '.join(_DEPTHS)}, or a timm model's name. {hint}"))
     if depths and backbone.DEPTH not in depths:
         text = (
             f"expected one of {', '.join(depths)} with {backbone.NAME}. Use {nearest_word(backbone.DEPTH, depths) or depths[0]}."
@@ -120,7 +121,7 @@ def _backbone(config: Config) -> list[Issue]:
     if backbone.WITH_IBN and backbone.NAME != "build_resnet_backbone":
         text = f"which only build_resnet_backbone has, and MODEL.BACKBONE.NAME is {backbone.NAME}. Use False."
         issues.append(problem("MODEL.BACKBONE.WITH_IBN", text, "MODEL.BACKBONE.NAME"))
-    if backbone.SIE_CAMERA and depths:
+    if backbone.SIE_CAMERA and depths is not None:
         issues.append(problem("MODEL.BACKBONE.SIE_CAMERA", f"which only a ViT has, not {backbone.NAME}. Use False."))
     if backbone.PRETRAIN_PATH and not backbone.PRETRAIN:
         text = "which is not read, since MODEL.BACKBONE.PRETRAIN is False. Use MODEL.BACKBONE.PRETRAIN True."
