@@ -15,6 +15,8 @@ from unplateau.runs.record import Solution
 from unplateau.solutions.bursts import BurstResult
 from unplateau.testing.small_market import Lab
 from unplateau.workflows.bursts import _set_up, run_bursts
+from unplateau.workflows.diagnose import Sources
+from unplateau.workflows.solve import SolveRequest, solve
 
 STEPS = 12
 
@@ -114,3 +116,26 @@ def test_images_are_cut_in_their_order(size: int, images: int, expected: int) ->
     seen = [int(person) for batch in cut for person in batch.person_ids_B]
     assert seen == list(range(size * expected))
     assert [float(value) for batch in cut for value in batch.images_BCHW.flatten()] == seen
+
+
+def test_solve_orders_its_files_by_bursts(lab: Lab, tmp_path: Path) -> None:
+    lab.train("run", "SOLVER.MAX_EPOCH 1")
+    said: list[str] = []
+    request = SolveRequest(run=lab.folder("run").path, output_dir=tmp_path / "solutions", burst_steps=8)
+    solved = solve(request, said.append)
+    text = "\n".join(said)
+    table = next(block for block in said if block.startswith("BURSTS:"))
+    assert text.index("BURSTS:") < text.index("SOLUTIONS, changes of")
+    assert [table.index(solution.name) for solution in solved.solutions] == sorted(
+        table.index(solution.name) for solution in solved.solutions
+    )
+    first = solved.written[0].path.read_text(encoding="utf-8")
+    assert f"{solved.solutions[0].name} (number 1 of" in first
+
+
+def test_bursts_of_a_foreign_log_are_refused(tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("epoch,ce\n1,6.7\n2,6.7\n3,6.7\n4,6.7\n", encoding="utf-8")
+    sources = Sources(log, columns={"ce": "cross_entropy"})
+    with pytest.raises(UsageError, match="--bursts needs a run"):
+        solve(SolveRequest(sources, output_dir=tmp_path / "out", burst_steps=8), lambda text: None)

@@ -14,6 +14,10 @@ def register(app: typer.Typer) -> None:
 
 def solve(
     run: Annotated[Path | None, typer.Option("--run", help="Folder of a run of this trainer.")] = None,
+    bursts: Annotated[
+        bool, typer.Option("--bursts", help="With --run: train each solution briefly from the last checkpoint and order by that.")
+    ] = False,
+    burst_steps: Annotated[int, typer.Option("--burst-steps", min=8, help="Steps of each burst.")] = 80,
     probe: Annotated[
         bool, typer.Option("--probe", help="With --run: measure the run where its last checkpoint stands, cheapest first.")
     ] = False,
@@ -54,7 +58,11 @@ def solve(
         label_smoothing=label_smoothing, base_learning_rate=learning_rate, max_epochs=max_epochs,
     )  # fmt: skip
     sources = Sources(log_file, tuple(checkpoints or ()), tuple(symptom or ()), facts, _columns(columns))
-    run_solve(SolveRequest(sources, run=run, output_dir=output_dir, json=json_file, force=force, probe=probe))
+    request = SolveRequest(
+        sources, run=run, output_dir=output_dir, json=json_file, force=force, probe=probe,
+        burst_steps=burst_steps if bursts else 0,
+    )  # fmt: skip
+    run_solve(request)
 
 
 def _columns(text: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ a rate that was lowered shows its gain at once, one that was raised may pay late
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -184,7 +185,7 @@ def _restored_optimizers(session: Session, content: dict[str, Any], delta: dict[
     for optimizer, stored in zip(session.parts.optimizers, content["optimizers"], strict=True):
         settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
         try:
-            optimizer.load_state_dict(stored)
+            optimizer.load_state_dict(copy.deepcopy(stored))  # torch keeps the very tensors it is given, and steps change them
         except ValueError:  # other groups, as after unfreezing
             return False
         for group, own in zip(optimizer.param_groups, settings, strict=True):

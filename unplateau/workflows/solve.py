@@ -48,6 +48,8 @@ class SolveRequest:
     force: bool = False
     probe: bool = False
     """Probe the run where its last checkpoint stands, before judging."""
+    burst_steps: int = 0
+    """Try every solution for so many steps from the run's last checkpoint and order the files by what came of it; 0 = do not."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,29 @@ def _write(request: SolveRequest, sources: Sources | None, diagnosis: Diagnosis 
     base, loaded = _base(sources, say)
     findings = diagnosis.findings if diagnosis is not None else ()
     solutions = generate(loaded.config, findings)
+    if request.burst_steps:
+        solutions = _by_bursts(request, sources, solutions, say)
     folder = request.output_dir or SOLUTIONS_FOLDER
     written = write_solutions(folder, solutions, base=base, findings=findings, force=request.force)
     launchers = write_launchers(request.output_dir or Path(), folder, force=request.force)
     say(_solutions_text(solutions, written, diagnosis, loaded))
     say(_how_to_run(written, launchers))
     return Solved(diagnosis, solutions, (*written, *launchers))
+
+
+def _by_bursts(
+    request: SolveRequest, sources: Sources | None, solutions: tuple[Solution, ...], say: Callable[[str], None]
+) -> tuple[Solution, ...]:
+    """The solutions in the order that short paired trials from the run's checkpoint speak for."""
+    if sources is None or sources.log_file is None or not is_run_folder(sources.log_file):
+        raise UsageError("--bursts needs a run of this trainer with a checkpoint: --run logs/market1501/NAME.")
+    from unplateau.report.bursts_text import bursts_text
+    from unplateau.workflows.bursts import run_bursts  # loads torch, which nothing else here needs
+
+    results = run_bursts(sources.log_file, solutions, num_steps=request.burst_steps, say=say)
+    say(bursts_text(results))
+    by_name = {solution.name: solution for solution in solutions}
+    return tuple(by_name[result.name] for result in results)
 
 
 def _base(sources: Sources | None, say: Callable[[str], None]) -> tuple[Path, Loaded]:
