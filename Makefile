@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check format bench-quick clean
+.PHONY: help demo test check format clean
 
 help:
 	@echo "make demo    set up and run the main job on the embedded data set, end to end"
@@ -22,14 +22,14 @@ demo: $(READY)
 	$(BIN)/python train_research_grade.py --config-file custom_configs/minimarket_demo.yml --run-name demo --restart
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
 
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
 format: $(READY)
 	$(BIN)/ruff format .

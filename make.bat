@@ -3,6 +3,7 @@ rem The same as the Makefile, for Windows: make demo, make test, make check.
 setlocal
 set VENV=.venv
 set BIN=%VENV%\Scripts
+set OMP_NUM_THREADS=1
 
 if "%1"=="" goto help
 if not exist %BIN%\python.exe (
@@ -24,6 +25,7 @@ echo make check   format, lint, types, layers, fast tests
 exit /b 0
 
 :demo
+set OMP_NUM_THREADS=
 %BIN%\python train_research_grade.py --config-file custom_configs/minimarket_demo.yml --run-name demo --restart
 exit /b %ERRORLEVEL%
 
