@@ -101,7 +101,7 @@ def _repairs(results: Results, folder: Path, may_train: bool) -> str:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measures the diagnoser on trainings with planted faults.")
-    parser.add_argument("--quick", action="store_true", help="each fault kind once and 14 healthy runs; about ten minutes")
+    parser.add_argument("--quick", action="store_true", help="each fault kind once and 14 healthy runs")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each fault and healthy kind without --quick")
     parser.add_argument("--hours", type=float, default=12.0, help="no run is begun later")
     parser.add_argument("--work", type=Path, default=Path(".cache/plateaubench"), help="where finished runs are kept")
