@@ -138,6 +138,13 @@ def test_the_same_checkpoint_twice_is_refused(tmp_path):
         gather(Sources(checkpoints=(good, good)))
 
 
+def test_a_best_model_that_is_the_final_one_too_is_no_proof_of_anything(tmp_path):
+    good, copy = _save_pair(tmp_path, _everything)
+    copy.write_bytes(good.read_bytes())
+    with pytest.raises(UsageError, match="both of epoch 1"):
+        gather(Sources(checkpoints=(good, copy)))
+
+
 def test_checkpoints_of_two_networks_are_refused(tmp_path):
     good, other = _save_pair(tmp_path, _everything)
     torch.save({"something.else": torch.zeros(3)}, other)

@@ -54,6 +54,13 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def epoch_of(path: Path) -> int | None:
+    """Return the epoch that a checkpoint says it was written after; None where it does not say."""
+    content = _content(path)
+    epoch = content.get("epoch") if isinstance(content, Mapping) else None
+    return epoch if isinstance(epoch, int) else None
+
+
 def _content(path: Path) -> Any:
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
@@ -67,7 +74,7 @@ def _content(path: Path) -> Any:
         with torch.serialization.safe_globals(harmless):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a damaged file raises whatever its bytes lead to
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0].partition(". ")[0][:200] if str(error) else type(error).__name__  # not torch's advice
         raise WeightsError(
             f"{path} cannot be read as plain tensors ({reason}). Save it again as torch.save(model.state_dict(), FILE)."
         ) from error

@@ -51,7 +51,7 @@ def compare_checkpoints(paths: Sequence[Path]) -> tuple[Measurement, ...]:
     """Return what changed between two checkpoints; nothing for no paths.
 
     Raises:
-        UsageError: not two different files.
+        UsageError: not two different files, or two of one epoch.
         WeightsError: a file that holds other than plain tensors, or two that are no states of one network.
     """
     if not paths:
@@ -66,7 +66,21 @@ def compare_checkpoints(paths: Sequence[Path]) -> tuple[Measurement, ...]:
     measurements = checkpoint_pair(read_checkpoint(paths[0]), read_checkpoint(paths[1]))
     if not any(measurement.name == "elements" and measurement.group == "" for measurement in measurements):
         raise WeightsError(f"{paths[0]} and {paths[1]} have no tensor in common: they are not two states of one network.")
+    if all(measurement.value == 0 for measurement in measurements if measurement.name == "checkpoint_motion"):
+        _require_two_epochs(paths)
     return measurements
+
+
+def _require_two_epochs(paths: Sequence[Path]) -> None:
+    """Refuse equal weights where that is no news, such as a best model that is the final one too."""
+    from unplateau.probes.checkpoint_pair import epoch_of
+
+    epochs = {epoch_of(path) for path in paths}
+    if len(epochs) == 1 and None not in epochs:
+        raise UsageError(
+            f"--checkpoints: {paths[0]} and {paths[1]} are both of epoch {epochs.pop()}, so their weights are equal in a healthy "
+            "run too. Give two of different epochs, such as two files of a run's checkpoints/."
+        )
 
 
 def _symptoms(texts: Sequence[str], log: TrainingLog | None) -> tuple[str, ...]:
