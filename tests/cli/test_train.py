@@ -25,7 +25,8 @@ def test_a_run_from_the_command_line(lab: Lab, capsys: pytest.CaptureFixture[str
     words = ("--config-file", str(lab.recipe), "--run-name", "typed")
     assert _exit_code(*words, "SOLVER.MAX_EPOCH", "1") == 0
     said = capsys.readouterr().out
-    assert "epoch 1/1" in said
+    steps = ("Run typed: loading", "Training on", "Validation on", "Preflight passed", "epoch 1/1", "STOPPING REASON")
+    assert sorted(map(said.index, steps)) == [said.index(step) for step in steps]
     assert "STOPPING REASON: Training completed all epochs" in said
     assert f"Use this:  {lab.folder('typed').best_model}" in said
     assert f"Read this: {lab.folder('typed').stopping_reason}" in said

@@ -60,7 +60,20 @@ def train(
         config_file, run_name, tuple(overrides or ()),
         resume=resume, allow_changes=allow_changes, skip_preflight=no_preflight, refit=refit, restart=restart, is_quiet=quiet,
     )  # fmt: skip
+    _check_early(request)
     raise typer.Exit(_run(request, seeds))
+
+
+def _check_early(request) -> None:  # type: ignore[no-untyped-def]
+    """Say what is wrong with the name or the configuration now: loading PyTorch takes seconds, and nothing is seen meanwhile."""
+    from unplateau.config.load import load
+    from unplateau.runs.layout import run_folder
+
+    run_folder(Path(), request.run_name)
+    if request.config_file is not None:
+        load(request.config_file, request.overrides)
+    if not request.is_quiet:
+        print(f"Run {request.run_name}: loading PyTorch, then data and model ...", flush=True)
 
 
 def _run(request, seeds: int) -> int:  # type: ignore[no-untyped-def]

@@ -68,15 +68,20 @@ class Journal:
         millions = sum(parameter.numel() for parameter in parts.model.parameters()) / 1e6
         where = f"{parts.device}, {parts.precision.name}, {parts.ranks.world_size} process(es)"
         steps, identities = parts.train_loader.steps_per_epoch, parts.train_loader.num_identities
-        _log.info("%s, %.2f M parameters, on %s.", self.start.config.MODEL.BACKBONE.NAME, millions, where)
-        _log.info("Training on %d images of %d identities, %d steps an epoch.", len(plan.train), identities, steps)
+        self._tell(f"{self.start.config.MODEL.BACKBONE.NAME}, {millions:.2f} M parameters, on {where}.")
+        self._tell(f"Training on {len(plan.train)} images of {identities} identities, {steps} steps an epoch.")
         if plan.validation is not None:
             sizes = f"{len(plan.validation.query)} queries, gallery {len(plan.validation.gallery)}"
-            _log.info("Validation on %s %s: %s.", plan.validation.protocol, plan.validation.dataset, sizes)
+            self._tell(f"Validation on {plan.validation.protocol} {plan.validation.dataset}: {sizes}.")
         if session.weights is not None:
-            _log.info("%s", session.weights.text())
+            self._tell(session.weights.text())
         for note in session.notes:
             _log.info("%s", note)
+
+    def _tell(self, line: str) -> None:
+        _log.info("%s", line)
+        if not self.is_quiet:
+            print(line, flush=True)
 
     def lint(self, found_lint: str) -> None:
         """Log what is odd about the data."""
@@ -95,7 +100,8 @@ class Journal:
             _log.error("Preflight found a fault in %.1f s: %s (%s).", seconds, findings[0].title, findings[0].code)
             return
         motion = ", ".join(f"{m.group} {m.value:.1e}" for m in measurements if m.name == "weight_motion")
-        _log.info("Preflight passed in %.1f s. In one step the weights move by (relative): %s.", seconds, motion)
+        self._tell(f"Preflight passed in {seconds:.1f} s: the weights move.")
+        _log.info("In one step they move by (relative): %s.", motion)
 
     def epoch(self, done: EpochDone, session: Session, console: TrainingConsole) -> None:
         """Write a finished epoch: records, per-query average precision, the best model; then tell the people."""
