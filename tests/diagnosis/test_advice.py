@@ -48,6 +48,12 @@ def test_a_run_that_still_improved_at_its_end_is_told_to_go_on() -> None:
     assert f"{COMMAND} --resume SOLVER.MAX_EPOCH 33" in said
 
 
+def test_a_run_too_short_to_tell_is_told_how_to_go_on() -> None:
+    said = _advice(_ending("completed", RISING[:3], max_epochs=3))
+    assert "nobody can tell" in said and f"{COMMAND} --resume SOLVER.MAX_EPOCH 13" in said
+    assert "nobody can tell" not in _advice(_ending("completed", [], max_epochs=3))
+
+
 def test_a_run_that_was_flat_at_its_end_is_not() -> None:
     assert "SOLVER.MAX_EPOCH" not in _advice(_ending("completed", FLAT, max_epochs=23))
 

@@ -16,7 +16,7 @@ _FEWEST_EPOCHS = 6
 
 _PROMISED = {
     "no-improvement": "Use this model for deployment: the run stopped efficiently, which is normal and good.",
-    "completed": "May gain from more epochs: it never plateaued. Check whether it was still improving (below).",
+    "completed": "May gain from more epochs: it never plateaued. Check whether it was still improving.",
     "interrupted": "Can be resumed; the checkpoint is safe.",
     "preempted": "Can be resumed; the checkpoint is safe.",
     "time-budget": "Can be resumed; the checkpoint is safe.",
@@ -142,8 +142,13 @@ def _continue_or_not(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
             f"A learning-rate drop was still ahead (epoch {epochs}); drops often end a plateau. "
             f"Take it now: {ending.resume_command} --resume SOLVER.ON_PLATEAU drop",
         )
+    more = ending.max_epochs + max(10, ending.max_epochs // 3)
+    if ending.code == "completed" and trend is None and _best_map(ending) is not None:
+        return (
+            f"With fewer than {_FEWEST_EPOCHS} validated epochs nobody can tell whether it was. "
+            f"Go on: {ending.resume_command} --resume SOLVER.MAX_EPOCH {more}",
+        )
     if ending.code == "completed" and trend is not None and trend.verdict in ("improving", "undecided"):
-        more = ending.max_epochs + max(10, ending.max_epochs // 3)
         return (f"It may still have been improving at the end. Go on: {ending.resume_command} --resume SOLVER.MAX_EPOCH {more}",)
     if ending.code == "completed" and trend is not None:
         return ("It was not improving any more at the end: more epochs at this learning rate will bring little.",)
