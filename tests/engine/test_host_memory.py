@@ -1,36 +1,38 @@
-"""Keeping freed memory saves page faults where the C library is glibc, and does nothing elsewhere."""
-
-import subprocess
-import sys
+"""Freed memory is kept where the C library can be told to. What it is worth is measured in benchmarks/step/host_memory.py."""
 
 import pytest
 
 from unplateau.engine import host_memory
 
-_PAGE_FAULTS = """
-import resource, sys, torch
-from unplateau.engine.host_memory import keep_freed_memory
-if sys.argv[1] == "kept" and not keep_freed_memory():
-    print("cannot")
-    raise SystemExit
-torch.ones(16_000_000)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
-    torch.ones(16_000_000)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
+
+class FakeLibrary:
+    """Records what it is told; says no to the parameters in `refused`."""
+
+    def __init__(self, refused: tuple[int, ...] = ()) -> None:
+        self.refused, self.told = refused, dict[int, int]()
+
+    def mallopt(self, parameter: int, value: int) -> int:
+        self.told[parameter] = value
+        return 0 if parameter in self.refused else 1
 
 
-def _faults(kind: str) -> int:
-    output = subprocess.run([sys.executable, "-c", _PAGE_FAULTS, kind], capture_output=True, text=True, check=True).stdout.strip()
-    if output == "cannot":
-        pytest.skip("this C library has no mallopt")
-    return int(output)
+@pytest.fixture(autouse=True)
+def on_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_memory.sys, "platform", "linux")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only glibc is told")
-def test_blocks_that_were_freed_are_used_again_without_page_faults() -> None:
-    assert _faults("kept") < 0.9 * _faults("plain")
+def test_both_thresholds_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FakeLibrary()
+    monkeypatch.setattr(host_memory.ctypes, "CDLL", lambda _: library)
+    assert host_memory.keep_freed_memory()
+    assert library.told == {-3: 1 << 30, -1: 1 << 30}  # M_MMAP_THRESHOLD and M_TRIM_THRESHOLD of glibc's malloc.h
+
+
+def test_a_library_that_refuses_or_has_no_such_call_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_memory.ctypes, "CDLL", lambda _: FakeLibrary(refused=(-1,)))
+    assert not host_memory.keep_freed_memory()
+    monkeypatch.setattr(host_memory.ctypes, "CDLL", lambda _: object())
+    assert not host_memory.keep_freed_memory()
 
 
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
