@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from unplateau.base.errors import UsageError
 from unplateau.base.locks import FileLock
 
 _HOLD = """
@@ -33,3 +36,9 @@ def test_a_lock_of_a_process_that_ended_is_free(tmp_path: Path) -> None:
     lock = FileLock(path)
     assert lock.acquire()
     lock.release()
+
+
+def test_a_folder_that_cannot_be_made_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(UsageError, match="cannot be written to .* OUTPUT_DIR"):
+        FileLock(tmp_path / "file" / "run" / ".lock").acquire()

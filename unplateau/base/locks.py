@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import IO
 
+from unplateau.base.errors import UsageError
+
 if sys.platform == "win32":
     import msvcrt
 else:
@@ -19,9 +21,19 @@ class FileLock:
         self._stream: IO[bytes] | None = None
 
     def acquire(self) -> bool:
-        """Try to take the lock without waiting; return whether it is held now."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        stream = self.path.open("a+b")
+        """Try to take the lock without waiting; return whether it is held now.
+
+        Raises:
+            UsageError: its folder cannot be made or written to.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            stream = self.path.open("a+b")
+        except OSError as error:
+            folder = self.path.parent
+            raise UsageError(
+                f"{folder} cannot be written to ({error.strerror}). Choose another folder: OUTPUT_DIR PATH."
+            ) from error
         try:
             _lock(stream)
         except OSError:

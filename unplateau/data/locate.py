@@ -91,7 +91,7 @@ def _not_found(place: Place, root: Path, candidates: list[Path]) -> str:
         f"  To get it: {place.source}.\n"
         f"  To point to it: give the folder that holds {official}, either at the end of the command,\n"
         f"    DATASETS.ROOT /data/reid          (Windows: DATASETS.ROOT D:\\datasets\\reid)\n"
-        f"    or in the environment, FASTREID_DATASETS=/data/reid      (Windows: set FASTREID_DATASETS=D:\\datasets\\reid)\n"
+        f"    or in the environment, REID_DATA=/data/reid      (Windows: set REID_DATA=D:\\datasets\\reid)\n"
         f"    (now {_environment_now()})\n"
         "  No data at hand: --config-file custom_configs/minimarket_demo.yml draws its own small data set."
     )

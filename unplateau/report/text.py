@@ -76,6 +76,15 @@ def schedule_words(solver: Solver) -> str:
 
 
 def _bullet(sentence: str) -> str:
+    """Wrap a sentence; a command in it gets a line of its own, whole, so that it can be copied."""
+    lines = sentence.replace(f" {_COMMAND}", f"\n{_COMMAND}").splitlines() or [""]
+    starts = ["  - ", *["    "] * (len(lines) - 1)]
+    return "\n".join(_wrapped(line, start) for line, start in zip(lines, starts, strict=True))
+
+
+def _wrapped(line: str, start: str) -> str:
+    if line.startswith(_COMMAND):
+        return f"{start}{line}"
     return textwrap.fill(
-        sentence, _WIDTH, initial_indent="  - ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+        line, _WIDTH, initial_indent=start, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
     )

@@ -67,6 +67,7 @@ def describe_failure(error: BaseException) -> Ended:
     if _is_out_of_memory(error):
         return Ended("out-of-memory", detail=_first_line(error))
     if isinstance(error, UnplateauError):
+        _log.info("%s", error)  # its headline is the first line only
         return Ended("error", detail=str(error), exit_code=error.exit_code)
     _log.info("%s", "".join(traceback.format_exception(error)))  # below a warning: for log.txt, not for the console
     return Ended("error", detail=f"{type(error).__name__}: {_first_line(error)}", exit_code=1)

@@ -19,6 +19,8 @@ def outcome_lines(outcome: TrainOutcome) -> list[str]:
             *(f"  {sentence}" for sentence in reason.recommendation),
         ]
     lines = ["", f"STOPPING REASON: {reason.headline}"]
+    if reason.code == "error" and reason.evidence:
+        lines += reason.evidence[0].splitlines()[1:]  # where it was looked for, and how to fix it
     if reason.best_map is not None:
         lines.append(f"BEST mAP: {reason.best_map:.4f} (Epoch {reason.best_epoch}), {reason.best_protocol}")
     lines += [metrics_line(test) for test in outcome.tests]
