@@ -8,6 +8,7 @@ from unplateau.config.schema_solver import Solver
 from unplateau.runs.record import RetrievalMetrics, StopReason
 
 _WIDTH = 116
+_COMMAND = "python train_research_grade.py"
 
 
 def stopping_reason_text(
