@@ -53,6 +53,15 @@ def embeddings(model: ReidModel) -> Tensor:
     return result
 
 
+def test_a_model_that_is_scored_takes_the_files_cameras(tmp_path: Path) -> None:
+    source = trained(VIT)
+    torch.save({"model": source.state_dict()}, tmp_path / "best_model.pth")
+    target = build_model(VIT, num_identities=0, num_cameras=1).model
+    report = load_whole_model(target, tmp_path / "best_model.pth")
+    assert report.mismatched == ()
+    assert torch.equal(embeddings(target), embeddings(source))
+
+
 @pytest.mark.parametrize("config", [RESNET, OSNET, VIT], ids=["resnet", "osnet", "vit"])
 def test_our_own_file_gives_the_same_embeddings(config: Config, tmp_path: Path) -> None:
     source, target = trained(config), fresh(config)

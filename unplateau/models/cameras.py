@@ -23,6 +23,10 @@ class CameraEmbedding(nn.Module):
         self.table = nn.Parameter(torch.empty(num_cameras, width))
         nn.init.normal_(self.table, std=INITIAL_STD)
 
+    def make_room_for(self, num_cameras: int) -> None:
+        """Replace the table by one of zeros for so many cameras, which a file's is then loaded into."""
+        self.table = nn.Parameter(self.table.new_zeros(num_cameras, self.table.shape[1]))
+
     def forward(self, camera_ids_B: Tensor) -> Tensor:
         """Return what is added to every token, (B, 1, D); zero for cameras that training did not see (-1 and too large)."""
         num_cameras = self.table.shape[0]

@@ -86,6 +86,9 @@ def _adopt_structure(model: ReidModel, tensors: Tensors, *, pools_as_fastreid: b
     if pools_as_fastreid and isinstance(model.backbone, ResNetBackbone):
         model.backbone.maxpool.become_fastreid()
         notes.append("The stem pools as fast-reid's does.")
+    table = tensors.get("camera_embedding.table")
+    if table is not None and model.camera_embedding is not None and model.head.classifier is None:
+        model.camera_embedding.make_room_for(len(table))  # a model that is scored has no cameras of its own
     weight = tensors.get("head.projection.0.weight")
     if weight is not None and isinstance(model.head.projection, nn.Identity) and model.head.classifier is None:
         model.head.adopt_projection(weight.shape[1], weight.shape[0])
