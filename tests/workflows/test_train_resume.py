@@ -150,6 +150,27 @@ def test_a_changed_key_is_refused_with_the_difference_unless_forced(lab: Lab) ->
     assert read_json(lab.folder("run").model_info)["changed_on_resume"] == ["SOLVER.BASE_LR", "SOLVER.STOP_EPOCH"]
 
 
+def test_forced_changes_of_milestones_and_weight_decay_take_effect(lab: Lab) -> None:
+    lab.train("run", "SOLVER.STOP_EPOCH 2 SOLVER.MAX_EPOCH 4 SOLVER.STEPS [3] SOLVER.WEIGHT_DECAY 0.0005")
+    forced = "SOLVER.MAX_EPOCH 4 SOLVER.STEPS [2] SOLVER.WEIGHT_DECAY 0.02 SOLVER.WEIGHT_DECAY_NORM 0.02"
+    lab.train("run", forced + " SOLVER.WEIGHT_DECAY_BIAS 0.02", resume=True, allow_changes=True)
+    rates = [epoch["learning_rate"] for epoch in read_json(lab.folder("run").history)["epochs"]]
+    assert rates == pytest.approx([5e-3, 5e-3, 5e-4, 5e-4])
+    state = torch.load(lab.folder("run").checkpoint(4), weights_only=True)["optimizers"][0]
+    assert {group["weight_decay"] for group in state["param_groups"]} == {0.02}
+
+
+@pytest.mark.usefixtures("flat_validation")
+def test_patience_that_began_anew_survives_a_stop_in_the_next_epoch(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    flat = "SOLVER.STEPS [5] SOLVER.EARLY_STOP_PATIENCE 1 SOLVER.TIME_BUDGET_HOURS 1"
+    assert lab.train("flat", f"SOLVER.MAX_EPOCH 6 {flat}").reason.code == "no-improvement"
+    with monkeypatch.context() as patched:
+        _stop_in_step(patched, steps=2)
+        assert lab.train("flat", f"SOLVER.MAX_EPOCH 8 {flat}", resume=True).reason.code == "time-budget"
+    ended = lab.train("flat", f"SOLVER.MAX_EPOCH 8 {flat}", resume=True)
+    assert (ended.reason.code, ended.reason.epochs_trained) == ("no-improvement", 3)
+
+
 def test_changed_data_is_refused_and_the_run_left_as_it_was(tmp_path: Path) -> None:
     lab = Lab(root=tmp_path / "data", place=tmp_path, cache=tmp_path / "cache")
     images = draw_market(lab.root) / "bounding_box_train"

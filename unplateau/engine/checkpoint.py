@@ -81,7 +81,7 @@ def restore(parts: Parts, content: dict[str, Any], config: Config) -> Progress:
         parts.model.load_state_dict(content["model"])
         parts.losses.load_state_dict(content["losses"])
         for optimizer, state in zip(parts.optimizers, content["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
+            _load_optimizer(optimizer, state)
     except (RuntimeError, ValueError, KeyError) as problem:
         raise CheckpointError(f"The checkpoint of epoch {content.get('epoch')} does not fit this model: {problem}") from problem
     if parts.average is not None and content["average"] is not None:
@@ -91,6 +91,14 @@ def restore(parts: Parts, content: dict[str, Any], config: Config) -> Progress:
     schedule = Schedule.from_config(config, parts.train_loader.steps_per_epoch).restore(content["schedule"])
     plain = {**content["progress"], "drops_taken": tuple(content["progress"]["drops_taken"])}
     return replace(Progress(schedule), **plain)
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load what the optimiser has gathered; its settings, such as weight decay, stay those of the configuration."""
+    settings = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
 
 
 def _content(parts: Parts, progress: Progress, identity: dict[str, Any]) -> dict[str, Any]:

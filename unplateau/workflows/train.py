@@ -45,6 +45,7 @@ def run_training(request: TrainRequest) -> TrainOutcome:
     device = choose_device(loaded.config, local_rank())
     if device.type == "cpu":
         keep_freed_memory()
+    torch.backends.cudnn.benchmark = loaded.config.CUDNN_BENCHMARK
     ranks = join_ranks(device.type)
     try:
         start = _start_together(request, loaded, ranks)
@@ -155,6 +156,8 @@ def _train(session: Session, start: Start, journal: Journal, requests: StopReque
     parts, config = session.parts, start.config
     checkpoints = CheckpointStore(start.folder, identity=_identity(session.plan, parts.ranks))
     progress = _first_progress(session, start)
+    if start.changed:  # a kill in the first epoch that follows must not undo what was asked for, such as a fresh patience
+        checkpoints.save(parts, progress)
     decision = decide(config, progress) if progress.epoch else None
     if decision in STOP_CODES:  # it was killed after its last epoch, before its end was written
         return Ended(decision, progress)
@@ -180,6 +183,9 @@ def _first_progress(session: Session, start: Start) -> Progress:
     if start.checkpoint is None:
         return Progress(session.schedule)
     progress = restore(session.parts, start.checkpoint, start.config)
+    if {"SOLVER.STEPS", "SOLVER.IMS_PER_BATCH"}.intersection(start.changed):  # forced: stored milestones count other steps
+        schedule = session.schedule
+        progress = replace(progress, schedule=schedule, step=progress.epoch * schedule.steps_per_epoch)
     _log.info("Going on after epoch %d (step %d).", progress.epoch, progress.step)
     if "SOLVER.MAX_EPOCH" in start.changed:
         return progress.with_patience_reset()
