@@ -1,11 +1,13 @@
 """What is held out, what is scored when, and the workflows around a training: refit, seeds, scoring a file."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from unplateau.base.files import read_json
+from unplateau.engine import loop
 from unplateau.engine.scoring import Scorer
 from unplateau.runs.reader import read_run
 from unplateau.testing.small_market import Lab, draw_market, same_tensors
@@ -69,7 +71,11 @@ def test_validation_on_the_test_set_marks_every_number(lab: Lab, scored: list[tu
     outcome = lab.train("run", "VALIDATION.ON_TEST True")
     assert {protocol for protocol, _ in scored} == {"test"}
     assert outcome.reason.best_protocol == "test"
-    assert "optimistic" in outcome.folder.stopping_reason.read_text(encoding="utf-8").split("EPOCHS TRAINED")[0]
+    text = outcome.folder.stopping_reason.read_text(encoding="utf-8")
+    assert "optimistic" in text.split("EPOCHS TRAINED")[0]
+    assert "query/gallery; the best epoch was chosen on it, so optimistic" in text and "scored once" not in text
+    assert read_json(outcome.folder.model_info)["test"][0]["chosen_on_it"] is True
+    assert any("optimistic" in line for line in seed_lines([outcome.tests]))
     assert read_json(outcome.folder.model_info)["data"]["train_identities"] == 24
 
 
@@ -126,6 +132,35 @@ def test_refit_trains_everyone_for_the_epochs_that_were_best(lab: Lab, scored: l
 def test_refit_without_an_earlier_run_trains_all_epochs(lab: Lab) -> None:
     refit = run_refit(lab.request("fresh", "SOLVER.MAX_EPOCH 2", refit=True))
     assert (refit.reason.code, refit.reason.epochs_trained) == ("completed", 2)
+
+
+def test_refit_takes_the_drops_that_the_chosen_run_took_early(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = iter((0.1, 0.2, 0.2, 0.3, 0.3, 0.3))
+    true_validate = loop._validate
+
+    def validate(parts, epoch):  # type: ignore[no-untyped-def]
+        retrieval = true_validate(parts, epoch)
+        return replace(retrieval, metrics=replace(retrieval.metrics, mAP=next(maps))) if retrieval else None
+
+    monkeypatch.setattr(loop, "_validate", validate)
+    overrides = "SOLVER.MAX_EPOCH 6 SOLVER.STEPS [5] SOLVER.EARLY_STOP_PATIENCE 1 SOLVER.ON_PLATEAU drop"
+    chosen = lab.train("run", overrides)
+    assert chosen.reason.best_epoch == 4  # the drop was taken after epoch 3
+    refit = run_refit(lab.request("run", overrides, refit=True))
+    rates = [[epoch.learning_rate for epoch in read_run(run.folder.path).epochs] for run in (chosen, refit)]
+    assert rates[1] == rates[0][:4] == pytest.approx([5e-3, 5e-3, 5e-3, 5e-4])
+
+
+def test_refitted_seeds_take_the_epochs_of_the_chosen_run(lab: Lab) -> None:
+    lab.train("run", "SOLVER.MAX_EPOCH 1")
+    assert run_seeds(lab.request("run", "SOLVER.MAX_EPOCH 2", refit=True), 2) == 0
+    assert [len(read_run(lab.folder(f"run_seed{seed}_refit").path).epochs) for seed in (0, 1)] == [1, 1]
+
+
+def test_seeds_can_be_started_over(lab: Lab) -> None:
+    lab.train("many_seed0", "SOLVER.MAX_EPOCH 1 SEED 0")
+    assert run_seeds(lab.request("many", "SOLVER.MAX_EPOCH 1", restart=True), 1) == 0
+    assert lab.folder("many_seed0_before1").metrics.exists()
 
 
 def test_seeds_report_mean_and_deviation_and_train_no_finished_seed_again(

@@ -107,9 +107,8 @@ def _test_evidence(ending: Ending) -> tuple[str, ...]:
     if ending.test is None:
         return ()
     test = ending.test
-    return (
-        f"Test mAP {test.mAP:.4f}, rank-1 {test.cmc['1']:.4f} ({test.dataset}, query/gallery, scored once with the best model).",
-    )
+    how = "optimistic: the best epoch was chosen on it" if test.chosen_on_it else "scored once with the best model"
+    return (f"Test mAP {test.mAP:.4f}, rank-1 {test.cmc['1']:.4f} ({test.dataset}, query/gallery, {how}).",)
 
 
 def _what_next(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:

@@ -75,6 +75,7 @@ def epoch_line(record: EpochRecord, max_epochs: int, best_map: float | None) -> 
 def metrics_line(metrics: RetrievalMetrics) -> str:
     """Return one score with what it was measured on, for people."""
     options = "".join(f", {name} {value}" for name, value in metrics.options.items())
+    options += ", best epoch chosen on it: optimistic" if metrics.chosen_on_it else ""
     rates = "  ".join(f"rank-{k} {rate:.2%}" for k, rate in metrics.cmc.items())
     size = f"{metrics.num_queries} queries of {metrics.num_identities} identities, gallery {metrics.num_gallery}"
     return (

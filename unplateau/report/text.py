@@ -20,7 +20,7 @@ def stopping_reason_text(
         f"STOPPING REASON: {reason.headline}",
         f"BEST mAP: {best}",
         *([f"  on {protocol_words(reason.best_protocol)}"] if reason.best_protocol else []),
-        *[f"TEST mAP: {test.mAP:.4f}, rank-1 {test.cmc['1']:.4f} ({test.dataset}, query/gallery)" for test in tests],
+        *[_test_line(test) for test in tests],
         f"EPOCHS TRAINED: {reason.epochs_trained}/{reason.max_epochs}",
         "",
         "HYPERPARAMETERS:",
@@ -34,6 +34,11 @@ def stopping_reason_text(
         if sentences:
             lines += ["", title, *(_bullet(sentence) for sentence in sentences)]
     return "\n".join(lines) + "\n"
+
+
+def _test_line(test: RetrievalMetrics) -> str:
+    mark = "; the best epoch was chosen on it, so optimistic" if test.chosen_on_it else ""
+    return f"TEST mAP: {test.mAP:.4f}, rank-1 {test.cmc['1']:.4f} ({test.dataset}, query/gallery{mark})"
 
 
 def protocol_words(protocol: str) -> str:

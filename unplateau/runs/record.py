@@ -35,6 +35,8 @@ class RetrievalMetrics:
     dataset: str = ""
     options: dict[str, str] = field(default_factory=dict)
     """What else the number depends on: metric, flip, re-ranking."""
+    chosen_on_it: bool = False
+    """The best epoch was chosen on this very test set, so the number is optimistic."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import copy
 import logging
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,7 @@ def _score_best(journal: Journal, session: Session) -> FinalScores:
     seen = session.scorer.score(model, session.plan.train_identities).metrics if session.plan.train_identities else None
     if not session.parts.config.VALIDATION.SCORE_TEST:
         return FinalScores(train_identities=seen)
+    validation = session.plan.validation
     metrics: list[RetrievalMetrics] = []
     arrays: dict[str, np.ndarray] = {}
     for task in session.plan.tests:
@@ -117,7 +118,8 @@ def _score_best(journal: Journal, session: Session) -> FinalScores:
             name = f"test_{task.dataset}{'_reranked' if rerank else ''}"
             arrays[f"{name}_average_precision"] = np.asarray(result.average_precision_Q, dtype=np.float32)
             arrays[f"{name}_person_ids"] = person_ids_of(task, result)
-            metrics.append(result.metrics)
+            is_chosen_on_it = validation is not None and validation.protocol == "test" and validation.dataset == task.dataset
+            metrics.append(replace(result.metrics, chosen_on_it=is_chosen_on_it))
     return FinalScores(tuple(metrics), seen, arrays)
 
 
