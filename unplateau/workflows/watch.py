@@ -86,6 +86,7 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._is_open = False
         self._reader.close()
+        self._say(diagnose(self._case(with_curves=False)), is_repeated=True)
         self._look()
 
     def step(self, loss_terms: Terms | torch.Tensor | float) -> None:

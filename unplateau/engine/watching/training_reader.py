@@ -20,6 +20,7 @@ from unplateau.runs.record import Measurement
 
 FIRST_STEPS = 6  # measured one by one: three updates make sure, and warm-up from 0 or a scaler may waste a few
 SHARE = 0.01  # of the training's time that watching may take after the first steps; half of what is promised
+_MOST_PENDING = 1000  # steps whose losses may wait on the device
 _FIRST_ELEMENTS, _LATER_ELEMENTS = 4096, 64  # of each tensor
 
 
@@ -70,7 +71,7 @@ class TrainingReader:
         is_measured = self._before is not None and self.optimizer_steps > self._steps_when_armed
         if is_measured:
             self._measure()
-        was_read = is_measured or self.losses.num_pending >= self._every
+        was_read = is_measured or self._is_flush_due()
         if was_read:
             self.losses.flush(self._rate())
         is_first = self.step_number < FIRST_STEPS
@@ -105,6 +106,10 @@ class TrainingReader:
             Measurement("updates_not_finite", float(self.motion.skipped), "measured updates", step),
         )
         return (*counts, *held, *self.motion.measurements(step))
+
+    def _is_flush_due(self) -> bool:
+        waiting = self.losses.num_pending
+        return waiting >= _MOST_PENDING or (waiting >= self._every and not self.is_over_budget)
 
     def _measure(self) -> None:
         assert self._before is not None and self._seen is not None
