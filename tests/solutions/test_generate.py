@@ -22,7 +22,7 @@ ASKED = {
     "solution_1_higher_lr": {"SOLVER.BASE_LR": 0.0007},
     "solution_2_cosine_annealing": {"SOLVER.SCHED": "CosineAnnealingLR"},
     "solution_3_heavy_triplet": {"MODEL.LOSSES.CE.SCALE": 0.3, "MODEL.LOSSES.TRI.SCALE": 2.0},
-    "solution_4_aggressive_lr_drop": {"SOLVER.SCHED": "MultiStepLR", "SOLVER.STEPS": [20, 50], "SOLVER.BASE_LR": 0.001},
+    "solution_4_aggressive_lr_drop": {"SOLVER.STEPS": [20, 50], "SOLVER.BASE_LR": 0.001},
     "solution_5_smaller_batch_higher_lr": {"SOLVER.IMS_PER_BATCH": 8, "SOLVER.BASE_LR": 0.001},
 }
 
@@ -50,7 +50,14 @@ def test_other_recipes_keep_the_asked_proportions():
 def test_a_batch_of_two_people_is_not_halved_further():
     config = with_values(STALLED, {"SOLVER.IMS_PER_BATCH": 8})
     deltas = {solution.name: solution.delta for solution in generate(config, ())}
-    assert deltas["solution_5_smaller_batch_higher_lr"]["SOLVER.IMS_PER_BATCH"] == 8
+    assert deltas["solution_5_smaller_batch_higher_lr"] == {"SOLVER.BASE_LR": 0.001}  # the batch of 8 stays
+
+
+def test_what_the_run_has_already_is_no_part_of_a_change_and_what_it_lacks_is():
+    config = with_values(STALLED, {"SOLVER.SCHED": "CosineAnnealingLR"})
+    deltas = {solution.name: solution.delta for solution in generate(config, ())}
+    assert deltas["solution_4_aggressive_lr_drop"]["SOLVER.SCHED"] == "MultiStepLR"
+    assert "SOLVER.SCHED" not in ASKED["solution_4_aggressive_lr_drop"]
 
 
 def test_what_the_evidence_calls_for_comes_before_the_five():

@@ -75,7 +75,7 @@ def train(
             was_read = log.add(terms)
             if was_read or parts.ranks.world_size == 1:  # several processes agree only now and then: it costs a message
                 _meet(parts, requests, log)
-            if was_read and on_steps is not None:
+            if on_steps is not None:
                 on_steps(StepsDone(epoch, step - progress.step, steps_per_epoch, rate, log.latest))
         log.flush()
         log.check_weights(parts.model.state_dict().values())

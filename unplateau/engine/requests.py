@@ -4,6 +4,7 @@ Signals only set a flag; the loop looks at it between steps, so no file is ever 
 """
 
 import signal
+import sys
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -64,3 +65,4 @@ class StopRequests:
         if self._code == "interrupted" and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._code = _CODES[signal.Signals(number).name]
+        print("Stopping after this step ...", "Ctrl+C again stops at once." if number == signal.SIGINT else "", file=sys.stderr)

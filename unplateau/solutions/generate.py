@@ -40,7 +40,15 @@ def _asked(asked: Asked, config: Config, findings: Sequence[Finding], place: int
     rank = max((_expected_gain(finding, 0) for finding in treated), default=0.0) or _PRIOR - place * 0.01
     hypothesis = f"{asked.hypothesis} {asked.remark}".strip()
     codes = tuple(finding.code for finding in treated)
-    return Solution(asked.name, hypothesis, asked.change(config), asked.expected, codes, round(rank, 3))
+    return Solution(
+        asked.name, hypothesis, _without_unchanged(asked.change(config), config), asked.expected, codes, round(rank, 3)
+    )
+
+
+def _without_unchanged(delta: dict[str, object], config: Config) -> dict[str, object]:
+    """Leave out what the run has already, unless nothing would be left to say."""
+    changed = difference(config, with_values(config, delta))
+    return {key: value for key, value in delta.items() if key in changed} or delta
 
 
 def _evidence_based(config: Config, findings: Sequence[Finding], *, first_number: int) -> list[Solution]:
