@@ -79,6 +79,15 @@ def test_validation_on_the_test_set_marks_every_number(lab: Lab, scored: list[tu
     assert read_json(outcome.folder.model_info)["data"]["train_identities"] == 24
 
 
+def test_what_is_odd_about_the_data_is_in_the_log(tmp_path: Path) -> None:
+    lab = Lab(root=tmp_path / "data", place=tmp_path, cache=tmp_path / "cache")
+    folder = draw_market(lab.root) / "bounding_box_train"
+    for image in sorted(folder.glob("0001_*"))[1:]:
+        image.unlink()
+    lab.train("odd", "SOLVER.MAX_EPOCH 1")
+    assert "1 of 24 training identities have one image (persons 1)" in lab.folder("odd").log.read_text(encoding="utf-8")
+
+
 def test_too_few_identities_are_validated_on_query_and_gallery_and_it_is_said(tmp_path: Path) -> None:
     lab = Lab(root=tmp_path / "data", place=tmp_path, cache=tmp_path / "cache")
     draw_market(lab.root, train_identities=12)

@@ -77,16 +77,13 @@ class Journal:
             self._tell(session.weights.text())
         for note in session.notes:
             _log.info("%s", note)
+        if plan.lint:
+            _log.info("Data:\n%s", plan.lint)
 
     def _tell(self, line: str) -> None:
         _log.info("%s", line)
         if not self.is_quiet:
             print(line, flush=True)
-
-    def lint(self, found_lint: str) -> None:
-        """Log what is odd about the data."""
-        if self.is_main and found_lint:
-            _log.info("Data:\n%s", found_lint)
 
     def preflight(self, measurements: Sequence[Measurement], findings: Sequence[Finding], seconds: float) -> None:
         """Record what preflight measured and found."""

@@ -17,6 +17,7 @@ from unplateau.data.find import find_items
 from unplateau.data.fingerprint import fingerprint
 from unplateau.data.image_source import open_images
 from unplateau.data.items import Found, Item
+from unplateau.data.lint import lint, render
 from unplateau.data.loader import TrainLoader
 from unplateau.engine.freezing import check_frozen_layers, freeze, unseen_by_losses
 from unplateau.engine.parts import Parts
@@ -48,6 +49,8 @@ class DataPlan:
     tests: tuple[RetrievalTask, ...]
     fingerprint: str
     notes: tuple[str, ...]
+    lint: str = ""
+    """What is odd about the data, by names and sizes; empty for nothing."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def plan_data(config: Config) -> DataPlan:
     tests = tuple(RetrievalTask("test", test.name, test.query, test.gallery) for test in found.tests)
     notes = list(found.notes)
     train, validation, seen = _validation(config, found, tests, notes)
-    return DataPlan(train, found.train, validation, seen, tests, fingerprint(found.train), tuple(notes))
+    return DataPlan(train, found.train, validation, seen, tests, fingerprint(found.train), tuple(notes), lint=render(lint(found)))
 
 
 def _validation(
