@@ -96,6 +96,12 @@ def test_a_pause_names_the_key_that_ends_it() -> None:
     assert f"{COMMAND} --resume SOLVER.STOP_EPOCH 0" in _advice(_ending("paused", FLAT))
 
 
+def test_a_refit_that_trained_its_chosen_epochs_is_not_told_to_go_on() -> None:
+    refit = _ending("paused", FLAT)
+    refit = replace(refit, epochs=tuple(replace(epoch, validation=None) for epoch in refit.epochs))
+    assert "use best_model.pth" in _advice(refit) and "STOP_EPOCH" not in _advice(refit)
+
+
 def test_divergence_asks_for_a_lower_rate() -> None:
     assert "SOLVER.BASE_LR 0.00012" in _advice(_ending("diverged", [], detail="triplet became nan at step 3 (epoch 1)"))
 

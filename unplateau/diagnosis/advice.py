@@ -115,6 +115,8 @@ def _what_next(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
     if ending.code == "out-of-memory":
         return _smaller_batch(ending)
     if ending.code == "paused":
+        if all(epoch.validation is None for epoch in ending.epochs):  # a refit: its length was chosen before
+            return ("All epochs that were asked for are trained: use best_model.pth.",)
         return (f"Train the rest of its {ending.max_epochs} epochs: {ending.resume_command} --resume SOLVER.STOP_EPOCH 0",)
     if ending.code in _RESUMABLE:
         return (f"Continue: {ending.resume_command} --resume",)

@@ -58,7 +58,8 @@ class StopRequests:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for number, handler in self._previous.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            if handler is not None:  # None: it was not installed from Python, and cannot be put back
+                signal.signal(number, handler)  # type: ignore[arg-type]
         self._previous.clear()
 
     def _note(self, number: int, frame: FrameType | None) -> None:

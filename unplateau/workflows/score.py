@@ -61,8 +61,13 @@ def _score_model(config_file: Path | None, overrides: tuple[str, ...]) -> tuple[
         ranks=ranks,
         channels_last=uses_channels_last(config, device, model),
     )
+    tests = find_items(config).tests
+    if not tests:
+        raise UsageError(
+            "--eval-only: DATASETS.TESTS is empty, so there is nothing to score on. Name a test set, such as Market1501."
+        )
     results = []
-    for test in find_items(config).tests:
+    for test in tests:
         task = RetrievalTask("test", test.name, test.query, test.gallery)
         results.append(scorer.score(model, task).metrics)
         if config.TEST.RERANK.ENABLED:
