@@ -77,12 +77,19 @@ def test_the_calibration_half_holds_real_kinds_and_about_half_of_them():
     assert half("a kind from outside") == "held out"
 
 
+NEEDS_MORE_IDENTITIES = ("identities_merged/6", "one_image_each")  # than the short experiment's 16 leave
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("planted", FAULTS, ids=lambda planted: planted.name)
 def test_every_fault_can_be_planted_and_leaves_a_training_that_runs_or_breaks_by_itself(planted):
     broken = build(short(), seed=1)
     planted.inject(broken)
     broken.model.train()
+    if planted.name in NEEDS_MORE_IDENTITIES:
+        with pytest.raises(DataError, match="identities a step"):
+            next(Batches(broken).epoch(1))
+        return
     batch = next(Batches(broken).epoch(1))
     broken.schedule.apply(broken.optimizers, 0)
     terms = broken.step(broken.parts(), batch)
