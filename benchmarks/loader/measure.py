@@ -12,6 +12,7 @@ import argparse
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as T
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from benchmarks.machine import processor
 from unplateau.base.files import write_text
 from unplateau.config.schema import Config
 from unplateau.data.items import Item
@@ -142,14 +145,6 @@ def measure(size: tuple[int, int], items: list[Item], rounds: int) -> list[str]:
         wall, cpu = (statistics.median(column) for column in zip(*pairs, strict=True))
         lines.append(f"| {name} | {BATCH / wall * 1e3:,.0f} | {wall:.1f} | {cpu:.1f} |")
     return lines
-
-
-def processor() -> str:
-    """Return the processor's name where the system tells it."""
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def main() -> None:

@@ -82,15 +82,6 @@ def test_smoothing_raises_the_floor_of_unscaled_cosines():
     assert landmarks.cosine_floor(751, label_smoothing=0.1) > landmarks.cosine_floor(751) + 0.09
 
 
-def test_chance_average_precision_is_that_of_shuffled_rankings():
-    generator = np.random.default_rng(3)
-    precisions = []
-    for _ in range(4000):
-        ranks = np.sort(generator.permutation(30)[:4]) + 1
-        precisions.append(np.mean(np.arange(1, 5) / ranks))
-    assert landmarks.chance_average_precision(4, 30) == pytest.approx(np.mean(precisions), abs=0.006)
-
-
 def test_one_identity_costs_nothing():
     assert landmarks.uniform_cross_entropy(1) == 0.0
     assert landmarks.label_smoothing_floor(1, 0.1) == 0.0

@@ -153,24 +153,6 @@ def contrastive_chance(batch_size: int) -> float:
     return math.log(batch_size)
 
 
-def chance_average_precision(num_matches: int, gallery_size: int) -> float:
-    """Return the expected average precision of a random ranking (Bestgen 2015, exact).
-
-    Args:
-        num_matches: right gallery images of the query, 1 to gallery_size.
-        gallery_size: gallery images that count.
-
-    >>> round(chance_average_precision(15, 15913), 4)
-    0.0015
-    >>> chance_average_precision(3, 3)
-    1.0
-    """
-    if gallery_size == num_matches:
-        return 1.0
-    mean_reciprocal = sum(1 / rank for rank in range(1, gallery_size + 1)) / gallery_size
-    return (num_matches - 1) / (gallery_size - 1) * (1 - mean_reciprocal) + mean_reciprocal
-
-
 def _best_gap(num_identities: int, label_smoothing: float) -> float:
     if label_smoothing <= 0:
         return math.inf

@@ -72,12 +72,11 @@ class Scorer:
         """Return the embeddings of all items, in their order, on every rank."""
 
         def embed_batch(images_BCHW: Tensor, camera_ids_B: Tensor) -> Tensor:
-            with self._precision.autocast():
-                embeddings_BD: Tensor = model(images_BCHW, camera_ids_B=camera_ids_B).embeddings_BD
-            return embeddings_BD.float()
+            embeddings_BD: Tensor = model(images_BCHW, camera_ids_B=camera_ids_B).embeddings_BD
+            return embeddings_BD
 
         batches = ((batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B) for batch in self._loaders[items])
-        share = extract(embed_batch, batches, flip=self._config.TEST.FLIP.ENABLED)
+        share = extract(embed_batch, batches, flip=self._config.TEST.FLIP.ENABLED, autocast=self._precision.dtype)
         return _interleave(self._ranks.gather(share), len(items))
 
 
