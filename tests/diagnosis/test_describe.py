@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from unplateau.base.errors import UsageError
 from unplateau.cli.main import app
+from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.describe import describe, table_text, to_json
 from unplateau.diagnosis.diagnose import diagnose
 from unplateau.diagnosis.explain import page, vocabulary
@@ -32,9 +33,20 @@ def test_a_healthy_run_is_told_how_far_it_has_come():
 def test_the_text_gives_evidence_confidence_refutation_and_the_next_test():
     case = stalled()
     text = " ".join(describe(case, diagnose(case)).split())
-    for part in ("FINDING 1:", "confidence 8", "evidence:", "would be refuted by:", "next test:", "HYPER-PARAMETERS:"):
+    for part in ("FINDING 1:", "confidence 8", "evidence:", "would be refuted by:", "next test:"):
         assert part in text
     assert "explicitly not recommended" in text
+
+
+def test_the_answer_comes_before_the_table_and_its_evidence():
+    case = stalled()
+    text = describe(case, diagnose(case))
+    assert text.index("ANSWER: The loss is at its initial value") < text.index("metric") < text.index("FINDING 1:")
+    assert "No hyper-parameter will help" in text.split("metric")[0]
+
+
+def test_a_case_that_says_nothing_says_so():
+    assert "ANSWER: this alone says nothing about a cause." in describe(Case(), diagnose(Case()))
 
 
 def test_a_healthy_run_is_not_told_to_change_anything():

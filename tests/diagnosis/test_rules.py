@@ -147,7 +147,7 @@ def test_no_alarm_at_any_length_of_randomly_drawn_healthy_runs(seed):
 
 
 def test_rules_abstain_and_name_what_they_lack():
-    diagnosis = diagnose(stalled(facts=LogFacts()))
+    diagnosis = diagnose(FIRING["unknown"])
     assert "--num-identities" in diagnosis.missing
     assert diagnosis.first is not None
     assert diagnosis.first.code == "unknown"

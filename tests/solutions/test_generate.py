@@ -9,7 +9,7 @@ from unplateau.config.load import load
 from unplateau.runs.record import Finding
 from unplateau.solutions.asked_for import ASKED_FOR
 from unplateau.solutions.catalogue import REMEDIES
-from unplateau.solutions.generate import generate, things_to_do
+from unplateau.solutions.generate import generate, things_to_do, would_change_nothing
 
 STALLED = from_plain(
     {
@@ -58,6 +58,13 @@ def test_what_the_run_has_already_is_no_part_of_a_change_and_what_it_lacks_is():
     deltas = {solution.name: solution.delta for solution in generate(config, ())}
     assert deltas["solution_4_aggressive_lr_drop"]["SOLVER.SCHED"] == "MultiStepLR"
     assert "SOLVER.SCHED" not in ASKED["solution_4_aggressive_lr_drop"]
+
+
+def test_a_solution_that_would_be_the_control_is_left_out_and_named():
+    config = with_values(STALLED, {"SOLVER.SCHED": "CosineAnnealingLR"})
+    assert "solution_2_cosine_annealing" not in {solution.name for solution in generate(config, ())}
+    assert would_change_nothing(config) == {"solution_2_cosine_annealing": {"SOLVER.SCHED": "CosineAnnealingLR"}}
+    assert would_change_nothing(STALLED) == {}
 
 
 def test_what_the_evidence_calls_for_comes_before_the_five():

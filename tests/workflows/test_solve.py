@@ -67,6 +67,61 @@ def test_every_solution_but_the_cure_says_that_it_treats_nothing(tmp_path, numbe
     assert "Treats none of the findings: the first is weights-not-updated" in header
 
 
+def test_a_broken_pipeline_is_mended_before_any_experiment(tmp_path, numbers):
+    text, _ = _solve(tmp_path, Sources(numbers, facts=MARKET))
+    todo = " ".join(text.split("WHAT TO DO NOW")[1].split())
+    assert todo.index("--checkpoints A B") < todo.index("contiguous=False") < todo.index("solution_6_fix_optimizer")
+    assert "run_plateau_solutions" not in todo
+
+
+def test_no_solution_is_recommended_to_a_run_that_needs_none(tmp_path):
+    path = tmp_path / "healthy.csv"
+    rows = [f"{e},{1 + 5.7 * 0.9**e:.3f},{0.2 + 2.6 * 0.9**e:.3f},{0.8 - 0.78 * 0.9**e:.4f}" for e in range(1, 30)]
+    path.write_text("epoch,ce,triplet,mAP\n" + "\n".join(rows) + "\n")
+    text, solved = _solve(tmp_path, Sources(path, facts=MARKET))
+    assert solved.diagnosis.is_healthy
+    todo = text.split("WHAT TO DO NOW")[1]
+    assert "No cure is called for" in todo
+    assert "train_research_grade.py" not in todo
+
+
+def test_what_a_run_has_already_is_not_written_as_a_solution(tmp_path, numbers):
+    (tmp_path / "config.yml").write_text("SOLVER:\n  SCHED: CosineAnnealingLR\n")
+    text, solved = _solve(tmp_path, Sources(numbers, facts=MARKET))
+    assert solved.left_out == ("solution_2_cosine_annealing",)
+    assert not (tmp_path / "out" / "solution_2_cosine_annealing.yml").exists()
+    assert "Not written: solution_2_cosine_annealing. The run has SOLVER.SCHED = CosineAnnealingLR already" in text
+
+
+def _run_folder(folder: Path, *, epochs: int) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.yml").write_text("SOLVER:\n  BASE_LR: 0.0001\n")
+    (folder / "log.txt").write_text("")
+    lines = [{"epoch": e, "steps": 10 * e, "learning_rate": 1e-4, "total_loss": 9.0, "losses": {}} for e in range(1, epochs + 1)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_the_newest_run_with_a_finished_epoch_is_taken_and_what_is_passed_over_is_said(tmp_path):
+    older = _run_folder(tmp_path / "logs" / "older", epochs=2)
+    newer = _run_folder(tmp_path / "logs" / "newer", epochs=0)
+    for place, folder in enumerate((older, newer)):
+        for file in folder.iterdir():
+            os.utime(file, (1e9 + place, 1e9 + place))
+    text, solved = _solve(tmp_path, Sources(), logs=tmp_path / "logs")
+    assert solved.diagnosis is not None
+    assert f"{newer} has no finished epoch yet" in text
+    assert f"with a finished epoch: {older}" in text
+
+
+def test_with_no_finished_epoch_anywhere_the_five_are_written(tmp_path):
+    _run_folder(tmp_path / "logs" / "begun", epochs=0)
+    text, solved = _solve(tmp_path, Sources(), logs=tmp_path / "logs")
+    assert solved.diagnosis is None
+    assert len(solved.solutions) == 5
+    assert "has no finished epoch yet" in text
+
+
 def _network() -> torch.nn.Module:
     return torch.nn.ModuleDict(
         {

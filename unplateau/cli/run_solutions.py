@@ -1,9 +1,14 @@
 """`unplateau run-solutions`, and `run_plateau_solutions.bat` / `.sh`: try a control and all solutions, name the best model."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from unplateau.base.errors import UsageError
+
+_KEY = re.compile(r"[A-Z][A-Z0-9_]*(\.[A-Z0-9_]+)*")
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +48,16 @@ def run_solutions(
 
 
 def _split(words: tuple[str, ...]) -> tuple[Path | None, tuple[str, ...]]:
-    """The first word is the folder where it is one; keys are upper case and come in pairs."""
-    if words and (Path(words[0]).is_dir() or "/" in words[0] or "\\" in words[0]):
-        return Path(words[0]), words[1:]
-    return None, words
+    """The first word is the folder unless it is written as a key, such as SOLVER.MAX_EPOCH.
+
+    Raises:
+        UsageError: a key without a value.
+    """
+    has_folder = bool(words) and (Path(words[0]).is_dir() or not _KEY.fullmatch(words[0]))
+    overrides = words[1:] if has_folder else words
+    if len(overrides) % 2:
+        raise UsageError(
+            f"{' '.join(overrides)}: overrides come in pairs, such as SOLVER.MAX_EPOCH 15"
+            + (f", and there is no folder {words[0]}." if not has_folder and len(words) == 1 else ".")
+        )
+    return (Path(words[0]) if has_folder else None), overrides

@@ -37,6 +37,16 @@ KNOWN_HEADS = (  # read off the trainers' own sources: head of the default recip
     Head("SOLIDER", 1024, 0.001),
 )
 
+PUBLISHED_IDENTITIES = (  # training identities of the published splits, the most used first
+    ("Market-1501", 751),  # Zheng et al. 2015
+    ("DukeMTMC-reID", 702),  # Zheng et al. 2017
+    ("MSMT17", 1041),  # Wei et al. 2018
+    ("CUHK03, new protocol", 767),  # Zhong et al. 2017
+    ("CUHK03, old protocol", 1367),  # Li et al. 2014
+    ("VeRi-776", 576),  # Liu et al. 2016; some releases have 575, which no curve can tell apart
+    ("VehicleID", 13_164),  # Liu et al. 2016
+)
+
 
 def cross_entropy_at_start(num_identities: int, feature_dim: int, initial_std: float) -> Start:
     """Return the cross-entropy of an untrained linear classifier N(0, initial_std²) on a batch-normalised feature.

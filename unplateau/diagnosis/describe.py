@@ -22,8 +22,8 @@ _OPTION_MEANINGS = {
 
 
 def describe(case: Case, diagnosis: Diagnosis) -> str:
-    """Return the whole diagnosis as text: what was read, the table, findings with their evidence, and what is missing."""
-    parts = [_source(case), table_text(target_table(case)), *_findings(diagnosis), _advice(diagnosis), *_missing(diagnosis)]
+    """Return the whole diagnosis as text: what was read, the answer, the table, findings with their evidence, what is missing."""
+    parts = [_source(case), _answer(diagnosis), table_text(target_table(case)), *_findings(diagnosis), *_missing(diagnosis)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -95,8 +95,18 @@ def _wrapped(label: str, text: str) -> str:
     return textwrap.fill(f"{label}: {text}", _WIDTH, initial_indent="  ", subsequent_indent="      ")
 
 
-def _advice(diagnosis: Diagnosis) -> str:
-    return textwrap.fill("HYPER-PARAMETERS: " + diagnosis.about_hyper_parameters(), _WIDTH, subsequent_indent="  ")
+def _answer(diagnosis: Diagnosis) -> str:
+    """The whole story in a few lines, for those who read no further."""
+    first = diagnosis.first
+    if first is None:
+        return "ANSWER: this alone says nothing about a cause."
+    lines = [
+        textwrap.fill(f"ANSWER: {first.title} (confidence {first.confidence:.0%}).", _WIDTH, subsequent_indent="  "),
+        textwrap.fill(diagnosis.about_hyper_parameters(), _WIDTH, initial_indent="  ", subsequent_indent="  "),
+    ]
+    if first.next_test:
+        lines.append(_wrapped("next", first.next_test))
+    return "\n".join(lines)
 
 
 def _missing(diagnosis: Diagnosis) -> list[str]:
@@ -104,7 +114,9 @@ def _missing(diagnosis: Diagnosis) -> list[str]:
     if diagnosis.missing:
         lines = [f"  {name:<18} {_OPTION_MEANINGS.get(name, '')}".rstrip() for name in diagnosis.missing]
         parts.append("MISSING, and would let more rules judge:\n" + "\n".join(lines))
-    reasons = dict.fromkeys(f"  {abstention.code}: {abstention.reason}" for abstention in diagnosis.abstentions)
+    found = {finding.code for finding in diagnosis.findings}
+    abstained = [abstention for abstention in diagnosis.abstentions if abstention.code not in found]
+    reasons = dict.fromkeys(f"  {abstention.code}: {abstention.reason}" for abstention in abstained)
     if reasons:
         parts.append("NOT JUDGED:\n" + "\n".join(reasons))
     return parts

@@ -59,6 +59,11 @@ class Diagnosis:
         return self.first is not None and self.first.severity != "info" and self.first.confidence >= LIKELY
 
     @property
+    def is_healthy(self) -> bool:
+        """Whether the first finding says that nothing needs a cure: it goes on, waits for its drop, or is done."""
+        return self.first is not None and self.first.code in _HEALTHY and self.first.code != "undecided"
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """Options that would let more rules judge, without repeats."""
         return tuple(dict.fromkeys(name for abstention in self.abstentions for name in abstention.missing))

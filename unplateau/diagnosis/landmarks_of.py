@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from unplateau.curves.landmarks import (
     KNOWN_HEADS,
+    PUBLISHED_IDENTITIES,
     Start,
     cross_entropy_at_start,
     default_linear_std,
@@ -14,6 +15,7 @@ from unplateau.curves.landmarks import (
     uniform_cross_entropy,
 )
 from unplateau.diagnosis.case import Case, Curve
+from unplateau.runs.foreign_logs.training_log import LogFacts
 
 _ROUNDING = 0.005  # nats; logs are written to three digits
 _SPREADS = 3.0
@@ -39,19 +41,37 @@ class HeadStart:
 
 def head_starts(case: Case) -> tuple[HeadStart, ...]:
     """Return the possible starts of the cross-entropy: the head's own where it is known, else those of published heads."""
-    facts = case.facts
-    if facts.num_identities is None:
-        return ()
-    if facts.feature_dim is not None and facts.initial_std is not None:
-        head = f"{facts.feature_dim}-d feature, classifier N(0, {facts.initial_std:g}²)"
-        return (HeadStart(cross_entropy_at_start(facts.num_identities, facts.feature_dim, facts.initial_std), head, True),)
-    return _published(facts.num_identities, facts.feature_dim, facts.initial_std)
+    return () if case.facts.num_identities is None else _starts(case.facts.num_identities, case.facts)
 
 
 def matching_start(case: Case, curve: Curve) -> HeadStart | None:
     """Return the start at which the curve's level lies, the nearest of several; None where it lies at none."""
     near = [start for start in head_starts(case) if abs(curve.level - start.start.mean) <= start.tolerance]
     return min(near, key=lambda start: abs(curve.level - start.start.mean), default=None)
+
+
+def guessed_starts(case: Case, curve: Curve) -> tuple[tuple[str, int, HeadStart], ...]:
+    """Return (data set, identities, start) for published data sets at whose start the curve lies, the likeliest first.
+
+    For a log that does not say how many identities it is of; empty where it does. Likelier: within one spread, then a head as its
+    trainer ships it, then the data set that is used more.
+    """
+    facts = case.facts
+    if facts.num_identities is not None:
+        return ()
+    found: list[tuple[str, int, HeadStart]] = []
+    for name, identities in PUBLISHED_IDENTITIES:
+        near = [start for start in _starts(identities, facts) if abs(curve.level - start.start.mean) <= start.tolerance]
+        if near:
+            found.append((name, identities, min(near, key=lambda start: abs(curve.level - start.start.mean))))
+    shipped = {head.trainer for head in KNOWN_HEADS}
+
+    def likeliness(guess: tuple[str, int, HeadStart]) -> tuple[bool, bool]:
+        start = guess[2]
+        is_near = abs(curve.level - start.start.mean) <= start.start.spread + _ROUNDING
+        return not is_near, not start.is_known and start.head.split(":")[0] not in shipped
+
+    return tuple(sorted(found, key=likeliness))
 
 
 def uniform(case: Case) -> float | None:
@@ -88,6 +108,13 @@ def has_learned(case: Case) -> bool:
     if loss is None or loss.latest >= (1 - _LEARNED_FALL) * max(loss.first, float(loss.y[0])):
         return False
     return not starts or loss.latest < (1 - _LEARNED_FALL) * max(start.start.mean for start in starts)
+
+
+def _starts(num_identities: int, facts: LogFacts) -> tuple[HeadStart, ...]:
+    if facts.feature_dim is not None and facts.initial_std is not None:
+        head = f"{facts.feature_dim}-d feature, classifier N(0, {facts.initial_std:g}²)"
+        return (HeadStart(cross_entropy_at_start(num_identities, facts.feature_dim, facts.initial_std), head, True),)
+    return _published(num_identities, facts.feature_dim, facts.initial_std)
 
 
 def _published(num_identities: int, feature_dim: int | None, initial_std: float | None) -> tuple[HeadStart, ...]:

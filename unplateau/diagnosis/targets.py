@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from unplateau.curves.landmarks import label_smoothing_floor
 from unplateau.diagnosis.case import Case, Curve
-from unplateau.diagnosis.landmarks_of import collapsed_triplet, floor, head_starts, matching_start, uniform
+from unplateau.diagnosis.landmarks_of import collapsed_triplet, floor, guessed_starts, head_starts, matching_start, uniform
 
 _DRIFT_OF_LEVEL = 0.02
+_USUAL_SMOOTHING = 0.1  # of every recipe that smooths
 _DECIMALS_BELOW = 0.01  # two digits would make one number of two that differ
 
 
@@ -44,8 +46,21 @@ def _cross_entropy(case: Case, curve: Curve) -> Row:
     elif (ln_i := uniform(case)) is not None and starts:
         share = (starts[0].start.mean - curve.latest) / (starts[0].start.mean - (low or 0.0))
         status += f", {share:.0%} of the way to its floor" if share > 0 else f", above ln I = {ln_i:.3f}"
-    target = "give --num-identities" if low is None else f"below {starts[0].start.mean:.3f} at once, towards its floor {low:.3f}"
-    return Row(f"CE loss{identities}", _range(curve), status, target)
+    return Row(f"CE loss{identities}", _range(curve), status, _cross_entropy_target(case, curve))
+
+
+def _cross_entropy_target(case: Case, curve: Curve) -> str:
+    low, starts = floor(case), head_starts(case)
+    if low is None or not starts:
+        guess = next(iter(guessed_starts(case, curve)), None)
+        start = "" if guess is None else f"; {guess[0]} ({guess[1]}) starts at {guess[2].start.mean:.3f}"
+        return f"give --num-identities{start}"
+    smoothing = "" if case.facts.label_smoothing is not None else f" ({_smoothed(case):.3g} with label smoothing 0.1)"
+    return f"below {starts[0].start.mean:.3f} in the first epoch, then towards {low:.3g}{smoothing}"
+
+
+def _smoothed(case: Case) -> float:
+    return label_smoothing_floor(case.facts.num_identities or 1, _USUAL_SMOOTHING)
 
 
 def _triplet(case: Case, curve: Curve) -> Row:
@@ -65,13 +80,13 @@ def _total(case: Case, curve: Curve) -> Row:
 
 def _accuracy(case: Case, curve: Curve) -> Row:
     chance = "" if not case.facts.num_identities else f"chance is {1 / case.facts.num_identities:.2%}; "
-    return Row("classifier accuracy", _range(curve, percent=True), _course(curve), f"{chance}near 100 % at the end of training")
+    return Row("classifier accuracy", _range(curve, percent=True), _course(curve), f"{chance}near 100 % at the end")
 
 
 def _score(case: Case, curve: Curve) -> Row:
     chance = case.facts.chance_map
-    words = f"chance is {chance:.2%}" if chance else "1-3 % on Market-1501 are features that were never trained"
-    return Row("validation mAP", _range(curve, percent=True), _course(curve), f"{words}; published recipes reach 85 %")
+    low = f"above chance, {chance:.1%}" if chance else "above untrained features, 1-3 % on Market-1501"
+    return Row("validation mAP", _range(curve, percent=True), _course(curve), f"{low}; recipes reach 85 % on its test set")
 
 
 def _rate(case: Case, curve: Curve) -> Row:

@@ -17,15 +17,23 @@ _PRIOR = 0.1  # rank of a solution that treats nothing found; the order asked fo
 
 
 def generate(config: Config, findings: Sequence[Finding]) -> tuple[Solution, ...]:
-    """Return the solutions, the most promising by evidence first; the five that were asked for are always among them.
+    """Return the solutions, the most promising by evidence first; the five that were asked for are among them, but for those
+    that would change nothing of this run (`would_change_nothing`).
 
     Args:
         config: the run's own configuration, which every solution is a change of.
         findings: ranked, as `diagnose` gives them; none = nothing is known.
     """
-    five = [_asked(asked, config, findings, place) for place, asked in enumerate(ASKED_FOR)]
-    extra = _evidence_based(config, findings, first_number=len(five) + 1)
+    idle = would_change_nothing(config)
+    five = [_asked(asked, config, findings, place) for place, asked in enumerate(ASKED_FOR) if asked.name not in idle]
+    extra = _evidence_based(config, findings, first_number=len(ASKED_FOR) + 1)
     return tuple(sorted([*five, *extra], key=lambda solution: -solution.rank))
+
+
+def would_change_nothing(config: Config) -> dict[str, dict[str, object]]:
+    """Return name -> what the run has already, of those asked for that would be the unchanged control."""
+    changes = {asked.name: asked.change(config) for asked in ASKED_FOR}
+    return {name: delta for name, delta in changes.items() if not difference(config, with_values(config, delta))}
 
 
 def things_to_do(findings: Sequence[Finding]) -> tuple[tuple[str, Remedy], ...]:
@@ -46,9 +54,9 @@ def _asked(asked: Asked, config: Config, findings: Sequence[Finding], place: int
 
 
 def _without_unchanged(delta: dict[str, object], config: Config) -> dict[str, object]:
-    """Leave out what the run has already, unless nothing would be left to say."""
+    """Leave out what the run has already."""
     changed = difference(config, with_values(config, delta))
-    return {key: value for key, value in delta.items() if key in changed} or delta
+    return {key: value for key, value in delta.items() if key in changed}
 
 
 def _evidence_based(config: Config, findings: Sequence[Finding], *, first_number: int) -> list[Solution]:

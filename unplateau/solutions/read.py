@@ -35,6 +35,8 @@ def read_solutions(folder: Path) -> tuple[SolutionFile, ...]:
     Raises:
         DataNotFoundError: there is none.
     """
+    if not folder.is_dir():
+        raise DataNotFoundError(f"There is no folder {folder}. Name the folder that holds the solution files (*.yml).")
     paths = sorted((*folder.glob("*.yml"), *folder.glob("*.yaml")), key=_by_number)
     if not paths:
         raise DataNotFoundError(

@@ -98,7 +98,7 @@ def plan_runs(folder: Path, output_dir: Path, overrides: Sequence[str], *, contr
     runs = tuple(_planned(solution, output_dir, overrides) for solution in solutions)
     usable = [run for run in runs if run.config is not None]
     if not usable:
-        raise ConfigError([run.problem for run in runs])
+        raise ConfigError(list(dict.fromkeys(run.problem for run in runs)))
     _check_validation(usable)
     return runs
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,17 +13,18 @@ from unplateau.config.load import Loaded, load
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.describe import describe, to_json
 from unplateau.diagnosis.diagnose import Diagnosis, diagnose
+from unplateau.report.solve_text import SolveStory, solutions_text, what_to_do
 from unplateau.runs.layout import is_run_folder
-from unplateau.runs.reader import find_runs
+from unplateau.runs.reader import find_runs, read_run
 from unplateau.runs.record import Solution, to_plain
-from unplateau.solutions.generate import generate, things_to_do
+from unplateau.solutions.bursts import BurstResult
+from unplateau.solutions.generate import generate, would_change_nothing
 from unplateau.solutions.write import Written, write_launchers, write_solutions
 from unplateau.workflows.diagnose import Sources, gather
 
 SOLUTIONS_FOLDER = Path("custom_configs") / "plateau_solutions"
 BASE_RECIPE = Path("custom_configs") / "stalled_run.yml"
 _CONFIG_NAMES = ("config.yml", "config.yaml")
-_WIDTH = 118
 
 TELL_ME_MORE = """\
 To learn why a training is stalled, give any of these:
@@ -60,6 +60,8 @@ class Solved:
     """None where there was nothing to diagnose."""
     solutions: tuple[Solution, ...]
     written: tuple[Written, ...]
+    left_out: tuple[str, ...] = ()
+    """Solutions that were asked for and would change nothing of this run."""
 
 
 def solve(request: SolveRequest, say: Callable[[str], None] = print) -> Solved:
@@ -75,7 +77,7 @@ def solve(request: SolveRequest, say: Callable[[str], None] = print) -> Solved:
     sources = _sources(request, say)
     diagnosis = None
     if sources is None:
-        say("No run under logs/ and nothing else given: writing the five solutions from the base recipe.\n\n" + TELL_ME_MORE)
+        say(f"No run to diagnose under {request.logs}: writing the five solutions from the base recipe.\n\n{TELL_ME_MORE}\n")
         case = Case()
     else:
         sources = _with_probes(sources, say) if request.probe else sources
@@ -100,11 +102,18 @@ def _sources(request: SolveRequest, say: Callable[[str], None]) -> Sources | Non
         return replace(given, log_file=request.run)
     if given.log_file is not None or given.checkpoints or given.symptoms:
         return given
-    runs = find_runs(request.logs)
-    if not runs:
-        return None
-    say(f"The newest run under {request.logs}: {runs[0].path}")
-    return replace(given, log_file=runs[0].path)
+    newest = _newest_run(request.logs, say)
+    return None if newest is None else replace(given, log_file=newest)
+
+
+def _newest_run(logs: Path, say: Callable[[str], None]) -> Path | None:
+    """The newest run with a finished epoch; what is passed over is said."""
+    for run in find_runs(logs):
+        if read_run(run.path).epochs:
+            say(f"The newest run under {logs} with a finished epoch: {run.path}")
+            return run.path
+        say(f"note: {run.path} has no finished epoch yet, so there is nothing in it to diagnose.")
+    return None
 
 
 def _with_probes(sources: Sources, say: Callable[[str], None]) -> Sources:
@@ -121,20 +130,23 @@ def _write(request: SolveRequest, sources: Sources | None, diagnosis: Diagnosis 
     base, loaded = _base(sources, say)
     findings = diagnosis.findings if diagnosis is not None else ()
     solutions = generate(loaded.config, findings)
-    if request.burst_steps:
-        solutions = _by_bursts(request, sources, solutions, say)
+    bursts = _bursts(request, sources, solutions, say) if request.burst_steps else ()
+    if bursts:
+        by_name = {solution.name: solution for solution in solutions}
+        solutions = tuple(by_name[result.name] for result in bursts)
     folder = request.output_dir or SOLUTIONS_FOLDER
     written = write_solutions(folder, solutions, base=base, findings=findings, force=request.force)
     launchers = write_launchers(request.output_dir or Path(), folder, force=request.force)
-    say(_solutions_text(solutions, written, diagnosis, loaded))
-    say(_how_to_run(written, launchers))
-    return Solved(diagnosis, solutions, (*written, *launchers))
+    story = SolveStory(diagnosis, base, solutions, written, launchers, would_change_nothing(loaded.config), bursts)
+    say(solutions_text(story))
+    say("\n" + what_to_do(story))
+    return Solved(diagnosis, solutions, (*written, *launchers), tuple(story.left_out))
 
 
-def _by_bursts(
+def _bursts(
     request: SolveRequest, sources: Sources | None, solutions: tuple[Solution, ...], say: Callable[[str], None]
-) -> tuple[Solution, ...]:
-    """The solutions in the order that short paired trials from the run's checkpoint speak for."""
+) -> tuple[BurstResult, ...]:
+    """What short paired trials from the run's checkpoint speak for, the best first."""
     if sources is None or sources.log_file is None or not is_run_folder(sources.log_file):
         raise UsageError("--bursts needs a run of this trainer with a checkpoint: --run logs/market1501/NAME.")
     from unplateau.report.bursts_text import bursts_text
@@ -142,8 +154,7 @@ def _by_bursts(
 
     results = run_bursts(sources.log_file, solutions, num_steps=request.burst_steps, say=say)
     say(bursts_text(results))
-    by_name = {solution.name: solution for solution in solutions}
-    return tuple(by_name[result.name] for result in results)
+    return results
 
 
 def _base(sources: Sources | None, say: Callable[[str], None]) -> tuple[Path, Loaded]:
@@ -166,31 +177,12 @@ def _own_configs(sources: Sources | None) -> list[Path]:
     return [folder / name for name in _CONFIG_NAMES if (folder / name).is_file()]
 
 
-def _solutions_text(
-    solutions: tuple[Solution, ...], written: tuple[Written, ...], diagnosis: Diagnosis | None, loaded: Loaded
-) -> str:
-    lines = [f"SOLUTIONS, changes of {loaded.source}, the most promising by evidence first:"]
-    for number, (solution, file) in enumerate(zip(solutions, written, strict=True), 1):
-        change = ", ".join(f"{key} = {value}" for key, value in solution.delta.items()) or "nothing changed"
-        treats = f"treats {', '.join(solution.treats)}" if solution.treats else "treats none of the findings"
-        lines.append(f"  {number}. {file.path}  ({treats}; {file.state})")
-        lines.append(textwrap.indent(textwrap.fill(f"{change}. {solution.hypothesis}", _WIDTH - 6), "      "))
-    if diagnosis is not None and (todo := things_to_do(diagnosis.findings)):
-        lines.append("TO DO outside of a configuration:")
-        lines += [textwrap.fill(f"{remedy.elsewhere} ({code}; {remedy.source})", _WIDTH, initial_indent="  - ",
-                                subsequent_indent="    ") for code, remedy in todo]  # fmt: skip
-    return "\n".join(lines)
-
-
-def _how_to_run(written: tuple[Written, ...], launchers: tuple[Written, ...]) -> str:
-    first = written[0].path
-    scripts = " or ".join(str(launcher.path) for launcher in launchers)
-    return (
-        f"Run the first:  python train_research_grade.py --config-file {first} --run-name {first.stem}\nRun them all:   {scripts}"
-    )
-
-
 def _as_json(case: Case, solved: Solved) -> dict[str, object]:
     found = to_json(case, solved.diagnosis) if solved.diagnosis is not None else {"findings": []}
     solutions = [{**to_plain(s), "file": str(w.path)} for s, w in zip(solved.solutions, solved.written, strict=False)]
-    return {**found, "solutions": solutions, "written": [{"path": str(w.path), "state": w.state} for w in solved.written]}
+    return {
+        **found,
+        "solutions": solutions,
+        "left_out": list(solved.left_out),
+        "written": [{"path": str(w.path), "state": w.state} for w in solved.written],
+    }

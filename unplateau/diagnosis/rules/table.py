@@ -9,12 +9,14 @@ from unplateau.diagnosis.rules import (
     diverged,
     evaluation_broken,
     fitting_noise,
+    identities_guessed,
     labels_out_of_range,
     layers_not_trained,
     learning_rate_exhausted,
     learning_rate_too_high,
     learning_rate_too_low,
     missing_cosine_scale,
+    no_gradient_reported,
     no_positives,
     no_weight_motion,
     not_a_plateau,
@@ -35,6 +37,8 @@ from unplateau.diagnosis.verdict import Rule
 
 RULES: tuple[Rule, ...] = (
     Rule("weights-not-updated", weights_not_updated.judge, weights_not_updated),
+    Rule("weights-not-updated", identities_guessed.judge, identities_guessed),
+    Rule("weights-not-updated", no_gradient_reported.judge, no_gradient_reported),
     Rule("weights-not-updated", checkpoints_equal.judge, checkpoints_equal),
     Rule("weights-not-updated", no_weight_motion.judge, no_weight_motion),
     Rule("only-head-trained", only_head_trained.judge, only_head_trained),
