@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unplateau.data.drawn import draw_once, user_cache_folder
+from unplateau.data.drawn import draw_once
+from unplateau.data.user_cache import user_cache_folder
 
 DrawImages = Callable[[Path, Iterable[str]], None]
 

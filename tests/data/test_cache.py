@@ -13,7 +13,8 @@ from PIL import Image
 
 from unplateau.base.errors import DataError
 from unplateau.data import cache as cache_module
-from unplateau.data.cache import default_folder, describe, make_room, open_cache
+from unplateau.data.cache import describe, make_room, open_cache
+from unplateau.data.user_cache import image_cache_folder
 
 SIZE = (16, 8)
 
@@ -231,7 +232,7 @@ def test_the_caches_used_longest_ago_make_room(tmp_path):
 
 def test_the_folder_is_the_configured_one_then_the_environments_then_the_users(monkeypatch):
     monkeypatch.delenv("UNPLATEAU_CACHE", raising=False)
-    assert default_folder().parts[-2:] == ("unplateau", "images")
+    assert image_cache_folder().parts[-2:] == ("unplateau", "images")
     monkeypatch.setenv("UNPLATEAU_CACHE", "elsewhere")
-    assert default_folder() == Path("elsewhere/images")
-    assert default_folder("here") == Path("here/images")
+    assert image_cache_folder() == Path("elsewhere/images")
+    assert image_cache_folder("here") == Path("here/images")

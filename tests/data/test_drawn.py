@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from unplateau.base.errors import DataError
-from unplateau.data.drawn import draw_once, user_cache_folder
+from unplateau.data.drawn import draw_once
+from unplateau.data.user_cache import user_cache_folder
 
 
 def draw(folder: Path) -> None:

@@ -10,8 +10,8 @@ import huggingface_hub
 import pytest
 import torch
 
+from unplateau.base import reachable
 from unplateau.base.errors import WeightsError
-from unplateau.models import pretrained
 from unplateau.models.build import build_model
 from unplateau.models.network import PublicWeights
 from unplateau.models.osnet import build_osnet
@@ -32,34 +32,23 @@ def test_without_a_network_the_error_names_the_choices(name: str, empty_caches: 
     def unreachable(*_: object, **__: object) -> None:
         raise urllib.error.URLError("no route")
 
-    monkeypatch.setattr(pretrained, "_any_response", lambda address: pretrained_answer(address, unreachable))
+    monkeypatch.setattr(reachable, "any_response", lambda address: ANY_RESPONSE(address, unreachable))
     with pytest.raises(WeightsError) as caught:
         build_model(config_of(name, PRETRAIN=True), num_identities=2, num_cameras=0)
     for words in ("did not answer", "PRETRAIN_PATH", "PRETRAIN False", "kept "):
         assert words in str(caught.value)
 
 
-ANY_RESPONSE = pretrained._any_response
-
-
-def pretrained_answer(address: str, opener: object) -> bool:
-    return ANY_RESPONSE(address, opener)  # type: ignore[arg-type]
+ANY_RESPONSE = reachable.any_response
 
 
 def test_an_address_that_hangs_is_given_up_soon(empty_caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "_ANSWER_SECONDS", 0.1)
-    monkeypatch.setattr(pretrained, "_any_response", lambda address: time.sleep(1.0) or True)
+    monkeypatch.setattr(reachable, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(reachable, "any_response", lambda address: time.sleep(1.0) or True)
     started = time.monotonic()
     with pytest.raises(WeightsError, match="did not answer"):
         fetch(PublicWeights("x", url="https://example.org/x.pth"), "x")
     assert time.monotonic() - started < 0.9
-
-
-def test_a_server_that_refuses_is_there(empty_caches: Path) -> None:
-    def refuses(*_: object, **__: object) -> None:
-        raise urllib.error.HTTPError("https://example.org", 403, "no", None, None)  # type: ignore[arg-type]
-
-    assert pretrained_answer("https://example.org", refuses)
 
 
 def test_osnet_has_no_direct_address_and_the_error_says_so() -> None:
@@ -71,7 +60,7 @@ def test_what_is_in_the_cache_is_used_without_asking(empty_caches: Path, monkeyp
     def asked(address: str) -> bool:
         raise AssertionError("the network was asked")
 
-    monkeypatch.setattr(pretrained, "_answers", asked)
+    monkeypatch.setattr(reachable, "answers", asked)
     cached = empty_caches / "checkpoints" / "x-0.pth"
     cached.parent.mkdir()
     cached.write_bytes(b"weights")
@@ -85,7 +74,7 @@ def test_a_download_is_kept_only_if_its_hash_is_the_promised_one(
     content = b"weights" * 1000
     served = empty_caches / f"served-{hashlib.sha256(content).hexdigest()[:8]}.pth"
     served.write_bytes(content if is_whole else content[:-1])
-    monkeypatch.setattr(pretrained, "_answers", lambda address: True)
+    monkeypatch.setattr(reachable, "answers", lambda address: True)
     public = PublicWeights("served", url=served.as_uri())
     kept = empty_caches / "checkpoints" / served.name
     if is_whole:

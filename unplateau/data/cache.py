@@ -26,7 +26,6 @@ from torch import Tensor
 from unplateau.base.errors import DataError
 from unplateau.base.files import read_json, replacing, write_json
 from unplateau.data.decode import decode
-from unplateau.data.drawn import user_cache_folder
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and their total."""
@@ -71,12 +70,6 @@ class CacheSpec:
     @property
     def num_bytes(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64))
-
-
-def default_folder(configured: str = "") -> Path:
-    """Return where caches are kept: `DATALOADER.CACHE_DIR`, else $UNPLATEAU_CACHE, else the user's cache folder."""
-    chosen = configured or os.environ.get("UNPLATEAU_CACHE", "")
-    return (Path(chosen).expanduser() if chosen else user_cache_folder()) / "images"
 
 
 def describe(paths: Sequence[str], size_HW: tuple[int, int]) -> CacheSpec:

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import shutil
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from unplateau.base.errors import DataError
 from unplateau.data.items import DatasetFiles
 from unplateau.data.listing import read_flat
 from unplateau.data.market1501 import LAYOUT
+from unplateau.data.user_cache import user_cache_folder
 
 _LOG = logging.getLogger(__name__)
 _SEED = 0  # everybody's MiniMarket is the same
@@ -29,17 +29,6 @@ def read_minimarket(root: Path) -> DatasetFiles:
         _LOG.info("Drawing MiniMarket into %s; this takes about half a minute, once.", folder)
         draw_once(folder, lambda part: render(part, seed=_SEED))
     return replace(read_flat(folder, replace(LAYOUT, name="MiniMarket")), notes=notes)
-
-
-def user_cache_folder() -> Path:
-    """Return where this system's programs keep what they can make again, with our name at its end."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "unplateau"
 
 
 def draw_once(folder: Path, draw: Callable[[Path], None]) -> None:

@@ -20,9 +20,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from unplateau.base.errors import DataError
 from unplateau.config.schema import Config, Dataloader
-from unplateau.data.cache import CacheSpec, ImageCache, Progress, default_folder, describe, make_room, open_cache
+from unplateau.data.cache import CacheSpec, ImageCache, Progress, describe, make_room, open_cache
 from unplateau.data.decode import decode
 from unplateau.data.items import Item
+from unplateau.data.user_cache import image_cache_folder
 
 _GIGABYTE = 1e9
 _MAX_WORKERS = 8
@@ -146,7 +147,7 @@ def open_images(
     if settings.CACHE == "off":
         return DecodedImages(size_HW, num_workers=num_workers)
     spec = describe([item.path for item in items], size_HW)
-    folder = default_folder(settings.CACHE_DIR)
+    folder = image_cache_folder(settings.CACHE_DIR)
     try:
         obstacle = _obstacle(spec, folder, settings)
         if not obstacle:

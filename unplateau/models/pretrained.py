@@ -5,23 +5,20 @@ Reading and fitting a file: `weights`.
 
 import hashlib
 import re
-import threading
-import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import huggingface_hub
 import torch
 
+from unplateau.base import reachable
 from unplateau.base.errors import WeightsError
 from unplateau.base.files import replacing
 from unplateau.config.schema import Config
 from unplateau.models.network import Network, PublicWeights
 from unplateau.models.weights import WeightReport, load_weights
 
-_ANSWER_SECONDS = 5.0  # an address that has not answered by then counts as out of reach
 _STALL_SECONDS = 30.0  # a download that gives nothing for so long has failed
 _COLOUR_TOLERANCE = 5.0  # of 255; 0.485 and 0.5 differ by 3.8 in red, but their standard deviations by 69
 
@@ -38,6 +35,26 @@ def load_pretrained(network: Network, config: Config) -> WeightReport:
     return replace(report, normalisation=_colour_note(network, config))
 
 
+@dataclass(frozen=True)
+class Availability:
+    """Where public weights are."""
+
+    path: Path | None
+    """The local copy, if there is one."""
+    address: str = ""
+    """What was asked for them, if there is none."""
+    answers: bool = False
+
+
+def availability(public: PublicWeights) -> Availability:
+    """Return whether public weights are on this machine, else whether the address that keeps them answers."""
+    cached = _cached(public)
+    if cached is not None:
+        return Availability(cached)
+    address = huggingface_hub.constants.ENDPOINT if public.hub_id else public.url
+    return Availability(None, address, reachable.answers(address))
+
+
 def fetch(public: PublicWeights | None, name: str) -> Path:
     """Return a local copy of public weights, downloading it to torch's or the hub's cache where it is not there yet.
 
@@ -46,12 +63,13 @@ def fetch(public: PublicWeights | None, name: str) -> Path:
     """
     if public is None:
         raise WeightsError(f"MODEL.BACKBONE.PRETRAIN is True, but no public weights of {name} are known here.{_choices(None)}")
-    cached = _cached(public)
-    if cached is not None:
-        return cached
-    address = huggingface_hub.constants.ENDPOINT if public.hub_id else public.url
-    if not _answers(address):
-        raise WeightsError(f"Weights {public.name} are not on this machine, and {address} did not answer.{_choices(public)}")
+    where = availability(public)
+    if where.path is not None:
+        return where.path
+    if not where.answers:
+        raise WeightsError(
+            f"Weights {public.name} are not on this machine, and {where.address} did not answer.{_choices(public)}"
+        )
     try:
         return _from_hub(public) if public.hub_id else _download(public.url, _torch_cache(public.url))
     except (OSError, ValueError) as error:  # the hub's and urllib's errors are these
@@ -87,29 +105,10 @@ def _torch_cache(url: str) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
 
-def _answers(address: str) -> bool:
-    """Say whether anything at all comes back; in a thread, since looking up a name may hang for longer than any timeout."""
-    answered: list[bool] = []
-    thread = threading.Thread(target=lambda: answered.append(_any_response(address)), daemon=True)
-    thread.start()
-    thread.join(_ANSWER_SECONDS)
-    return bool(answered and answered[0])
-
-
-def _any_response(address: str, opener: Callable[..., object] = urllib.request.urlopen) -> bool:
-    try:
-        opener(urllib.request.Request(address, method="HEAD"), timeout=_ANSWER_SECONDS)
-    except urllib.error.HTTPError:
-        return True  # it refuses, so it is there
-    except (OSError, ValueError):
-        return False
-    return True
-
-
 def _from_hub(public: PublicWeights) -> Path:
     for filename in public.hub_files:
         try:
-            return Path(huggingface_hub.hf_hub_download(public.hub_id, filename, etag_timeout=_ANSWER_SECONDS))
+            return Path(huggingface_hub.hf_hub_download(public.hub_id, filename, etag_timeout=reachable.ANSWER_SECONDS))
         except huggingface_hub.errors.EntryNotFoundError:
             continue  # older repositories hold only the second file
     raise ValueError(f"{public.hub_id} holds none of {', '.join(public.hub_files)}")
