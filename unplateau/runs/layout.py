@@ -69,6 +69,14 @@ class RunFolder:
         return self.path / "average_precision.npz"
 
     @property
+    def rank_lists(self) -> Path:
+        return self.path / "rank_lists.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

@@ -86,6 +86,40 @@ class StopReason:
 
 
 @dataclass(frozen=True)
+class RankedImage:
+    """One image of a ranked list."""
+
+    path: str
+    person_id: int
+    camera_id: int
+    """From 0; -1 is unknown."""
+    is_right: bool = False
+    """Whether it shows the query's person."""
+
+
+@dataclass(frozen=True)
+class RankedQuery:
+    """One query with its first answers, the most alike first; images that do not count are left out."""
+
+    kind: str
+    """"best", "median" or "worst"."""
+    average_precision: float
+    first_match_rank: int
+    """From 1."""
+    query: RankedImage
+    answers: tuple[RankedImage, ...]
+
+
+@dataclass(frozen=True)
+class RankList:
+    """Some queries of one task, chosen by their average precision; what `rank_lists.json` holds."""
+
+    protocol: str
+    dataset: str
+    queries: tuple[RankedQuery, ...]
+
+
+@dataclass(frozen=True)
 class Measurement:
     """One number a probe read off a model, a checkpoint, a batch or a curve. No verdict."""
 

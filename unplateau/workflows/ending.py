@@ -19,8 +19,10 @@ from unplateau.report.text import stopping_reason_text
 from unplateau.runs.provenance import provenance
 from unplateau.runs.record import RetrievalMetrics, StopReason, to_plain
 from unplateau.workflows.journal import Journal, person_ids_of
+from unplateau.workflows.live_report import write_safely
 from unplateau.workflows.request import TrainOutcome
 from unplateau.workflows.session import Session
+from unplateau.workflows.session_info import session_info
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +89,7 @@ def finish(journal: Journal, session: Session | None, ended: Ended, scores: Fina
             journal.writer.average_precision({**journal.validation_arrays(), **scores.arrays})
         journal.writer.stop(reason, _text(journal, session, reason, scores))
         journal.writer.info(_info(journal, session, reason, scores))
+        write_safely(journal.start.folder)
         _log.info("STOPPING REASON: %s", reason.headline)
     return TrainOutcome(journal.start.folder, reason, scores.tests)
 
@@ -199,29 +202,9 @@ def _info(journal: Journal, session: Session | None, reason: StopReason, scores:
     }
     device = str(session.parts.device) if session else "none"
     if session is not None:
-        info |= _session_info(session)
+        info |= session_info(session)
     info["provenance"] = provenance(sys.argv, device=device, threads=torch.get_num_threads())
     return info
-
-
-def _session_info(session: Session) -> dict[str, Any]:
-    parts, plan = session.parts, session.plan
-    return {
-        "data": {
-            "fingerprint": plan.fingerprint,
-            "train_images": len(plan.train),
-            "train_identities": parts.train_loader.num_identities,
-            "validation": f"{plan.validation.protocol} {plan.validation.dataset}" if plan.validation else "none",
-        },
-        "model": {
-            "backbone": parts.config.MODEL.BACKBONE.NAME,
-            "parameters": sum(parameter.numel() for parameter in parts.model.parameters()),
-            "feature_dim": parts.model.feature_dim,
-            "embedding_dim": parts.model.embedding_dim,
-            "pretrained": session.weights.text() if session.weights else "none",
-        },
-        "step": {"precision": parts.precision.name, "processes": parts.ranks.world_size},
-    }
 
 
 def _first_line(error: BaseException) -> str:

@@ -17,8 +17,10 @@ from unplateau.evaluation.ranking import Retrieval
 from unplateau.report.console import TrainingConsole, epoch_line
 from unplateau.runs.record import EpochRecord, Finding, Measurement, to_plain
 from unplateau.runs.writer import RunWriter
+from unplateau.workflows.live_report import LiveReport
 from unplateau.workflows.request import TrainRequest
 from unplateau.workflows.session import Session
+from unplateau.workflows.session_info import session_info
 from unplateau.workflows.start import Start
 
 _log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class Journal:
         self.preflight_summary: dict[str, object] = {"ran": False}
         self._average_precision: dict[int, np.ndarray] = {}
         self._query_person_ids = np.empty(0, dtype=np.int64)
+        self._report: LiveReport | None = None
 
     def begin(self) -> None:
         """Claim the folder: a new run clears what a broken-off start left, a resumed one keeps its records."""
@@ -51,6 +54,8 @@ class Journal:
                 folder.findings,
                 folder.average_precision,
                 folder.best_model,
+                folder.rank_lists,
+                folder.report,
             ):
                 stale.unlink(missing_ok=True)
         else:
@@ -79,6 +84,9 @@ class Journal:
             _log.info("%s", note)
         if plan.lint:
             _log.info("Data:\n%s", plan.lint)
+        if self.is_main:
+            self._report = LiveReport(self.start.folder, self.start.config, session_info(session))
+            self._report.resume()
 
     def _tell(self, line: str) -> None:
         _log.info("%s", line)
@@ -121,6 +129,8 @@ class Journal:
             )
         if done.decision == "drop":
             _log.info("Plateau: the next learning-rate drop is taken now, after epoch %d.", record.epoch)
+        if self._report is not None:
+            self._report.epoch(self.epochs, self._average_precision.get(record.epoch), self._query_person_ids)
         if self.request.on_epoch is not None:
             self.request.on_epoch(record)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,15 @@ def read(path: Path) -> TrainingLog:
         RecordError: there is no run.
     """
     record = read_run(path if path.is_dir() else path.parent)
-    config = _config(record.folder.config)
-    per_epoch = _steps_per_epoch(record.epochs)
-    facts = _facts_of_info(record).filled_from(facts_of_config(config, iterations_per_epoch=per_epoch))
     points = tuple(_point(epoch) for epoch in record.epochs)
-    return TrainingLog(TRAINER, str(record.folder.path), points, facts, config, _symptoms(record.folder.log))
+    config = _config(record.folder.config)
+    return TrainingLog(TRAINER, str(record.folder.path), points, facts_of(record, config), config, _symptoms(record.folder.log))
+
+
+def facts_of(record: RunRecord, config: Mapping[str, Any]) -> LogFacts:
+    """Return what a run's records and its configuration, by dotted keys, say about the training."""
+    per_epoch = _steps_per_epoch(record.epochs)
+    return _facts_of_info(record).filled_from(facts_of_config(config, iterations_per_epoch=per_epoch))
 
 
 def _point(epoch: EpochRecord) -> LogPoint:

@@ -1,0 +1,128 @@
+"""A run in one sentence, and its headline numbers."""
+
+from __future__ import annotations
+
+import math
+
+from unplateau.diagnosis.diagnose import LIKELY
+from unplateau.report.content import Fact
+from unplateau.report.run_view import RunView
+from unplateau.runs.record import Finding, RetrievalMetrics
+from unplateau.selection.statistics import Estimate
+
+_WELL_ENDED = ("no-improvement", "completed", "target-reached", "paused")
+_SHORT = {"cross_entropy": "CE"}
+
+
+def verdict_of(view: RunView) -> tuple[str, str]:
+    """Return (one sentence, its tone: "good", "bad" or "open")."""
+    broken = _broken(view)
+    best = best_words(view)
+    if broken is not None:
+        return f"{broken.title.rstrip('.')} ({broken.code}). No hyper-parameter helps until this is fixed.", "bad"
+    if view.stop is None:
+        state = "Training now" if view.is_running else "Broken off without a written reason"
+        epochs = f"epoch {view.epochs[-1].epoch} of {view.max_epochs or '?'}" if view.epochs else "no epoch finished yet"
+        return f"{state}: {epochs}{f'; {best}' if best else ''}.", "open" if view.is_running else "bad"
+    headline = view.stop.headline.rstrip(".")
+    tone = "good" if view.stop.code in _WELL_ENDED else "open" if view.stop.resumable and view.stop.exit_code >= 75 else "bad"
+    if not best:
+        return f"{headline}; nothing was validated.", tone if view.epochs else "bad"
+    tests = [f"; test mAP {_share(view.tests[0].mAP)}{_test_note(view.tests[0])}"] if view.tests else []
+    return f"{headline}: {best}{''.join(tests)}.", tone
+
+
+def facts_of(view: RunView) -> tuple[Fact, ...]:
+    """Return the headline numbers, the most important first."""
+    return tuple(fact for fact in (_best(view), _test(view), _rank_one(view), _epochs(view), _losses(view), _time(view)) if fact)
+
+
+def best_words(view: RunView) -> str:
+    """Return the best validation mAP with its interval, in a phrase; empty where nothing was validated."""
+    best = view.record.best
+    if best is None or best.validation is None:
+        return ""
+    name = "held-out mAP" if view.protocol == "held-out" else "test-set mAP"
+    return f"the best {name} is {_share(best.validation.mAP)} at epoch {best.epoch}{_interval(view.intervals.get(best.epoch))}"
+
+
+def duration_words(seconds: float) -> str:
+    """Return a duration in at most two units.
+
+    >>> duration_words(7325), duration_words(67.4), duration_words(2.26)
+    ('2 h 02 min', '1 min 07 s', '2.3 s')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
+    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
+
+
+def _broken(view: RunView) -> Finding | None:
+    found = [one for one in view.findings if one.severity == "pipeline" and one.confidence >= LIKELY]
+    return found[0] if found else None
+
+
+def _best(view: RunView) -> Fact | None:
+    best = view.record.best
+    if best is None or best.validation is None:
+        return None
+    name = "Best held-out mAP" if view.protocol == "held-out" else "Best test-set mAP (chosen on it: optimistic)"
+    chance = f"chance {_share(best.validation.chance_mAP)}"
+    return Fact(name, _share(best.validation.mAP), f"epoch {best.epoch}{_interval(view.intervals.get(best.epoch))}; {chance}")
+
+
+def _test(view: RunView) -> Fact | None:
+    if not view.tests:
+        return None
+    test = view.tests[0]
+    note = f"{test.dataset}, query/gallery{_test_note(test)}; chance {_share(test.chance_mAP)}"
+    return Fact("Test mAP", _share(test.mAP), note)
+
+
+def _test_note(test: RetrievalMetrics) -> str:
+    return ", the best epoch was chosen on it: optimistic" if test.chosen_on_it else ", scored once"
+
+
+def _rank_one(view: RunView) -> Fact | None:
+    best = view.record.best
+    if view.tests and "1" in view.tests[0].cmc:
+        return Fact("Test rank-1", _share(view.tests[0].cmc["1"]), f"{view.tests[0].num_queries} queries")
+    if best is None or best.validation is None or "1" not in best.validation.cmc:
+        return None
+    kind = "Held-out" if view.protocol == "held-out" else "Test-set"
+    return Fact(f"{kind} rank-1", _share(best.validation.cmc["1"]), f"{best.validation.num_queries} queries")
+
+
+def _epochs(view: RunView) -> Fact | None:
+    if not view.epochs:
+        return None
+    return Fact("Epochs", f"{view.epochs[-1].epoch} of {view.max_epochs or '?'}", f"{view.epochs[-1].steps} steps")
+
+
+def _losses(view: RunView) -> Fact | None:
+    if not view.epochs:
+        return None
+    losses = {name: value for name, value in view.epochs[-1].losses.items() if value is not None}
+    names = " / ".join(_SHORT.get(name, name) for name in losses)
+    return Fact(f"Last {names}", " / ".join(f"{value:.2f}" for value in losses.values()), "unweighted") if losses else None
+
+
+def _time(view: RunView) -> Fact | None:
+    if not view.epochs:
+        return None
+    total = sum(epoch.train_seconds + epoch.validation_seconds for epoch in view.epochs)
+    return Fact("Time", duration_words(total), f"{duration_words(total / len(view.epochs))} an epoch")
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _interval(estimate: Estimate | None) -> str:
+    if estimate is None or not math.isfinite(estimate.high):
+        return ""
+    return f" (95 % interval {100 * estimate.low:.1f} to {100 * estimate.high:.1f} %)"
