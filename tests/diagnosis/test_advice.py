@@ -9,6 +9,7 @@ from unplateau.diagnosis.advice import Ending, advise
 from unplateau.runs.record import EpochRecord, RetrievalMetrics
 
 COMMAND = "python train_research_grade.py --config-file a.yml --run-name r"
+ANEW = f"{COMMAND}_2"
 
 
 def _metrics(score: float, protocol: str = "held-out") -> RetrievalMetrics:
@@ -24,7 +25,7 @@ def _epochs(scores: list[float]) -> tuple[EpochRecord, ...]:
 
 
 def _ending(code: str, scores: list[float], **facts: object) -> Ending:
-    base = Ending(code, _epochs(scores), 90, COMMAND, batch_size=64, num_instances=4, base_rate=3.5e-4)
+    base = Ending(code, _epochs(scores), 90, COMMAND, batch_size=64, num_instances=4, base_rate=3.5e-4, new_run_command=ANEW)
     return replace(base, **facts)  # type: ignore[arg-type]
 
 
@@ -79,7 +80,45 @@ def test_without_a_test_score_nothing_is_said_of_the_threshold() -> None:
 
 @pytest.mark.parametrize(("batch", "each", "smaller"), [(64, 4, 32), (16, 4, 8), (24, 8, 16), (12, 4, 8)])
 def test_out_of_memory_names_a_smaller_batch_that_can_be_drawn(batch: int, each: int, smaller: int) -> None:
-    assert f"SOLVER.IMS_PER_BATCH {smaller} " in _advice(_ending("out-of-memory", FLAT, batch_size=batch, num_instances=each))
+    assert f"{ANEW} SOLVER.IMS_PER_BATCH {smaller}" in _advice(
+        _ending("out-of-memory", FLAT, batch_size=batch, num_instances=each)
+    )
+
+
+@pytest.mark.parametrize("scores", [FLAT, RISING])
+def test_on_other_data_the_solutions_are_those_of_its_own_recipe(scores: list[float]) -> None:
+    facts = {"data": "MiniMarket", "run_folder": "logs/minimarket/r", "max_epochs": len(scores)}
+    weak = _advice(_ending("completed", scores, test=_metrics(0.1, "test"), **facts))
+    assert "plateau_solutions" not in weak and "set for Market-1501; chance is 0.0200 here" in weak
+    assert "python solve_plateau.py --run logs/minimarket/r" in weak
+    assert "plateau_solutions" not in _advice(_ending("completed", scores, test=_metrics(0.5, "test"), **facts))
+
+
+def test_after_a_plateau_a_cosine_is_tried_on_the_same_recipe_unless_it_was_one() -> None:
+    facts = {"data": "folder:mine", "run_folder": "logs/mine/r", "max_epochs": len(FLAT), "test": _metrics(0.5, "test")}
+    assert f"{ANEW} SOLVER.SCHED CosineAnnealingLR" in _advice(_ending("completed", FLAT, **facts))
+    cosine = _advice(_ending("completed", FLAT, is_cosine=True, **facts))
+    assert "SOLVER.SCHED" not in cosine and "python solve_plateau.py --run logs/mine/r" in cosine
+
+
+def test_raising_max_epoch_on_a_cosine_is_called_a_warm_restart() -> None:
+    assert "warm restart" in _advice(_ending("completed", RISING, max_epochs=23, is_cosine=True))
+    assert "warm restart" not in _advice(_ending("completed", RISING, max_epochs=23))
+
+
+@pytest.mark.parametrize("code", ["interrupted", "preempted", "time-budget", "killed"])
+def test_epochs_after_the_last_checkpoint_are_said_to_be_trained_again(code: str) -> None:
+    said = _advice(_ending(code, FLAT[:7], saved_epoch=5))
+    assert "checkpoint is of epoch 5, so epochs 6 to 7 are trained again" in said and "--resume" in said
+    assert "so epoch 7 is trained again" in _advice(_ending(code, FLAT[:7], saved_epoch=6))
+    assert "trained again" not in _advice(_ending(code, FLAT[:7], saved_epoch=7))
+
+
+@pytest.mark.parametrize("code", ["interrupted", "preempted", "time-budget", "killed"])
+def test_nothing_is_promised_to_be_resumable_without_a_checkpoint(code: str) -> None:
+    for scores, missing in (([], "No epoch was finished"), (FLAT[:3], "No checkpoint was written")):
+        said = _advice(_ending(code, scores, saved_epoch=0))
+        assert missing in said and "--resume" not in said and "safe" not in said
 
 
 def test_out_of_memory_with_the_smallest_batch_names_something_else() -> None:

@@ -47,6 +47,7 @@ HEALTHY: dict[str, dict[str, Any]] = {
     "unit features": {"MODEL": {"LOSSES": {"TRI": {"NORM_FEAT": True}}}},
     "circle loss": {"MODEL": {"LOSSES": {"NAME": ("CrossEntropyLoss", "CircleLoss")}}},
     "centre loss": {"MODEL": {"LOSSES": {"NAME": (*BOTH, "CenterLoss")}}},
+    "centre loss of weight 0": {"MODEL": {"LOSSES": {"NAME": (*BOTH, "CenterLoss"), "CENTER": {"SCALE": 0.0}}}},
     "heads rate 0": {"SOLVER": {"HEADS_LR_FACTOR": 0.0}},
     "bias rate 0": {"SOLVER": {"BIAS_LR_FACTOR": 0.0}},
     "SGD": {"SOLVER": {"OPT": "SGD"}},

@@ -33,9 +33,25 @@ def test_a_better_score_begins_patience_anew() -> None:
     assert decide(config, _after(config, [0.3, 0.2, 0.2, 0.4, 0.3, 0.3])) is None
 
 
-def test_epochs_without_validation_do_not_count() -> None:
-    config = _config()
-    assert decide(config, _after(config, [0.3, None, None, None, 0.2, 0.2])) is None
+def test_patience_counts_epochs_where_only_some_are_validated() -> None:
+    config = with_values(_config(EARLY_STOP_PATIENCE=6), {"TEST.EVAL_PERIOD": 3})
+    scores = [None, None, 0.3, None, None, 0.2, None, None]
+    assert decide(config, _after(config, scores)) is None
+    progress = _after(config, [*scores, 0.2])
+    assert (progress.best_epoch, progress.stale_epochs) == (3, 6)
+    assert decide(config, progress) == "no-improvement"
+
+
+def test_it_stops_after_a_validated_epoch_only() -> None:
+    config = with_values(_config(EARLY_STOP_PATIENCE=3), {"TEST.EVAL_PERIOD": 2})
+    assert decide(config, _after(config, [None, 0.3, None, 0.2, None])) is None
+    assert decide(config, _after(config, [None, 0.3, None, 0.2, None, 0.2])) == "no-improvement"
+
+
+def test_before_the_first_validation_patience_does_not_run() -> None:
+    config = with_values(_config(EARLY_STOP_PATIENCE=3), {"TEST.EVAL_PERIOD": 10})
+    assert decide(config, _after(config, [None] * 9 + [0.1])) is None
+    assert _after(config, [None] * 9).stale_epochs == 0
 
 
 def test_patience_zero_never_stops() -> None:

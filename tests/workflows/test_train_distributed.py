@@ -115,6 +115,27 @@ def test_a_pair_stops_early_together(pair_lab: Lab) -> None:
     assert reason is not None and (reason.code, reason.epochs_trained) == ("target-reached", 1)
 
 
+def test_a_pair_decides_on_one_score_where_its_machines_round_differently(pair_lab: Lab) -> None:
+    pair_lab.recipe  # noqa: B018 - written before the processes need it
+    code = textwrap.dedent(f"""
+        import dataclasses, os, pathlib, sys
+        from unplateau.engine import loop
+        from unplateau.testing.small_market import Lab
+        true_validate = loop._validate
+        def validate(parts, epoch):
+            retrieval = true_validate(parts, epoch)
+            score = 0.5 if os.environ["RANK"] == "0" else 0.4999999
+            return dataclasses.replace(retrieval, metrics=dataclasses.replace(retrieval.metrics, mAP=score))
+        loop._validate = validate
+        place = pathlib.Path({str(pair_lab.place)!r})
+        lab = Lab(root=place / "datasets", place=place, cache=place / "cache")
+        sys.exit(lab.train("agreed", "SOLVER.TARGET_MAP 0.5 SOLVER.MAX_EPOCH 3").reason.exit_code)
+    """)
+    assert [exit_code for exit_code, *_ in _ends(_start(pair_lab, ["-c", code]))] == [0, 0]
+    reason = read_stop(pair_lab.folder("agreed"))
+    assert reason is not None and (reason.code, reason.epochs_trained) == ("target-reached", 1)
+
+
 def test_a_signal_to_one_process_stops_both_and_the_run_can_go_on(pair_lab: Lab) -> None:
     overrides = "SOLVER.MAX_EPOCH 3000 SOLVER.EARLY_STOP_PATIENCE 0 SOLVER.STEPS []"
     processes = _start(pair_lab, [str(SCRIPT), str(pair_lab.place), "asked", *overrides.split()])

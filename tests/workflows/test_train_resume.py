@@ -10,8 +10,9 @@ import torch
 from unplateau.base.errors import ConfigError, RunExistsError, UsageError
 from unplateau.base.files import read_json
 from unplateau.engine import loop
+from unplateau.engine.checkpoint import CheckpointStore
 from unplateau.engine.requests import StopRequests
-from unplateau.runs.reader import read_stop
+from unplateau.runs.reader import read_run, read_stop
 from unplateau.testing.small_market import Lab, draw_market, same_tensors, without_times
 
 LONG = "SOLVER.MAX_EPOCH 4 SOLVER.STEPS [2]"
@@ -114,6 +115,102 @@ def test_a_finished_run_resumed_unchanged_is_a_no_op(lab: Lab) -> None:
     assert again.was_finished
     assert again.reason == first.reason
     assert {path.name: path.stat().st_mtime_ns for path in lab.folder("done").path.iterdir()} == before
+
+
+def test_the_best_model_is_never_of_an_epoch_that_was_trained_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after an epoch was recorded and before its checkpoint; off the CPU the same epoch then comes out otherwise."""
+    with monkeypatch.context() as patched:
+        _validation_maps(patched, [0.4, 0.9])
+        patched.setattr(CheckpointStore, "save", _fail_at(CheckpointStore.save, 2))
+        assert lab.train("run", LONG).reason.code == "error"
+    folder = lab.folder("run")
+    assert torch.load(folder.best_model, weights_only=True)["epoch"] == 2
+    with monkeypatch.context() as patched:
+        _validation_maps(patched, [0.3, 0.2, 0.1])
+        ended = lab.train("run", LONG, resume=True).reason
+    assert (ended.best_epoch, ended.best_map) == (1, 0.4)
+    facts = torch.load(folder.best_model, weights_only=True)
+    assert (facts["epoch"], facts["mAP"]) == (1, 0.4)
+
+
+def test_epochs_that_are_trained_again_are_taken_back_from_the_records(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(CheckpointStore, "save", _fail_at(CheckpointStore.save, 2))
+        lab.train("run", LONG)
+    with monkeypatch.context() as patched:
+        _stop_in_step(patched, steps=2)
+        again = lab.train("run", f"{LONG} SOLVER.TIME_BUDGET_HOURS 1", resume=True)
+    assert (again.reason.code, again.reason.epochs_trained) == ("time-budget", 1)
+    assert [epoch.epoch for epoch in read_run(lab.folder("run").path).epochs] == [1]
+
+
+def _validation_maps(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
+    """Give the coming epochs these validation mAPs."""
+    true_validate, coming = loop._validate, iter(scores)
+
+    def validate(parts, epoch):  # type: ignore[no-untyped-def]
+        retrieval = true_validate(parts, epoch)
+        return replace(retrieval, metrics=replace(retrieval.metrics, mAP=next(coming)))
+
+    monkeypatch.setattr(loop, "_validate", validate)
+
+
+def _fail_at(save, epoch: int):  # type: ignore[no-untyped-def]
+    def failing(self, parts, progress):  # type: ignore[no-untyped-def]
+        if progress.epoch == epoch:
+            raise OSError("no space left on device")
+        save(self, parts, progress)
+
+    return failing
+
+
+def test_seldom_checkpoints_say_which_epochs_are_trained_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = f"{LONG} SOLVER.CHECKPOINT_PERIOD 3 SOLVER.TIME_BUDGET_HOURS 1"
+    lab.train("whole", overrides)
+    with monkeypatch.context() as patched:
+        _stop_in_step(patched, steps=15)  # in the third epoch
+        stopped = lab.train("stopped", overrides).reason
+    assert (stopped.resumable, stopped.epochs_trained) == (True, 2)
+    assert "so epoch 2 is trained again" in " ".join(stopped.recommendation)
+    lab.train("stopped", overrides, resume=True)
+    _same_runs(lab, "whole", "stopped")
+
+
+def test_a_stop_before_the_first_checkpoint_promises_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    _stop_in_step(monkeypatch, steps=2)
+    stopped = lab.train("stopped", "SOLVER.TIME_BUDGET_HOURS 1").reason
+    assert not stopped.resumable
+    assert "--resume" not in " ".join(stopped.recommendation)
+
+
+def test_a_longer_cosine_is_called_a_warm_restart(lab: Lab) -> None:
+    cosine = "SOLVER.SCHED CosineAnnealingLR SOLVER.WARMUP_ITERS 0"
+    assert "warm restart" in " ".join(lab.train("run", f"{cosine} SOLVER.MAX_EPOCH 2").reason.recommendation)
+    lab.train("run", f"{cosine} SOLVER.MAX_EPOCH 4", resume=True)
+    text = lab.folder("run").stopping_reason.read_text(encoding="utf-8").replace("\n    ", " ")
+    assert "The learning rate rose after epoch 2" in text and "warm restart" in text
+    lab.train("plain", f"{cosine} SOLVER.MAX_EPOCH 3 SOLVER.STOP_EPOCH 1")
+    lab.train("plain", f"{cosine} SOLVER.MAX_EPOCH 3", resume=True)
+    assert "rose after" not in lab.folder("plain").stopping_reason.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "change", ["VALIDATION.SEED 1", "VALIDATION.HELD_OUT 0.3", "VALIDATION.ON_TEST True", "TEST.METRIC euclidean"]
+)
+def test_how_epochs_are_scored_cannot_be_changed_even_by_force(lab: Lab, change: str) -> None:
+    lab.train("run", "SOLVER.STOP_EPOCH 1")
+    with pytest.raises(ConfigError, match="cannot be changed within a run, not even with --allow-changes") as refused:
+        lab.train("run", change, resume=True, allow_changes=True)
+    assert f"{change.split()[0]}: " in str(refused.value)
+
+
+def test_other_test_sets_are_refused_where_they_are_validated_on(lab: Lab) -> None:
+    market = lab.root / "Market-1501-v15.09.15"
+    on_test = f"VALIDATION.ON_TEST True DATASETS.TESTS [folder:{market.as_posix()},Market1501]"
+    lab.train("run", f"{on_test} SOLVER.STOP_EPOCH 1")
+    fewer = draw_market(lab.place / "other", seed=1)
+    with pytest.raises(UsageError, match="other data"):
+        lab.train("run", f"VALIDATION.ON_TEST True DATASETS.TESTS [folder:{fewer.as_posix()}]", resume=True, allow_changes=True)
 
 
 def test_raising_max_epoch_goes_on_with_a_finished_run(lab: Lab) -> None:

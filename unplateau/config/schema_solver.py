@@ -24,7 +24,7 @@ class MovingAverage(Switch):
 class Solver(Section):
     AMP: MixedPrecision = section(MixedPrecision, "mixed precision")
     OPT: Literal["Adam", "AdamW", "SGD"] = key("Adam", "optimiser")
-    MAX_EPOCH: int = key(120, "epochs to train", ge=1, le=100_000)
+    MAX_EPOCH: int = key(120, "epochs to train; the cosine's length, so raising it later lifts the rate again", ge=1, le=100_000)
     STOP_EPOCH: int = key(
         0,
         "(ours) train only this many of MAX_EPOCH's epochs, on MAX_EPOCH's schedule; 0 = all (used by --refit and halving)",
@@ -50,7 +50,7 @@ class Solver(Section):
     WARMUP_ITERS: int = key(1000, "length of warm-up in steps", ge=0)
     WARMUP_METHOD: Literal["linear", "constant"] = key("linear", "shape of warm-up")
     FREEZE_ITERS: int = key(0, "steps during which FREEZE_LAYERS stay frozen; 0 = for good", ge=0)
-    CHECKPOINT_PERIOD: int = key(1, "epochs between resume checkpoints", ge=1)
+    CHECKPOINT_PERIOD: int = key(1, "epochs between resume checkpoints; the first epoch always writes one", ge=1)
     IMS_PER_BATCH: int = key(64, "images a step, over all processes", ge=2)
     CLIP_GRADIENTS: ClipGradients = section(ClipGradients, "gradient clipping")
     EMA: MovingAverage = section(MovingAverage, "(ours) moving average of the weights")

@@ -16,6 +16,7 @@ from unplateau.data.fingerprint import fingerprint, fingerprint_found
 from unplateau.data.folder import read_folder
 from unplateau.data.items import DISTRACTOR, UNKNOWN_CAMERA, DatasetFiles, Found, Item, RetrievalItems
 from unplateau.data.locate import find_root
+from unplateau.data.naming import named_apart
 from unplateau.data.own_set import read_own
 from unplateau.data.table import read_table
 
@@ -63,7 +64,7 @@ def find_items(config: Config) -> Found:
     )
     read = {name: _read(name, root, key="NAMES") for name in train_names}
     read |= {name: _read(name, root, key="TESTS") for name in test_names if name not in read}
-    sets = _made_distinct(read)
+    sets = _made_distinct(named_apart(read))
     train, train_notes = _training([sets[name] for name in train_names], combine=config.DATASETS.COMBINEALL)
     tests = tuple(_test(sets[name]) for name in test_names)
     notes = (*(note for files in sets.values() for note in files.notes), *train_notes)

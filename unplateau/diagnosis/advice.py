@@ -13,6 +13,7 @@ from unplateau.runs.record import EpochRecord, RetrievalMetrics
 DEPLOYABLE_MAP = 0.3  # asked for: above it a model is worth deploying; judged on the test set
 _GAP_THAT_SAYS_OVERFIT = 0.25  # mAP on training identities minus mAP on unseen ones
 _FEWEST_EPOCHS = 6
+_ASKED_FOR_DATA = "Market1501"  # what custom_configs/plateau_solutions and the bar of 0.3 were asked for
 
 _PROMISED = {
     "no-improvement": "Use this model for deployment: the run stopped efficiently, which is normal and good.",
@@ -50,14 +51,24 @@ class Ending:
     """The same protocol on identities that were trained on."""
     detail: str = ""
     """What failed, for an error."""
+    saved_epoch: int | None = None
+    """Epoch of the newest checkpoint, 0 for none; None = the last epoch's."""
+    is_cosine: bool = False
+    """The learning rate follows a cosine to max_epochs."""
+    data: str = _ASKED_FOR_DATA
+    """Training sets, joined by +."""
+    run_folder: str = ""
+    new_run_command: str = ""
+    """The command line that asks for the same under another run name; overrides can be appended."""
 
 
 def advise(ending: Ending) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return (evidence, recommendation) for `STOPPING_REASON.txt`, one sentence each."""
     trend = validation_trend(ending.epochs, ending.max_epochs)
     evidence = (*_detail(ending), *_trend_evidence(ending, trend), *_gap_evidence(ending), *_test_evidence(ending))
-    if ending.code in _RESUMABLE and not ending.epochs:
-        return evidence, (f"No epoch was finished, so nothing can be resumed. Start again: {ending.resume_command}",)
+    if ending.code in _RESUMABLE and not _saved_epoch(ending):
+        missing = "checkpoint was written" if ending.epochs else "epoch was finished"
+        return evidence, (f"No {missing}, so nothing can be resumed. Start again: {ending.resume_command}",)
     return evidence, (_PROMISED[ending.code], *_what_next(ending, trend))
 
 
@@ -119,13 +130,25 @@ def _what_next(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
             return ("All epochs that were asked for are trained: use best_model.pth.",)
         return (f"Train the rest of its {ending.max_epochs} epochs: {ending.resume_command} --resume SOLVER.STOP_EPOCH 0",)
     if ending.code in _RESUMABLE:
-        return (f"Continue: {ending.resume_command} --resume",)
+        return (*_trained_again(ending), f"Continue: {ending.resume_command} --resume")
     if ending.code == "diverged":
-        lower = f"SOLVER.BASE_LR {ending.base_rate / 3:.2g}"
-        return (f"A lower rate is the usual cure: {ending.resume_command} {lower} (new --run-name).",)
+        return (f"A lower rate is the usual cure: {ending.new_run_command} SOLVER.BASE_LR {ending.base_rate / 3:.2g}",)
     if ending.code in ("error", "preflight"):
         return ()
     return (*_continue_or_not(ending, trend), *_by_test_map(ending, trend), *_by_gap(ending))
+
+
+def _saved_epoch(ending: Ending) -> int:
+    last = ending.epochs[-1].epoch if ending.epochs else 0
+    return last if ending.saved_epoch is None else min(ending.saved_epoch, last)
+
+
+def _trained_again(ending: Ending) -> tuple[str, ...]:
+    saved, last = _saved_epoch(ending), ending.epochs[-1].epoch
+    if saved == last:
+        return ()
+    again = f"epoch {last} is" if last == saved + 1 else f"epochs {saved + 1} to {last} are"
+    return (f"The last checkpoint is of epoch {saved}, so {again} trained again (see SOLVER.CHECKPOINT_PERIOD).",)
 
 
 def _smaller_batch(ending: Ending) -> tuple[str, ...]:
@@ -133,7 +156,7 @@ def _smaller_batch(ending: Ending) -> tuple[str, ...]:
     smaller = max(2 * step, ending.batch_size // 2 // step * step)
     if smaller >= ending.batch_size:
         return (f"The batch of {ending.batch_size} is already small: reduce INPUT.SIZE_TRAIN or take a smaller MODEL.BACKBONE.",)
-    return (f"Try: {ending.resume_command} SOLVER.IMS_PER_BATCH {smaller} (new --run-name).",)
+    return (f"Try: {ending.new_run_command} SOLVER.IMS_PER_BATCH {smaller}",)
 
 
 def _continue_or_not(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
@@ -144,13 +167,16 @@ def _continue_or_not(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
             f"Take it now: {ending.resume_command} --resume SOLVER.ON_PLATEAU drop",
         )
     more = ending.max_epochs + max(10, ending.max_epochs // 3)
+    how = (
+        "Go on, with the cosine stretched, so that the learning rate rises again (a warm restart)"
+        if ending.is_cosine
+        else "Go on"
+    )
+    go_on = f"{how}: {ending.resume_command} --resume SOLVER.MAX_EPOCH {more}"
     if ending.code == "completed" and trend is None and _best_map(ending) is not None:
-        return (
-            f"With fewer than {_FEWEST_EPOCHS} validated epochs nobody can tell whether it was. "
-            f"Go on: {ending.resume_command} --resume SOLVER.MAX_EPOCH {more}",
-        )
+        return (f"With fewer than {_FEWEST_EPOCHS} validated epochs nobody can tell whether it was. {go_on}",)
     if ending.code == "completed" and trend is not None and trend.verdict in ("improving", "undecided"):
-        return (f"It may still have been improving at the end. Go on: {ending.resume_command} --resume SOLVER.MAX_EPOCH {more}",)
+        return (f"It may still have been improving at the end. {go_on}",)
     if ending.code == "completed" and trend is not None:
         return ("It was not improving any more at the end: more epochs at this learning rate will bring little.",)
     return ()
@@ -161,15 +187,36 @@ def _by_test_map(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
         return ()
     score = ending.test.mAP
     if score < DEPLOYABLE_MAP:
-        return (f"Test mAP {score:.4f} is below {DEPLOYABLE_MAP}: try the next solution (custom_configs/plateau_solutions/).",)
+        return (f"Test mAP {score:.4f} is below {DEPLOYABLE_MAP}: {_next_solution(ending)}",)
     if trend is not None and trend.verdict == "improving":
         return (f"Test mAP {score:.4f} is above {DEPLOYABLE_MAP} and it was improving: deploy best_model.pth.",)
     if ending.code != "no-improvement" and (trend is None or trend.verdict == "undecided"):
         return (f"Test mAP {score:.4f} is above {DEPLOYABLE_MAP}: best_model.pth can be deployed.",)
+    flat = f"Test mAP {score:.4f} is above {DEPLOYABLE_MAP} and it plateaued: best_model.pth can be used"
+    return (f"{flat}; {_after_a_plateau(ending)}",)
+
+
+def _next_solution(ending: Ending) -> str:
+    """As asked for on Market-1501; on other data its solutions are written as changes of this run's own recipe."""
+    if ending.data == _ASKED_FOR_DATA:
+        return "try the next solution (custom_configs/plateau_solutions/)."
+    assert ending.test is not None  # there is a score
     return (
-        f"Test mAP {score:.4f} is above {DEPLOYABLE_MAP} and it plateaued: best_model.pth can be used; for more, try solution 2 "
-        "(custom_configs/plateau_solutions/solution_2_cosine_annealing.yml).",
+        f"that bar was set for Market-1501; chance is {ending.test.chance_mAP:.4f} here. To learn what holds it back, and for "
+        f"solutions that change this run's own recipe: {_solve(ending)}"
     )
+
+
+def _after_a_plateau(ending: Ending) -> str:
+    if ending.is_cosine:  # it is solution 2 already
+        return f"for more, let solutions be written for it: {_solve(ending)}"
+    if ending.data == _ASKED_FOR_DATA:
+        return "for more, try solution 2 (custom_configs/plateau_solutions/solution_2_cosine_annealing.yml)."
+    return f"for more, try a cosine: {ending.new_run_command} SOLVER.SCHED CosineAnnealingLR"
+
+
+def _solve(ending: Ending) -> str:
+    return f"python solve_plateau.py --run {ending.run_folder}"
 
 
 def _by_gap(ending: Ending) -> tuple[str, ...]:

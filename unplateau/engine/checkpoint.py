@@ -1,7 +1,12 @@
-"""Resume checkpoints: written whole, checked by SHA-256, the last two kept. Plain tensors and data only."""
+"""Resume checkpoints: written whole, checked by SHA-256, the last two kept. Plain tensors and data only.
+
+Beside each lies the best model of its time: a run that goes on from it may train an epoch again, and off the CPU not to the
+same bits, so a `best_model.pth` of that epoch would be of a training that never was.
+"""
 
 import json
 import logging
+import zipfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +14,7 @@ from typing import Any
 import torch
 
 from unplateau.base.errors import CheckpointError
-from unplateau.base.files import read_json, replacing, sha256_of, write_json
+from unplateau.base.files import read_json, replacing, same_content, sha256_of, write_json
 from unplateau.config.schema import Config
 from unplateau.engine.parts import Parts
 from unplateau.engine.stopping import Progress
@@ -33,21 +38,33 @@ class CheckpointStore:
         """Write the state after `progress.epoch`. Only the main process writes."""
         if not parts.ranks.is_main:
             return
-        path = self._folder.checkpoint(progress.epoch)
+        folder, path = self._folder, self._folder.checkpoint(progress.epoch)
+        entry: dict[str, Any] = {"file": path.name, "epoch": progress.epoch}
+        if progress.best_epoch is not None and folder.best_model.exists():
+            same_content(folder.best_model, folder.best_of_checkpoint(progress.best_epoch))
+            entry["best"] = folder.best_of_checkpoint(progress.best_epoch).name
         with replacing(path) as temporary:
             torch.save(_content(parts, progress, self._identity), temporary)
-        entry = {"file": path.name, "epoch": progress.epoch, "sha256": sha256_of(path)}
-        kept = [old for old in _manifest(self._folder) if old["epoch"] != progress.epoch][-(_KEPT - 1) :]
-        write_json(self._folder.checkpoint_manifest, {"schema": SCHEMA_VERSION, "checkpoints": [*kept, entry]})
-        names = {entry["file"], *(old["file"] for old in kept)}
-        for stale in self._folder.checkpoints.glob("epoch_*.pth"):
-            if stale.name not in names:
-                stale.unlink(missing_ok=True)
+        entry["sha256"] = sha256_of(path)
+        kept = [old for old in _manifest(folder) if old["epoch"] < progress.epoch][-(_KEPT - 1) :]
+        write_json(folder.checkpoint_manifest, {"schema": SCHEMA_VERSION, "checkpoints": [*kept, entry]})
+        _remove_others(folder, [*kept, entry])
 
 
 def has_checkpoint(folder: RunFolder) -> bool:
     """Return whether at least one epoch of the run was completed and saved."""
     return bool(_manifest(folder))
+
+
+def last_saved_epoch(folder: RunFolder) -> int:
+    """Return the epoch after which the run can go on; 0 where nothing is saved."""
+    return max((int(entry["epoch"]) for entry in _manifest(folder)), default=0)
+
+
+def bring_back_best(folder: RunFolder, best_epoch: int | None) -> None:
+    """Make `best_model.pth` that of the checkpoint a run goes on from, whose best epoch is `best_epoch`."""
+    if best_epoch is not None and folder.best_of_checkpoint(best_epoch).exists():
+        same_content(folder.best_of_checkpoint(best_epoch), folder.best_model)
 
 
 def load_checkpoint(folder: RunFolder) -> dict[str, Any]:
@@ -59,10 +76,8 @@ def load_checkpoint(folder: RunFolder) -> dict[str, Any]:
     entries = _manifest(folder)
     for entry in reversed(entries):
         path = folder.checkpoints / Path(entry["file"]).name
-        if not path.exists():
-            _log.warning("%s is missing; trying the checkpoint before it.", path.name)
-        elif sha256_of(path) != entry["sha256"]:
-            _log.warning("%s is damaged (its checksum is wrong); trying the checkpoint before it.", path.name)
+        if damage := _damage(path, entry["sha256"]):
+            _log.warning("%s is %s; trying the checkpoint before it.", path.name, damage)
         else:
             return dict(torch.load(path, map_location="cpu", weights_only=True))
     raise CheckpointError(
@@ -130,4 +145,27 @@ def _manifest(folder: RunFolder) -> list[dict[str, Any]]:
 
 def _found_on_disk(folder: RunFolder) -> list[dict[str, Any]]:
     files = sorted(folder.checkpoints.glob("epoch_*.pth"))
-    return [{"file": file.name, "epoch": int(file.stem.split("_")[1]), "sha256": sha256_of(file)} for file in files]
+    return [{"file": file.name, "epoch": int(file.stem.split("_")[1]), "sha256": ""} for file in files]
+
+
+def _damage(path: Path, sha256: str) -> str:
+    """Return what is wrong with a checkpoint; empty for nothing. Without its SHA-256 the checksums within it are looked at."""
+    if not path.exists():
+        return "missing"
+    is_whole = sha256_of(path) == sha256 if sha256 else _is_whole_archive(path)
+    return "" if is_whole else "damaged (its checksum is wrong)"
+
+
+def _is_whole_archive(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch.save writes a ZIP archive, with a checksum for each tensor
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def _remove_others(folder: RunFolder, entries: list[dict[str, Any]]) -> None:
+    named = {entry[name] for entry in entries for name in ("file", "best") if name in entry}
+    for file in (*folder.checkpoints.glob("epoch_*.pth"), *folder.checkpoints.glob("best_*.pth")):
+        if file.name not in named:
+            file.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from unplateau.engine.freezing import freeze
 from unplateau.engine.parts import Parts
 from unplateau.engine.requests import StopRequested, StopRequests
 from unplateau.engine.step_log import StepLog
-from unplateau.engine.stopping import Progress, decide, last_epoch, take_drop
+from unplateau.engine.stopping import Progress, decide, is_validated, last_epoch, take_drop
 from unplateau.engine.train_step import train_step
 from unplateau.engine.watch import MotionWatch
 from unplateau.evaluation.ranking import Retrieval
@@ -65,14 +65,13 @@ def train(
         torch.manual_seed(stream_seed(parts.config.SEED, "epoch", epoch, parts.ranks.rank))
         parts.model.train()
         step, log, motion = progress.step, StepLog(epoch, progress.step), MotionWatch(parts.model)
-        rate = 0.0
         for batch in parts.train_loader.epoch(epoch):
             freeze(parts.model, parts.config, step)
             rate = progress.schedule.apply(parts.optimizers, step)
             terms = train_step(parts, batch)
             step += 1
             motion.after_step()
-            was_read = log.add(terms)
+            was_read = log.add(terms, rate)
             if was_read or parts.ranks.world_size == 1:  # several processes agree only now and then: it costs a message
                 _meet(parts, requests, log)
             if on_steps is not None:
@@ -85,15 +84,17 @@ def train(
         for module in (parts.model, parts.scored_model):
             parts.ranks.share_buffers(module)
         retrieval = _validate(parts, epoch)
-        progress = progress.after(epoch, step, retrieval.metrics.mAP if retrieval else None)
-        record = _record(parts, progress, log, motion=motion, rate=rate, retrieval=retrieval, times=(started, trained))
+        score = parts.ranks.from_main(retrieval.metrics.mAP if retrieval else None)  # other machines may round otherwise
+        progress = progress.after(epoch, step, score)
+        record = _record(parts, progress, log, motion=motion, retrieval=retrieval, times=(started, trained))
 
         decision = decide(parts.config, progress)
         if decision == "drop":
             progress = take_drop(progress)
         yield EpochDone(record, progress, decision, retrieval)
         stops = decision not in (None, "drop")
-        if checkpoints is not None and (stops or epoch % parts.config.SOLVER.CHECKPOINT_PERIOD == 0):
+        is_due = epoch == 1 or epoch % parts.config.SOLVER.CHECKPOINT_PERIOD == 0
+        if checkpoints is not None and (stops or is_due):
             checkpoints.save(parts, progress)
         if stops:
             return
@@ -110,8 +111,9 @@ def _meet(parts: Parts, requests: StopRequests, log: StepLog) -> None:
 
 
 def _validate(parts: Parts, epoch: int) -> Retrieval | None:
-    is_due = epoch % parts.config.TEST.EVAL_PERIOD == 0 or epoch == last_epoch(parts.config)
-    return parts.validate(parts.scored_model) if parts.validate is not None and is_due else None
+    if parts.validate is None or not is_validated(parts.config, epoch):
+        return None
+    return parts.validate(parts.scored_model)
 
 
 def _record(
@@ -120,7 +122,6 @@ def _record(
     log: StepLog,
     *,
     motion: MotionWatch,
-    rate: float,
     retrieval: Retrieval | None,
     times: tuple[float, float],
 ) -> EpochRecord:
@@ -130,11 +131,12 @@ def _record(
     return EpochRecord(
         epoch=progress.epoch,
         steps=progress.step,
-        learning_rate=rate,
+        learning_rate=log.learning_rate,
         total_loss=means["total_loss"],
         losses=losses,
         accuracy=means.get("accuracy"),
         measurements={**others, **motion.measurements()},
+        skipped_steps=log.skipped_steps,
         train_seconds=trained - started,
         validation_seconds=now - trained,
         images_per_second=log.num_steps * parts.config.SOLVER.IMS_PER_BATCH / max(trained - started, 1e-9),

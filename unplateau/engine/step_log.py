@@ -11,6 +11,7 @@ from unplateau.engine.precision import all_finite
 from unplateau.engine.requests import Diverged
 from unplateau.engine.train_step import StepTerms
 
+_SKIPPED = "skipped_steps"  # what train_step calls it
 FLUSH_STEPS = 20  # fast-reid's reporting interval; one synchronisation each
 
 
@@ -26,12 +27,15 @@ class StepLog:
     counts: dict[str, int] = field(default_factory=dict)
     latest: dict[str, float] = field(default_factory=dict)
     num_steps: int = 0
+    learning_rate: float = 0.0
+    """Of the latest step, at factor 1."""
     terms: frozenset[str] = frozenset()
     damage: Diverged | None = None
     """The first term that was not finite, with the exact step."""
 
-    def add(self, terms: StepTerms) -> bool:
+    def add(self, terms: StepTerms, learning_rate: float) -> bool:
         """Take a step's terms; return whether they were read to the host now."""
+        self.learning_rate = learning_rate
         values = {"total_loss": terms.total, **terms.parts, **terms.measurements}
         self.names, self.terms = tuple(values), frozenset({"total_loss", *terms.parts})
         self.rows.append(torch.stack([value.float() for value in values.values()]))
@@ -58,7 +62,12 @@ class StepLog:
 
     def means(self) -> dict[str, float]:
         """Return the mean of each name over the steps in which it was finite."""
-        return {name: self.sums[name] / self.counts[name] for name in self.sums}
+        return {name: self.sums[name] / self.counts[name] for name in self.sums if name != _SKIPPED}
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps that a gradient scaler left out."""
+        return round(self.sums.get(_SKIPPED, 0.0))
 
     def _take(self, values: dict[str, float], step: int) -> None:
         for name, value in values.items():

@@ -18,6 +18,7 @@ class StepTerms:
     total: Tensor
     parts: dict[str, Tensor]
     measurements: dict[str, Tensor]
+    """Of the losses; with a gradient scaler also `skipped_steps`, 1 where it left the update out."""
 
 
 def train_step(parts: Parts, batch: Batch) -> StepTerms:
@@ -25,10 +26,11 @@ def train_step(parts: Parts, batch: Batch) -> StepTerms:
     for optimizer in parts.optimizers:
         optimizer.zero_grad(set_to_none=True)
     terms = forward_losses(parts, batch)
-    _backward_and_step(parts, terms.total)
+    skipped = _backward_and_step(parts, terms.total)
     if parts.average is not None:
         parts.average.update(parts.model)
-    return StepTerms(terms.total.detach(), {name: term.detach() for name, term in terms.parts.items()}, terms.measurements)
+    measurements = terms.measurements if skipped is None else {**terms.measurements, "skipped_steps": skipped}
+    return StepTerms(terms.total.detach(), {name: term.detach() for name, term in terms.parts.items()}, measurements)
 
 
 def forward_losses(parts: Parts, batch: Batch) -> LossTerms:
@@ -40,7 +42,8 @@ def forward_losses(parts: Parts, batch: Batch) -> LossTerms:
     return terms
 
 
-def _backward_and_step(parts: Parts, total: Tensor) -> None:
+def _backward_and_step(parts: Parts, total: Tensor) -> Tensor | None:
+    """Update the weights; with a scaler, return 1 (on the device) where a gradient was not finite, so that it did not."""
     scaler = parts.precision.scaler
     if scaler is None:
         total.backward()
@@ -48,12 +51,13 @@ def _backward_and_step(parts: Parts, total: Tensor) -> None:
         clip_gradients(parts.model.parameters(), parts.config.SOLVER.CLIP_GRADIENTS)
         for optimizer in parts.optimizers:
             optimizer.step()
-        return
+        return None
     torch.autograd.backward(scaler.scale(total))
     parts.ranks.average_gradients(parts.losses.parameters())
     for optimizer in parts.optimizers:
         scaler.unscale_(optimizer)
-    clip_gradients(parts.model.parameters(), parts.config.SOLVER.CLIP_GRADIENTS)
+    norm = clip_gradients(parts.model.parameters(), parts.config.SOLVER.CLIP_GRADIENTS)
     for optimizer in parts.optimizers:
         scaler.step(optimizer)
     scaler.update()
+    return (~torch.isfinite(norm)).float()

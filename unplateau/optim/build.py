@@ -55,8 +55,11 @@ def build_optimizers(config: Config, model: nn.Module, losses: nn.Module) -> tup
     if not groups:
         raise ConfigError(["Every parameter of the model is frozen. Name fewer modules in MODEL.FREEZE_LAYERS."])
     main = _optimizer(settings, groups)
+    center = config.MODEL.LOSSES.CENTER
     centers = [p for name, p in losses.named_parameters() if _is_centers(name)]
-    return (main, _centers_optimizer(centers, config.MODEL.LOSSES.CENTER.LR)) if centers else (main,)
+    if not centers or center.SCALE == 0:  # of weight 0 it gives no gradient, which a gradient scaler does not forgive
+        return (main,)
+    return main, _centers_optimizer(centers, center.LR)
 
 
 def _groups(settings: Solver, model: nn.Module, losses: nn.Module) -> list[dict[str, Any]]:

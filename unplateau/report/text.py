@@ -1,5 +1,6 @@
 """The texts people read in a run folder, made from records. What they recommend is `unplateau.diagnosis.advice`'s business."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -8,7 +9,7 @@ from unplateau.config.schema_solver import Solver
 from unplateau.runs.record import RetrievalMetrics, StopReason
 
 _WIDTH = 116
-_COMMAND = "python train_research_grade.py"
+_COMMAND = re.compile(r"python \w+\.py ")  # of our root scripts
 
 
 def stopping_reason_text(
@@ -83,13 +84,13 @@ def schedule_words(solver: Solver) -> str:
 
 def _bullet(sentence: str) -> str:
     """Wrap a sentence; a command in it gets a line of its own, whole, so that it can be copied."""
-    lines = sentence.replace(f" {_COMMAND}", f"\n{_COMMAND}").splitlines() or [""]
+    lines = re.sub(f" ({_COMMAND.pattern})", r"\n\1", sentence).splitlines() or [""]
     starts = ["  - ", *["    "] * (len(lines) - 1)]
     return "\n".join(_wrapped(line, start) for line, start in zip(lines, starts, strict=True))
 
 
 def _wrapped(line: str, start: str) -> str:
-    if line.startswith(_COMMAND):
+    if _COMMAND.match(line):
         return f"{start}{line}"
     return textwrap.fill(
         line, _WIDTH, initial_indent=start, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False

@@ -91,6 +91,10 @@ class RunFolder:
     def checkpoint(self, epoch: int) -> Path:
         return self.checkpoints / f"epoch_{epoch:04d}.pth"
 
+    def best_of_checkpoint(self, best_epoch: int) -> Path:
+        """The best model as a checkpoint knows it: `best_model.pth` may already be of an epoch that is trained again."""
+        return self.checkpoints / f"best_{best_epoch:04d}.pth"
+
 
 def run_folder(output_dir: Path, name: str) -> RunFolder:
     """Return the folder of run `name` below `output_dir`.

@@ -31,6 +31,12 @@ class RunWriter:
             self.folder.history, {"schema": SCHEMA_VERSION, "epochs": latest_by_epoch(read_json_lines(self.folder.metrics))}
         )
 
+    def going_on_after(self, epoch: int) -> None:
+        """Take back, by a line of its own, later epochs that a broken-off training recorded: they are trained again."""
+        if any(line["epoch"] > epoch for line in latest_by_epoch(read_json_lines(self.folder.metrics))):
+            append_json_line(self.folder.metrics, {"schema": SCHEMA_VERSION, "goes_on_after": epoch})
+            self.history()
+
     def measurements(self, measurements: Sequence[Measurement]) -> None:
         for measurement in measurements:
             append_json_line(self.folder.probes, to_plain(measurement))
@@ -59,8 +65,17 @@ class RunWriter:
 def latest_by_epoch(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return one entry an epoch in order; where an epoch was repeated after a crash, the later one.
 
+    A line with `goes_on_after` takes back every epoch after that one.
+
     >>> latest_by_epoch([{"epoch": 1, "mAP": 0.1}, {"epoch": 2, "mAP": 0.2}, {"epoch": 2, "mAP": 0.3}])
     [{'epoch': 1, 'mAP': 0.1}, {'epoch': 2, 'mAP': 0.3}]
+    >>> latest_by_epoch([{"epoch": 1}, {"epoch": 2}, {"goes_on_after": 1}])
+    [{'epoch': 1}]
     """
-    by_epoch = {line["epoch"]: line for line in lines if isinstance(line.get("epoch"), int)}
+    by_epoch: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        if isinstance(line.get("epoch"), int):
+            by_epoch[line["epoch"]] = line
+        elif isinstance(last := line.get("goes_on_after"), int):
+            by_epoch = {epoch: entry for epoch, entry in by_epoch.items() if epoch <= last}
     return [by_epoch[epoch] for epoch in sorted(by_epoch)]

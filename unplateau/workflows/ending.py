@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 from unplateau.base.errors import PreflightError, UnplateauError
+from unplateau.data.find import canonical_name
 from unplateau.diagnosis.advice import Ending, advise
+from unplateau.engine.checkpoint import last_saved_epoch
 from unplateau.engine.model_file import load_state, save_model
 from unplateau.engine.requests import Diverged, StopRequested
 from unplateau.engine.stopping import Progress
@@ -127,8 +129,8 @@ def _score_best(journal: Journal, session: Session) -> FinalScores:
 
 
 def _reason(journal: Journal, session: Session | None, ended: Ended, scores: FinalScores) -> StopReason:
-    solver = journal.start.config.SOLVER
-    epochs = tuple(journal.epochs)
+    config, solver = journal.start.config, journal.start.config.SOLVER
+    epochs, saved = tuple(journal.epochs), last_saved_epoch(journal.start.folder)
     best = max(
         (epoch for epoch in epochs if epoch.validation),
         key=lambda epoch: epoch.validation.mAP if epoch.validation else -1.0,
@@ -143,12 +145,17 @@ def _reason(journal: Journal, session: Session | None, ended: Ended, scores: Fin
             max_epochs=solver.MAX_EPOCH,
             resume_command=journal.request.command,
             batch_size=solver.IMS_PER_BATCH,
-            num_instances=journal.start.config.DATALOADER.NUM_INSTANCE,
+            num_instances=config.DATALOADER.NUM_INSTANCE,
             base_rate=solver.BASE_LR,
             drops_ahead=drops,
             test=scores.tests[0] if scores.tests else None,
             train_identities=scores.train_identities,
             detail=ended.detail,
+            saved_epoch=saved,
+            is_cosine=solver.SCHED == "CosineAnnealingLR",
+            data="+".join(map(canonical_name, config.DATASETS.NAMES)),
+            run_folder=journal.start.folder.path.as_posix(),
+            new_run_command=journal.request.command_as(f"{journal.request.run_name}_2"),
         )
     )
     return StopReason(
@@ -162,7 +169,7 @@ def _reason(journal: Journal, session: Session | None, ended: Ended, scores: Fin
         best_map=best.validation.mAP if best and best.validation else None,
         best_protocol=best.validation.protocol if best and best.validation else "",
         exit_code=ended.exit_code if ended.exit_code is not None else _EXIT_CODES.get(ended.code, 0),
-        resumable=last > 0,
+        resumable=saved > 0,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from unplateau.base.files import write_json
 from unplateau.config.delta import to_yaml
+from unplateau.engine.checkpoint import bring_back_best
 from unplateau.engine.loop import EpochDone
 from unplateau.engine.model_file import save_model
 from unplateau.engine.scoring import RetrievalTask
@@ -59,6 +60,8 @@ class Journal:
             ):
                 stale.unlink(missing_ok=True)
         else:
+            bring_back_best(folder, self.start.checkpoint["progress"]["best_epoch"])
+            self.writer.going_on_after(int(self.start.checkpoint["epoch"]))
             self._read_back(int(self.start.checkpoint["epoch"]))
         self.writer.config(self.config_yaml)
         _log.info("%s: %s", "Resumed" if self.start.checkpoint else "Started", " ".join(sys.argv))
@@ -123,6 +126,8 @@ class Journal:
         self.writer.epoch(record)
         console.on_epoch(record, progress.best_map)
         _log.info("%s", epoch_line(record, self.start.config.SOLVER.MAX_EPOCH, progress.best_map))
+        if record.skipped_steps:
+            _log.info("The gradient scaler left out %d steps of epoch %d.", record.skipped_steps, record.epoch)
         if record.measurements.get("weight_motion") == 0.0:
             _log.warning(
                 "The weights did not move in the first step of epoch %d (learning rate %.2e).", record.epoch, record.learning_rate

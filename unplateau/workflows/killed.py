@@ -2,6 +2,7 @@
 
 from unplateau.config.load import load
 from unplateau.diagnosis.advice import Ending, advise
+from unplateau.engine.checkpoint import last_saved_epoch
 from unplateau.report.text import stopping_reason_text
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import read_run
@@ -14,9 +15,15 @@ _KILLED = "Error: the process ended without a word (killed, power loss, or the s
 def write_killed(folder: RunFolder, resume_command: str) -> StopReason:
     """Write the stopping reason of a run whose process was killed before it could."""
     run, config = read_run(folder.path), load(folder.config).config
-    best = run.best
+    best, saved = run.best, last_saved_epoch(folder)
     evidence, recommendation = advise(
-        Ending(code="killed", epochs=run.epochs, max_epochs=config.SOLVER.MAX_EPOCH, resume_command=resume_command)
+        Ending(
+            code="killed",
+            epochs=run.epochs,
+            max_epochs=config.SOLVER.MAX_EPOCH,
+            resume_command=resume_command,
+            saved_epoch=saved,
+        )
     )
     reason = StopReason(
         code="killed",
@@ -29,6 +36,7 @@ def write_killed(folder: RunFolder, resume_command: str) -> StopReason:
         best_map=best.validation.mAP if best and best.validation else None,
         best_protocol=best.validation.protocol if best and best.validation else "",
         exit_code=1,
+        resumable=saved > 0,
     )
     RunWriter(folder).stop(reason, stopping_reason_text(reason, config))
     return reason

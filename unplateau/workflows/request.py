@@ -30,8 +30,12 @@ class TrainRequest:
     @property
     def command(self) -> str:
         """The command line that asks for this run again; what is appended to it wins over its own overrides."""
+        return self.command_as(self.run_name)
+
+    def command_as(self, run_name: str) -> str:
+        """Return the command line that asks for the same under this name."""
         config = ("--config-file", str(self.config_file)) if self.config_file else ()
-        words = ("python", "train_research_grade.py", *config, "--run-name", self.run_name, *self.overrides)
+        words = ("python", "train_research_grade.py", *config, "--run-name", run_name, *self.overrides)
         return " ".join(map(_quoted, words))
 
 

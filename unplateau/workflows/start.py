@@ -38,6 +38,17 @@ HARMLESS_KEYS = (
     "SOLVER.CHECKPOINT_PERIOD",
     "VALIDATION.SCORE_TEST",
 )
+# Keys that say how an epoch is scored. Changed, the best epoch would be chosen among scores that do not compare, or on
+# identities that were trained on; so they cannot even be forced.
+SCORING_KEYS = (
+    "VALIDATION.HELD_OUT",
+    "VALIDATION.MIN_IDENTITIES",
+    "VALIDATION.SEED",
+    "VALIDATION.ON_TEST",
+    "TEST.METRIC",
+    "TEST.FLIP.ENABLED",
+    "INPUT.SIZE_TEST",
+)
 _FINAL_CODES = ("no-improvement", "completed", "target-reached", "paused")
 
 
@@ -106,13 +117,13 @@ def output_dir(config: Config) -> Path:
 def _resumed(request: TrainRequest, config: Config, folder: RunFolder, notes: tuple[str, ...]) -> Start:
     changed = difference(load(folder.config).config, config)
     refused = {key: values for key, values in changed.items() if key not in (*CONTINUING_KEYS, *HARMLESS_KEYS)}
-    if refused and not request.allow_changes:
-        shown = [f"  {key}: {old!r} when the run began, {new!r} now" for key, (old, new) in sorted(refused.items())]
+    never = [key for key in SCORING_KEYS if key in refused]
+    if never or (refused and not request.allow_changes):
         raise ConfigError(
             [
                 f"--resume: the configuration differs from the one {folder.path} was begun with:",
-                *shown,
-                "Resume with the old values, start under another --run-name, or force it with --allow-changes (it is recorded).",
+                *(f"  {key}: {old!r} when the run began, {new!r} now" for key, (old, new) in sorted(refused.items())),
+                _ways_out(never),
             ]
         )
     continues = any(key in changed for key in (*CONTINUING_KEYS, *refused))
@@ -120,6 +131,16 @@ def _resumed(request: TrainRequest, config: Config, folder: RunFolder, notes: tu
     is_done = reason is not None and reason.code in _FINAL_CODES and not continues
     checkpoint = None if is_done else load_checkpoint(folder)
     return Start(config, folder, notes, checkpoint, is_done, tuple(sorted(changed)))
+
+
+def _ways_out(never: list[str]) -> str:
+    if not never:
+        return "Resume with the old values, start under another --run-name, or force it with --allow-changes (it is recorded)."
+    return (
+        f"{', '.join(never)}: cannot be changed within a run, not even with --allow-changes, because the scores of its epochs "
+        "would no longer compare. Resume with the old value, start under another --run-name, or score the finished model with "
+        "--eval-only."
+    )
 
 
 def _set_aside(folder: RunFolder) -> None:

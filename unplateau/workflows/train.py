@@ -15,18 +15,19 @@ from unplateau.base.errors import PreflightError, UnplateauError, UsageError
 from unplateau.base.locks import FileLock
 from unplateau.config.load import Loaded
 from unplateau.diagnosis.preflight import judge_preflight
-from unplateau.engine.checkpoint import CheckpointStore, restore
+from unplateau.engine.checkpoint import CheckpointStore
 from unplateau.engine.host_memory import keep_freed_memory
 from unplateau.engine.loop import StepsDone, train
 from unplateau.engine.precision import choose_device
 from unplateau.engine.preflight import preflight
 from unplateau.engine.ranks import Ranks, join_ranks, local_rank
 from unplateau.engine.requests import StopRequests
-from unplateau.engine.stopping import STOP_CODES, Progress, decide, take_drop
+from unplateau.engine.stopping import STOP_CODES, decide
 from unplateau.report.console import TrainingConsole
 from unplateau.runs.reader import read_stop
 from unplateau.runs.record import Finding
 from unplateau.workflows.ending import Ended, FinalScores, conclude, describe_failure, finish
+from unplateau.workflows.going_on import first_progress, identity, plan_to_go_on, warm_restart_notes
 from unplateau.workflows.journal import Journal, logging_to
 from unplateau.workflows.request import TrainOutcome, TrainRequest
 from unplateau.workflows.session import DataPlan, Session, build_session, plan_data, wrapped_network
@@ -86,7 +87,7 @@ def _claimed(start: Start, ranks: Ranks) -> Iterator[None]:
 
 def _run(request: TrainRequest, start: Start, device: torch.device, ranks: Ranks) -> TrainOutcome:
     journal = Journal(request, start, is_main=ranks.is_main)
-    plan = _plan_to_go_on(start, ranks)
+    plan = plan_to_go_on(start, ranks)
     session: Session | None = None
     scores = FinalScores()
     with StopRequests(time_budget_seconds=start.config.SOLVER.TIME_BUDGET_HOURS * 3600) as requests:
@@ -100,31 +101,12 @@ def _run(request: TrainRequest, start: Start, device: torch.device, ranks: Ranks
         return finish(journal, session, ended, scores)
 
 
-def _plan_to_go_on(start: Start, ranks: Ranks) -> DataPlan | None:
-    """Return the data of a run that goes on; None for a new one.
-
-    Raises:
-        UsageError: it is not what the run was begun with. Nothing of the run was touched.
-    """
-    if start.checkpoint is None:
-        return None
-    plan, stored = plan_data(start.config), start.checkpoint["identity"]
-    if stored != _identity(plan, ranks):
-        raise UsageError(
-            f"--resume: the run was begun on other data or another number of processes ({stored}; now {_identity(plan, ranks)}). "
-            "Results would silently change. Give it the same data and processes, or start under another --run-name."
-        )
-    return plan
-
-
-def _identity(plan: DataPlan, ranks: Ranks) -> dict[str, object]:
-    return {"data": plan.fingerprint, "world_size": ranks.world_size}
-
-
 def _prepare(
     request: TrainRequest, start: Start, plan: DataPlan, device: torch.device, ranks: Ranks, journal: Journal
 ) -> Session:
     session = build_session(start.config, plan, device=device, ranks=ranks)
+    if start.checkpoint is not None:
+        session = replace(session, notes=(*session.notes, *warm_restart_notes(session.schedule, journal.epochs)))
     journal.note_session(session)
     if start.checkpoint is None and not request.skip_preflight:
         _preflight(session, journal)
@@ -154,8 +136,8 @@ def _preflight_message(findings: tuple[Finding, ...]) -> str:
 def _train(session: Session, start: Start, journal: Journal, requests: StopRequests) -> Ended:
     """Run the loop, and after each epoch write what it brought."""
     parts, config = session.parts, start.config
-    checkpoints = CheckpointStore(start.folder, identity=_identity(session.plan, parts.ranks))
-    progress = _first_progress(session, start)
+    checkpoints = CheckpointStore(start.folder, identity=identity(session.plan, parts.ranks))
+    progress = first_progress(session, start)
     if start.changed:  # a kill in the first epoch that follows must not undo what was asked for, such as a fresh patience
         checkpoints.save(parts, progress)
     decision = decide(config, progress) if progress.epoch else None
@@ -177,19 +159,6 @@ def _train(session: Session, start: Start, journal: Journal, requests: StopReque
             decision, progress = done.decision, done.progress
     assert decision is not None  # the loop ends with a decision
     return Ended(decision, progress)
-
-
-def _first_progress(session: Session, start: Start) -> Progress:
-    if start.checkpoint is None:
-        return Progress(session.schedule)
-    progress = restore(session.parts, start.checkpoint, start.config)
-    if {"SOLVER.STEPS", "SOLVER.IMS_PER_BATCH"}.intersection(start.changed):  # forced: stored milestones count other steps
-        schedule = session.schedule
-        progress = replace(progress, schedule=schedule, step=progress.epoch * schedule.steps_per_epoch)
-    _log.info("Going on after epoch %d (step %d).", progress.epoch, progress.step)
-    if "SOLVER.MAX_EPOCH" in start.changed:
-        return progress.with_patience_reset()
-    return take_drop(progress) if decide(start.config, progress) == "drop" else progress
 
 
 def _already_done(start: Start) -> TrainOutcome:
