@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.plateaubench.training import case_of, measurements
+from benchmarks.plateaubench.training import case_of, known_before_probing, measurements
+from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.causes import BY_CODE
 from unplateau.diagnosis.diagnose import LIKELY, diagnose
 from unplateau.runs.record import Finding
+from unplateau.workflows.probe import sure_finding, with_measured
 
 VIEWS = ("log", "checkpoints", "probes")
 
@@ -29,19 +31,29 @@ class Answer:
     """Of the first finding, the most promising first."""
 
 
-def answers(story: dict[str, Any]) -> dict[str, Answer]:
+def answers(story: dict[str, Any], probed: Case | None = None) -> dict[str, Answer]:
     """Return the product's answer in each view.
 
     Args:
         story: `training.Story` in plain form.
+        probed: what `probed_case` gave, where it was asked already.
     """
-    seen = {
-        "log": (),
-        "checkpoints": measurements(story["checkpoints"]),
-        "probes": (*measurements(story["checkpoints"]), *measurements(story["probes"])),
-    }
     case = case_of(story["log"], story["facts"])
-    return {view: _answer(diagnose(replace(case, measurements=seen[view])).findings) for view in VIEWS}
+    with_files = replace(case, measurements=measurements(story["checkpoints"]))
+    probed = probed_case(story)[0] if probed is None else probed
+    return {view: _answer(diagnose(known).findings) for view, known in zip(VIEWS, (case, with_files, probed), strict=True)}
+
+
+def probed_case(story: dict[str, Any]) -> tuple[Case, float]:
+    """Return all that is known once probing stops, as the product stops it, and the processor seconds probing took until then."""
+    watched, case, spent = measurements(story["watched"]), known_before_probing(story), 0.0
+    for round_ in story["probes"]:
+        if sure_finding(diagnose(case)) is not None:
+            break
+        spent += round_["seconds"]
+        # what was seen live stands last and wins: it speaks of the run itself, where a probe does steps of its own
+        case = with_measured(case, (*measurements(round_["measurements"]), *watched))
+    return case, spent
 
 
 def classes(causes: tuple[str, ...] | frozenset[str]) -> frozenset[str]:

@@ -24,8 +24,10 @@ from benchmarks.plateaubench.planning import FAULTS, Planned, faults_of, full_pl
 from benchmarks.plateaubench.probing import Probing  # noqa: E402
 from benchmarks.plateaubench.repair import Repair, path_of, recovered, repairs, summary  # noqa: E402
 from benchmarks.plateaubench.report import Results, as_json, group, judge, text  # noqa: E402
-from benchmarks.plateaubench.training import run  # noqa: E402
+from benchmarks.plateaubench.training import known_before_probing, run  # noqa: E402
 from unplateau.base.files import write_json, write_text  # noqa: E402
+from unplateau.runs.record import to_plain  # noqa: E402
+from unplateau.workflows.planned_probes import PLAN  # noqa: E402
 
 _NOTE = """\
 MiniMarket at 64 x 32, 60 identities, a network of half a million weights, 12 epochs of 15 steps, one thread. The rules were
@@ -40,13 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     torch.set_num_threads(1)
     faults = (*FAULTS, *(faults_of(options.faults_from) if options.faults_from else ()))
-    plan = tuple(quick_plan(faults) if options.quick else full_plan(faults, seeds=options.seeds))
+    plan = tuple(
+        quick_plan(faults) if options.quick else full_plan(faults, seeds=options.seeds, healthy_seeds=options.healthy_seeds)
+    )
     plan = tuple(planned for planned in plan if not options.only or planned.name in options.only)
+    share, shares = options.shard
     folder = options.work / identity()
     folder.mkdir(parents=True, exist_ok=True)
-    if not options.report_only:
-        _run_all(plan, folder, until=time.monotonic() + 3600 * options.hours)
-    _write(plan, folder, options)
+    if options.probe_again is not None:
+        _probe_again(plan[share::shares], folder, options.probe_again)
+    elif not options.report_only:
+        _run_all(plan[share::shares], folder, until=time.monotonic() + 3600 * options.hours)
+    if shares == 1:
+        _write(plan, folder, options)
     return 0
 
 
@@ -60,13 +68,27 @@ def _run_all(plan: Sequence[Planned], folder: Path, *, until: float) -> None:
             return
         started = time.monotonic()
         broken, right = planned.build()
-        story = run(broken, facts_of=right, make_probing=Probing)
+        story = run(broken, facts_of=right, make_probing=Probing, keep_at=folder / planned.state_file)
         keep(story, path)
         spent = time.monotonic() - started
         told = (
             f"{number}/{len(plan)} {planned.group} {planned.name} seed {planned.seed}: mAP {story.final_map:.3f}, {spent:.0f} s"
         )
         print(told, story.problem, flush=True)
+
+
+def _probe_again(plan: Sequence[Planned], folder: Path, names: Sequence[str]) -> None:
+    """Run probes anew on the states that trainings ended in: for a probe that is new or measures something else."""
+    for planned in plan:
+        story, state = read(folder / planned.file), folder / planned.state_file
+        if story is None or not state.exists():
+            continue
+        probing = Probing(planned.build()[0])
+        probing.take_state(state)
+        anew = {r.name: to_plain(r) for r in probing.rounds(known_before_probing(story), only=names)}
+        old = {round_["name"]: round_ for round_ in story["probes"]}
+        keep({**story, "probes": [(old | anew)[p.name] for p in PLAN if p.name in old | anew]}, folder / planned.file)
+        print(f"probed again: {planned.group} {planned.name} seed {planned.seed}", flush=True)
 
 
 def _write(plan: Sequence[Planned], folder: Path, options: argparse.Namespace) -> None:
@@ -103,14 +125,33 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measures the diagnoser on trainings with planted faults.")
     parser.add_argument("--quick", action="store_true", help="each fault kind once and 14 healthy runs")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each fault and healthy kind without --quick")
+    parser.add_argument("--healthy-seeds", type=int, default=0, help="runs of each healthy kind, where more")
     parser.add_argument("--hours", type=float, default=12.0, help="no run is begun later")
     parser.add_argument("--work", type=Path, default=Path(".cache/plateaubench"), help="where finished runs are kept")
     parser.add_argument("--faults-from", type=Path, help="a Python file with FAULTS of its own")
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        default=(0, 1),
+        metavar="I/N",
+        help="do every N-th run from the I-th (0 to N-1) on, without a report: for several processes beside each other",
+    )
     parser.add_argument("--only", nargs="*", default=(), help="names of faults and healthy kinds")
     parser.add_argument("--results", type=Path, help="report, without suffix")
     parser.add_argument("--repair", action="store_true", help="train what the first two remedies change, on top of each fault")
+    parser.add_argument(
+        "--probe-again", nargs="*", metavar="PROBE", help="train nothing; run these probes, or all, on the states that were kept"
+    )
     parser.add_argument("--report-only", action="store_true", help="train nothing")
     return parser.parse_args(arguments)
+
+
+def _shard(text_: str) -> tuple[int, int]:
+    """Return (share, shares) of "I/N"."""
+    share, shares = (int(part) for part in text_.split("/"))
+    if not 0 <= share < shares:
+        raise ValueError(text_)
+    return share, shares
 
 
 if __name__ == "__main__":

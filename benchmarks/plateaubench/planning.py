@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -41,6 +42,11 @@ class Planned:
         """Name of its story."""
         return f"{self.group}-{self.name.replace('/', '_')}-{self.seed}.json"
 
+    @property
+    def state_file(self) -> str:
+        """Name of the state its training ends in."""
+        return self.file.replace(".json", ".pth")
+
     def build(self) -> tuple[Experiment, Experiment]:
         """Return the experiment with its fault, and without."""
         right, broken = build(self.healthy.changes, seed=self.seed), build(self.healthy.changes, seed=self.seed)
@@ -60,12 +66,20 @@ def quick_plan(faults: Sequence[Fault]) -> Iterator[Planned]:
         kinds.add(fault.kind)
 
 
-def full_plan(faults: Sequence[Fault], *, seeds: int) -> Iterator[Planned]:
-    """Yield ten seeds of the base recipe, every other healthy kind and every fault with each of `seeds` seeds."""
+def full_plan(faults: Sequence[Fault], *, seeds: int, healthy_seeds: int = 0) -> Iterator[Planned]:
+    """Yield ten seeds of the base recipe, every other healthy kind and every fault with each of `seeds` seeds.
+
+    Every kind comes once before any comes twice.
+
+    Args:
+        faults: all of them.
+        seeds: of faults, and of healthy kinds.
+        healthy_seeds: of healthy kinds where these shall have more.
+    """
     yield from (Planned("healthy", HEALTHY[0].name, seed) for seed in range(1, _FULL_BASES + 1))
-    for seed in range(1, seeds + 1):
-        yield from (Planned("healthy", kind.name, seed, healthy=kind) for kind in HEALTHY[1:])
-        yield from (Planned("fault", fault.name, seed, fault) for fault in faults)
+    healthy = [[Planned("healthy", k.name, s, healthy=k) for k in HEALTHY[1:]] for s in range(1, max(seeds, healthy_seeds) + 1)]
+    broken = [[Planned("fault", fault.name, seed, fault) for fault in faults] for seed in range(1, seeds + 1)]
+    yield from itertools.chain(*healthy[:1], *broken[:1], *healthy[1:], *broken[1:])
 
 
 def faults_of(path: Path) -> tuple[Fault, ...]:
@@ -93,9 +107,9 @@ def identity() -> str:
     return digest.hexdigest()[:10]
 
 
-def keep(story: Story, path: Path) -> None:
+def keep(story: Story | dict[str, Any], path: Path) -> None:
     """Write a story, whole or not at all; NaN stays NaN, for a log that holds one is evidence."""
-    write_text(path, json.dumps(asdict(story)))
+    write_text(path, json.dumps(story if isinstance(story, dict) else asdict(story)))
 
 
 def read(path: Path) -> dict[str, Any] | None:

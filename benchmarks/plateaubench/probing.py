@@ -6,7 +6,10 @@ Shape legend: B batch, C/H/W image, D embedding dim.
 from __future__ import annotations
 
 import copy
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -24,7 +27,8 @@ from unplateau.evaluation.embedded import Embedded
 from unplateau.models.classifiers import LinearClassifier
 from unplateau.runs.record import Measurement
 from unplateau.workflows.bench import Bench
-from unplateau.workflows.probe import Probed, probe
+from unplateau.workflows.planned_probes import PLAN
+from unplateau.workflows.probe import run_planned
 
 _GAP_IDENTITIES = 40  # as many as are held out
 
@@ -52,11 +56,28 @@ class ExperimentBench(Bench):
         embeddings_BD: Tensor = model(images_BCHW, camera_ids_B=camera_ids_B).embeddings_BD
         return embeddings_BD
 
+    def evaluation_images(self, items: tuple[Item, ...]) -> Tensor:
+        """Return images as the evaluation hands them to the network."""
+        assert self.experiment is not None
+        generator = torch.Generator().manual_seed(0)
+        images_NCHW: Tensor = self.experiment.evaluator.transform(self.experiment.pictures.of(items), generator)
+        return images_NCHW
+
     def embedded(self, items: tuple[Item, ...]) -> Embedded:
         """Return the embeddings of images, prepared as the evaluation prepares them."""
         assert self.experiment is not None
         found: Embedded = self.experiment.evaluator.embed(self.experiment, items)
         return found
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one probe brought."""
+
+    name: str
+    seconds: float
+    """Of the processor."""
+    measurements: list[Measurement]
 
 
 class Probing:
@@ -82,22 +103,55 @@ class Probing:
         self._reader.close()
         return self._reader.measurements()
 
-    def after(self, known: Case) -> Probed:
-        """Probe where the training stands."""
+    def keep_state(self, path: Path) -> None:
+        """Write down where the training stands: weights, optimisers, gradients."""
         experiment = self._experiment
+        state = {
+            "model": experiment.model.state_dict(),
+            "losses": experiment.losses.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in experiment.optimizers],
+            "gradients": {name: p.grad for name, p in experiment.model.named_parameters() if p.grad is not None},
+            "steps": self._steps,
+        }
+        torch.save(state, path)
+
+    def take_state(self, path: Path) -> None:
+        """Put a training that was built anew, its fault included, where it stood."""
+        experiment, state = self._experiment, torch.load(path, weights_only=True)
+        experiment.model.load_state_dict(state["model"])
+        experiment.losses.load_state_dict(state["losses"])
+        for optimizer, held in zip(experiment.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(held)
+        for name, parameter in experiment.model.named_parameters():
+            parameter.grad = state["gradients"].get(name)
+        self._steps = state["steps"]
+
+    def rounds(self, known: Case, *, only: Sequence[str] = ()) -> list[Round]:
+        """Probe where the training stands: every probe of the plan, or those named, whatever the first ones say."""
+        experiment, found = self._experiment, []
         bench = ExperimentBench(
             parts=experiment.parts(), schedule=experiment.schedule, step=self._steps,
-            has_fresh_head=isinstance(experiment.model.head.classifier, LinearClassifier), initial=self._initial,
+            has_fresh_head=_has_fresh_head(experiment), initial=self._initial,
             validation=RetrievalTask("held-out", "MiniMarket", experiment.evaluator.query, experiment.evaluator.gallery),
             train_identities=_trained_task(experiment), experiment=experiment,
         )  # fmt: skip
-        return probe(bench, known)
+        case = known
+        for planned in (planned for planned in PLAN if not only or planned.name in only):
+            started = time.process_time()
+            measured = run_planned(bench, planned, case)
+            found.append(Round(planned.name, time.process_time() - started, list(measured)))
+            case = replace(case, measurements=(*case.measurements, *measured))
+        return found
 
 
 def copied(parts: Parts) -> Parts:
     """Return parts whose model, losses and optimisers are copies that belong together."""
     model, losses, optimizers = copy.deepcopy((parts.model, parts.losses, parts.optimizers))
     return replace(parts, model=model, network=model, losses=losses, optimizers=optimizers)
+
+
+def _has_fresh_head(experiment: Experiment) -> bool:
+    return isinstance(experiment.model.head.classifier, LinearClassifier) and "cross_entropy" in experiment.losses.terms
 
 
 def _trained_task(experiment: Experiment) -> RetrievalTask:

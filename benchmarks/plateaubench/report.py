@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.plateaubench.baselines import BASELINES, random_choice
-from benchmarks.plateaubench.diagnosing import VIEWS, Answer, answers
+from benchmarks.plateaubench.diagnosing import VIEWS, Answer, answers, probed_case
 from benchmarks.plateaubench.halves import half
 from benchmarks.plateaubench.planning import Planned
 from benchmarks.plateaubench.scoring import Case, Score, interval, score
@@ -23,6 +23,8 @@ class Done:
     story: dict[str, Any]
     answers: Mapping[str, Answer]
     """By view of ours, and by name of a baseline."""
+    probing_seconds: float = 0.0
+    """Of the processor, until the diagnosis was sure or the plan done."""
 
     @property
     def final_map(self) -> float:
@@ -32,7 +34,9 @@ class Done:
 
 def judge(planned: Planned, story: dict[str, Any]) -> Done:
     """Ask every diagnoser about a run."""
-    return Done(planned, story, {**answers(story), **{name: ask(story) for name, ask in BASELINES.items()}})
+    probed, seconds = probed_case(story)
+    told = {**answers(story, probed), **{name: ask(story) for name, ask in BASELINES.items()}}
+    return Done(planned, story, told, seconds)
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,8 @@ def _plain(run: Done, hurts: bool | None) -> dict[str, Any]:
     }
     return {
         "name": run.planned.name, "seed": run.planned.seed, "hurts": hurts, "final_map": run.final_map, "causes": causes,
-        "half": _half(run), "answers": told, "seconds": run.story["seconds"], "problem": run.story["problem"],
+        "half": _half(run), "answers": told, "seconds": {**run.story["seconds"], "probing": run.probing_seconds},
+        "problem": run.story["problem"],
     }  # fmt: skip
 
 
@@ -199,15 +204,20 @@ def _harmless(results: Results) -> str:
 
 def _cost(results: Results) -> str:
     runs = (*results.healthy, *results.hurt, *results.harmless)
-    spent = {what: sum(run.story["seconds"][what] for run in runs) for what in ("training", "watching", "probes")}
-    healthy = [run.story["seconds"] for run in results.healthy]
-    each = {what: sum(seconds[what] for seconds in healthy) / max(len(healthy), 1) for what in ("training", "probes")}
-    share = spent["watching"] / max(spent["training"], 1e-9)
-    return (
-        f"Processor seconds: training {spent['training']:.0f}, watching {spent['watching']:.1f} ({share:.1%} of training), "
-        f"probes {spent['probes']:.0f}. A healthy run: training {each['training']:.1f}, all probes {each['probes']:.1f}; these "
-        "trainings last seconds, and what probing costs does not grow with their length."
-    )
+    spent = {what: sum(run.story["seconds"][what] for run in runs) for what in ("training", "watching")}
+    steps = sum(run.story["log"][-1]["iteration"] for run in runs if run.story["log"])
+    step = spent["training"] / max(steps, 1)
+    lines = [
+        f"Processor seconds: training {spent['training']:.0f} ({1000 * step:.0f} ms a step, with one evaluation an epoch), "
+        f"watching {spent['watching']:.1f} ({spent['watching'] / max(spent['training'], 1e-9):.1%} of training)."
+    ]
+    for what, part in (("a healthy run, where every probe is run", results.healthy), ("a fault that hurts", results.hurt)):
+        seconds = sum(run.probing_seconds for run in part) / max(len(part), 1)
+        lines.append(
+            f"Probing {what}: {seconds:.1f} s on average, the time of {seconds / max(step, 1e-9):.0f} training steps: 5 % of a "
+            f"run of {20 * seconds / max(step, 1e-9):.0f} steps, and more of a shorter one."
+        )
+    return "\n".join(lines)
 
 
 def _name(diagnoser: str) -> str:

@@ -10,7 +10,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,28 +41,36 @@ class Story:
     log: list[dict[str, Any]]
     facts: dict[str, Any]
     checkpoints: list[dict[str, Any]]
+    watched: list[dict[str, Any]]
+    """Seen from inside while it trained."""
     probes: list[dict[str, Any]]
+    """Every probe of the plan in its order: name, processor seconds, measurements. Where to stop is decided when it is judged."""
     vitals: list[dict[str, Any]]
     final_map: float
     problem: str
     """What ended it early; empty otherwise."""
     seconds: dict[str, float]
-    """Processor seconds of training, watching and probing."""
-    not_run: list[str]
-    """Probes that were not needed."""
+    """Processor seconds of training and watching."""
 
 
-def run(experiment: Experiment, *, facts_of: Experiment, make_probing: Callable[[Experiment], Probing] | None) -> Story:
+def run(
+    experiment: Experiment,
+    *,
+    facts_of: Experiment,
+    make_probing: Callable[[Experiment], Probing] | None,
+    keep_at: Path | None = None,
+) -> Story:
     """Train an experiment to its end, or until it breaks, and return the story.
 
     Args:
         experiment: with its fault.
         facts_of: the same without: what its author would say about it.
         make_probing: watches and probes it; None = it is only trained.
+        keep_at: where to keep the state it ends in, so that it can be probed again; None = nowhere.
     """
     parts = experiment.parts()
     probing, vitals, clock = make_probing(experiment) if make_probing else None, Vitals(parts), _Clock()
-    story = Story([], _facts(facts_of), [], [], [], 0.0, "", clock.seconds, [])
+    story = Story([], _facts(facts_of), [], [], [], [], 0.0, "", clock.seconds)
     if probing:
         probing.before()
     with tempfile.TemporaryDirectory() as folder:
@@ -75,20 +83,12 @@ def run(experiment: Experiment, *, facts_of: Experiment, make_probing: Callable[
             torch.save({"model": experiment.model.state_dict()}, files[1])
             story.checkpoints = [to_plain(m) for m in compare_checkpoints(files)]
     if probing:
-        with clock.measuring("probes"):
-            _probe(story, probing)
+        story.watched = [to_plain(m) for m in probing.watched()]
+        if keep_at is not None:
+            probing.keep_state(keep_at)
+        story.probes = [to_plain(round_) for round_ in probing.rounds(known_before_probing(asdict(story)))]
     story.final_map = next((line["mAP"] for line in reversed(story.log) if "mAP" in line), 0.0)
     return story
-
-
-def _probe(story: Story, probing: Probing) -> None:
-    watched = probing.watched()
-    known = replace(case_of(story.log, story.facts), measurements=(*measurements(story.checkpoints), *watched))
-    probed = probing.after(known)
-    found = [m for m in probed.measurements[len(known.measurements) :] if m.name != "probe_seconds"]
-    # what was seen live stands last and wins: it speaks of the run itself, where a probe does steps of its own
-    story.probes = [to_plain(m) for m in (*found, *watched)]
-    story.not_run = list(probed.not_run)
 
 
 def _train(
@@ -170,6 +170,12 @@ def case_of(log: list[dict[str, Any]], facts: dict[str, Any]) -> Case:
         return gather(Sources(log_file=path if log else None, facts=log_facts(facts)))
 
 
+def known_before_probing(story: dict[str, Any]) -> Case:
+    """Return what log, checkpoints and watching tell of a story in plain form."""
+    case = case_of(story["log"], story["facts"])
+    return replace(case, measurements=(*measurements(story["checkpoints"]), *measurements(story["watched"])))
+
+
 def measurements(plain: list[dict[str, Any]]) -> tuple[Measurement, ...]:
     """Return measurements from their plain form."""
     return tuple(Measurement(**line) for line in plain)
@@ -179,7 +185,7 @@ class _Clock:
     """Processor seconds by what they were spent on; a busy machine does not lengthen them."""
 
     def __init__(self) -> None:
-        self.seconds = {"training": 0.0, "watching": 0.0, "probes": 0.0}
+        self.seconds = {"training": 0.0, "watching": 0.0}
 
     def measuring(self, what: str) -> _Span:
         return _Span(self.seconds, what)

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.plateaubench import experiment as experiments
 from benchmarks.plateaubench import measure, planning
 from benchmarks.plateaubench.baselines import BASELINES, auto_trainer, deep_diagnosis, random_choice, sage_maker
-from benchmarks.plateaubench.diagnosing import Answer, answers, classes
+from benchmarks.plateaubench.diagnosing import Answer, answers, classes, probed_case
 from benchmarks.plateaubench.experiment import Batches, build
 from benchmarks.plateaubench.fault import fault
 from benchmarks.plateaubench.halves import CALIBRATION, half
@@ -25,7 +25,7 @@ from benchmarks.plateaubench.recipe import Pictures, Split, divide
 from benchmarks.plateaubench.repair import recovered, repairs, summary
 from benchmarks.plateaubench.report import Done, group, text
 from benchmarks.plateaubench.scoring import Case, interval, score
-from benchmarks.plateaubench.training import run
+from benchmarks.plateaubench.training import known_before_probing, run
 from unplateau.base.errors import DataError, UsageError
 from unplateau.data.items import Item
 from unplateau.diagnosis.causes import BY_CODE
@@ -124,6 +124,48 @@ def test_a_planted_stale_optimizer_is_proven_from_its_story_alone():
     assert all(ask(story) for ask in BASELINES.values())
 
 
+@pytest.mark.slow
+def test_probing_again_from_a_kept_state_measures_what_probing_did_then(tmp_path):
+    planted = next(fault_ for fault_ in FAULTS if fault_.name == "gradients_accumulate")
+    broken, right = build(short(), seed=1), build(short(), seed=1)
+    planted.inject(broken)
+    story = asdict(run(broken, facts_of=right, make_probing=Probing, keep_at=tmp_path / "state.pth"))
+    anew = build(short(), seed=1)
+    planted.inject(anew)
+    probing = Probing(anew)
+    probing.take_state(tmp_path / "state.pth")
+    values = [
+        {(m["name"], m["group"]): m["value"] for round_ in rounds for m in round_["measurements"]}
+        for rounds in (story["probes"], [asdict(round_) for round_ in probing.rounds(known_before_probing(story))])
+    ]
+    names = ("gradient_delivered", "label_agreement", "map_of_queries", "overfit_last_loss")
+    for name in names:
+        assert values[0][name, ""] == pytest.approx(values[1][name, ""], rel=1e-4), name
+    assert values[0]["gradient_delivered", ""] > 1.5
+
+
+def test_probing_stops_where_the_diagnosis_is_sure_and_counts_the_seconds_until_then():
+    proof = [
+        {"name": n, "value": v} for n, v in (("tensors_moved", 0.0), ("measured_updates", 5.0), ("unmoved_with_gradient", 4.0))
+    ]
+    rounds = [
+        {"name": "idle", "seconds": 1.0, "measurements": []},
+        {"name": "motion", "seconds": 2.0, "measurements": proof},
+        {"name": "never reached", "seconds": 100.0, "measurements": []},
+    ]
+    case, seconds = probed_case({**asdict(made_story()), "probes": rounds})
+    assert seconds == 3.0
+    assert {m.name for m in case.measurements} == {"tensors_moved", "measured_updates", "unmoved_with_gradient"}
+
+
+def test_every_kind_comes_once_before_any_comes_twice():
+    plan = list(full_plan(FAULTS, seeds=2, healthy_seeds=3))
+    first_second = next(place for place, planned in enumerate(plan) if planned.seed == 2 and planned.name != "base")
+    assert {planned.name for planned in plan[:first_second]} == {planned.name for planned in plan}
+    assert sum(planned.group == "healthy" for planned in plan) == 10 + 3 * (len(HEALTHY) - 1)
+    assert len({planned.file for planned in plan}) == len(plan)
+
+
 def test_causes_of_one_cure_are_one_class():
     assert classes(("backbone-frozen",)) == classes(("layers-frozen",))
     assert classes(("backbone-frozen",)) != classes(("stale-optimizer",))
@@ -153,7 +195,7 @@ def done(group_name: str, name: str, final_map: float, answer: Answer = SILENT) 
     planted = fault(name, "labels-shuffled", lambda experiment: None) if group_name == "fault" else None
     story = {
         "final_map": final_map, "problem": "",
-        "seconds": {"training": 1.0, "watching": 0.0, "probes": 1.0},
+        "seconds": {"training": 1.0, "watching": 0.0}, "log": [{"iteration": 15}],
     }  # fmt: skip
     names = ("log", "checkpoints", "probes", *BASELINES)
     return Done(Planned(group_name, name, 1, planted), story, dict.fromkeys(names, answer))
@@ -200,7 +242,7 @@ def made_story():
     from benchmarks.plateaubench.training import Story
 
     log = [{"epoch": epoch, "iteration": epoch, "lr": 1e-3, "loss": 5.0 - epoch, "mAP": 0.1 * epoch} for epoch in range(1, 4)]
-    return Story(log, {}, [], [], [vital()], 0.3, "", {"training": 1.0, "watching": 0.0, "probes": 0.0}, [])
+    return Story(log, {}, [], [], [], [vital()], 0.3, "", {"training": 1.0, "watching": 0.0})
 
 
 def vital(**changes: float) -> dict:

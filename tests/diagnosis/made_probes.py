@@ -23,6 +23,23 @@ FEATURES = {"feature_std": 0.5, "feature_length": 20.0, "feature_dim": 256.0, "e
 UNBALANCED = {"cross_entropy | triplet": {"gradient_ratio": 300.0}}
 OVERFIT = {"overfit_first_loss": 6.7, "overfit_last_loss": 0.3, "overfit_floor": 0.0}
 
+DELIVERED = {"gradient_delivered": 1.0, "gradient_delivered_cosine": 1.0, "gradient_rms": 1e-3, "step_over_rate": 0.2,
+             "highest_epsilon": 1e-8, "highest_decay": 5e-4, "highest_rate": 3.5e-4, "decay_is_decoupled": 0.0}  # fmt: skip
+DRAWN = {"images_in_batch": 64.0, "identities_in_batch_mean": 16.0, "batch_with_positive": 1.0, "identities_seen": 0.6,
+         "identities_expected": 0.5, "same_order_next_epoch": 0.01}  # fmt: skip
+PREPARED = {"preparation_mean_difference": 0.1, "preparation_std_ratio": 0.9, "colour_distance": 0.3,
+            "colour_distance_swapped": 0.4}  # fmt: skip
+LOOKS = {"": {"label_agreement_chance": 0.01}, "colours": {"label_agreement": 0.3}, "plain view, colours":
+         {"label_agreement": 0.4, "label_agreement_chance": 0.01}, "1": {"label_agreement_shifted": 0.15}}  # fmt: skip
+AS_CONFIGURED = {"loss_trained": 2.0, "loss_configured": 2.0, "loss_weight_trained": 1.0, "loss_weight_configured": 1.0}
+SCORED = {"embedding_difference": 0.0, "batch_difference": 1e-6, "map_of_gallery_in_itself": 0.5, "map_of_queries": 0.5,
+          "map_by_chance": 0.01}  # fmt: skip
+
+
+def looks(**changes: dict[str, float]) -> dict[str, dict[str, float]]:
+    return {group: {**named, **changes.get(group.replace(" ", "_").replace(",", ""), {})} for group, named in LOOKS.items()}
+
+
 PROBED_FIRING: dict[str, Case] = {
     "weights-not-updated   ": measured({**STUCK, "parameters_held": 0.0, "foreign_tensors": 2.0, "optimizer_steps": 5.0}),
     "weights-not-updated    ": measured({"watched_steps": 150.0, "optimizer_steps": 0.0}),
@@ -56,6 +73,42 @@ PROBED_FIRING: dict[str, Case] = {
         {"best rate": {"overfit_first_loss": 6.7, "overfit_last_loss": 0.2}},
     ),
     "learning-rate-too-high ": measured({**RANGE, "probed_rate": 0.3}, FALLEN),
+    "gradient-clipped-away": measured({**DELIVERED, "gradient_delivered": 1e-6, "step_over_rate": 1e-4}),
+    "gradient-clipped-away ": measured({"gradient_delivered": 1e-6, "gradient_delivered_cosine": 1.0}),
+    "gradients-accumulate": measured({**DELIVERED, "gradient_delivered": 9.0, "gradient_delivered_cosine": 0.2}),
+    "steps-too-small": measured({**DELIVERED, "highest_epsilon": 0.1, "step_over_rate": 0.01}),
+    "weight-decay-too-strong": measured({**DELIVERED, "highest_decay": 0.05}),
+    "weight-decay-too-strong ": measured({**DELIVERED, "highest_decay": 50.0, "decay_is_decoupled": 1.0}),
+    "losses-not-as-configured": measured({}, {"triplet": {**AS_CONFIGURED, "loss_weight_trained": 100.0}}),
+    "losses-not-as-configured ": measured({}, {"triplet": {**AS_CONFIGURED, "loss_trained": 300.0}}),
+    "label-smoothing-too-strong": measured({"effective_smoothing": 0.6}),
+    "loss-cut-off": measured(
+        {}, {"cross_entropy": {"loss_gradient_norm": 0.0, "term_above_floor": 0.8}, "triplet": {"loss_gradient_norm": 2.0}}
+    ),
+    "missing-cosine-scale": measured({"logit_largest": 0.98, "classifier_scale": 1.0}),
+    "embedding-too-small": measured({"embedding_dim": 2.0}),
+    "dropout-too-strong": measured({"dropped_share": 0.9, "forward_noise": 1.8}),
+    "dead-units": measured({}, {"layer1.0.relu": {"dead_units": 0.95}, "layer2.0.relu": {"dead_units": 0.0}}),
+    "not-shuffled": measured({**DRAWN, "same_order_next_epoch": 1.0}),
+    "too-few-identities": measured({**DRAWN, "identities_seen": 0.02}),
+    "batch-too-small": measured({**DRAWN, "images_in_batch": 4.0, "identities_in_batch_mean": 2.0}),
+    "batch-too-small ": measured({**DRAWN, "images_in_batch": 16.0}, batch_size=64),
+    "no-positives  ": measured({**DRAWN, "batch_with_positive": 0.1}, triplet_weight=1.0),
+    "no-positives   ": measured({**DRAWN, "identities_in_batch_mean": 1.0}, triplet_weight=1.0),
+    "blank-images": measured({"blank_images": 0.4}),
+    "inputs-not-normalised ": measured({"input_mean": 3.0, "input_std": 0.004, "blank_images": 0.0}),
+    "copied-images": measured({"copied_images": 0.8}),
+    "copied-images ": measured({"duplicate_images": 1.0}),
+    "augmentation-too-strong": measured(
+        {}, looks(colours={"label_agreement": 0.02}, **{"1": {"label_agreement_shifted": 0.015}})
+    ),
+    "preparation-differs": measured({**PREPARED, "preparation_std_ratio": 0.01}),
+    "preparation-differs ": measured({**PREPARED, "colour_distance_swapped": 0.05}),
+    "evaluation-broken      ": measured({**SCORED, "embedding_difference": 1.2}),
+    "evaluation-broken       ": measured({**SCORED, "map_of_queries": 0.03}),
+    "labels-shifted": measured({"label_images": 500.0}, looks(**{"1": {"label_agreement_shifted": 0.42}})),
+    "labels-mixed": measured({"label_images": 500.0, "pair_confusion": 0.4}, LOOKS),
+    "labels-have-twins": measured({"twin_labels": 0.8}),
     "losses-in-conflict": measured({}, {"cross_entropy | triplet": {"gradient_cosine": -0.6}}),
     "losses-unbalanced": measured({"active_triplets": 0.9, "steps_trained": 2000.0}, UNBALANCED),
     "overfitting ": measured(
@@ -89,5 +142,29 @@ PROBED_HEALTHY: dict[str, Case] = {
         {"batch_difference": 1e-6, "evaluator_difference": 1e-9, "map_of_shuffled_features": 0.012, "map_by_chance": 0.01}
     ),
     "some gap": measured({"map_of_trained_identities": 0.9, "map_of_unseen_identities": 0.6, "train_identity_gap": 0.3}),
+    "what the losses say arrives": measured(DELIVERED),
+    "clipping that Adam does not feel": measured({**DELIVERED, "gradient_delivered": 1e-3}),
+    "clipping at the usual norm": measured({"gradient_delivered": 0.1, "gradient_delivered_cosine": 1.0}),
+    "an optimiser at convergence": measured({**DELIVERED, "gradient_rms": 1e-9, "step_over_rate": 0.01}),
+    "decoupled decay of the usual size": measured({**DELIVERED, "highest_decay": 0.05, "decay_is_decoupled": 1.0}),
+    "losses as configured": measured({"effective_smoothing": 0.1}, {"cross_entropy": AS_CONFIGURED, "triplet": AS_CONFIGURED}),
+    "a triplet loss without a gradient because it is solved": measured(
+        {}, {"triplet": {"loss_gradient_norm": 0.0, "loss_trained": 0.0}, "cross_entropy": {"loss_gradient_norm": 1.0}}
+    ),
+    "small logits of a linear classifier": measured({"logit_largest": 0.6}),
+    "a cosine classifier with its scale": measured({"logit_largest": 29.0, "classifier_scale": 30.0}),
+    "dropout of a half": measured({"dropped_share": 0.5, "forward_noise": 1.15}),
+    "a few dead units": measured({}, {"layer1.0.relu": {"dead_units": 0.2}}),
+    "batches drawn P x K": measured(DRAWN, batch_size=64, triplet_weight=1.0),
+    "plain shuffling without a metric loss": measured({**DRAWN, "batch_with_positive": 0.05}, triplet_weight=0.0),
+    "images prepared alike": measured(PREPARED),
+    "grey clothes, whose channels say nothing": measured({**PREPARED, "colour_distance": 0.05, "colour_distance_swapped": 0.01}),
+    "labels that agree with looks": measured({"label_images": 500.0, "pair_confusion": 0.1, "twin_labels": 0.05}, LOOKS),
+    "looks that say nothing of people": measured(
+        {"label_images": 500.0, "pair_confusion": 0.45},
+        {"": {"label_agreement_chance": 0.01}, "colours": {"label_agreement": 0.012}, "1": {"label_agreement_shifted": 0.016}},
+    ),
+    "a moving average that is scored": measured({**SCORED, "embedding_difference": 0.05}),
+    "queries harder than the gallery": measured({**SCORED, "map_of_queries": 0.3}),
     "no pairs needed": measured({"anchors_with_positive": 0.0, "identities_in_batch": 16.0}),
 }  # fmt: skip

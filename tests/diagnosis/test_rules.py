@@ -13,7 +13,7 @@ from unplateau.diagnosis.rules.probed_table import PROBE_RULES
 from unplateau.diagnosis.rules.table import RULES
 from unplateau.diagnosis.verdict import SEVERITIES, Abstained
 from unplateau.runs.foreign_logs.training_log import LogFacts
-from unplateau.runs.record import Finding
+from unplateau.runs.record import Finding, Measurement
 from unplateau.solutions.catalogue import BY_NAME
 
 from .made_cases import MARKET, falling, flat, healthy, make_case, pair, stalled
@@ -23,6 +23,20 @@ COSINE = dataclasses.replace(MARKET, classifier="CosineLinear", cosine_scale=1.0
 LINEAR = dataclasses.replace(MARKET, classifier="Linear")
 TRAINED = {"triplet": falling(2.8, 0.2), "mAP": falling(0.02, 0.5, noise=0.002)}
 LAYERS = {"": (1e-2, 0.3), "backbone.a": (1e-2, 0.0), "backbone.b": (1e-2, 0.0), "heads": (0.1, 0.0)}
+
+PLANNED = dataclasses.replace(MARKET, base_learning_rate=3.5e-4, milestones=(20.0,), cross_entropy_weight=1.0, triplet_weight=1.0)
+LEARNS = {"cross_entropy": falling(6.72, 3.0), "triplet": falling(2.8, 0.5)}
+
+
+def summed(cross_entropy: float, triplet: float, facts: LogFacts = PLANNED) -> Case:
+    """A healthy log whose total is the sum of its parts with these weights, rounded as logs are."""
+    parts = {"cross_entropy": falling(6.72, 3.0), "triplet": falling(2.8, 0.5, 4.0)}
+
+    def total(x):  # fmt: skip
+        return np.round(cross_entropy * parts["cross_entropy"](x) + triplet * parts["triplet"](x), 3)
+
+    return make_case(facts, total=total, learning_rate=flat(3.5e-4), epochs=range(1, 16), **parts)
+
 
 FIRING: dict[str, Case] = {
     "weights-not-updated": stalled(),
@@ -55,6 +69,16 @@ FIRING: dict[str, Case] = {
     "learning-rate-exhausted": make_case(
         cross_entropy=falling(6.72, 5.0, 2), learning_rate=lambda x: np.where(x < 3, 3.5e-4, 3.5e-6)
     ),
+    "learning-rate-exhausted ": make_case(
+        PLANNED, learning_rate=lambda x: np.where(x < 6, 3.5e-4, 3.5e-5), epochs=range(1, 16), **LEARNS
+    ),
+    "rate-not-as-configured": make_case(
+        PLANNED, learning_rate=flat(7e-6), cross_entropy=lambda x: 6.72 - 0.01 * x, triplet=falling(2.8, 2.5)
+    ),
+    "rate-not-as-configured ": make_case(PLANNED, learning_rate=flat(1e-2), cross_entropy=flat(6.5, 0.1)),
+    "loss-weights-not-as-configured": summed(1.0, 100.0),
+    "loss-weights-not-as-configured ": summed(0.0, 1.0),
+    "batch-norm-not-updated": Case(measurements=pair({"": (0.1, 0.0), "backbone": (0.1, 0.0)}, buffers=1.0)),
     "schedule-never-steps": make_case(
         dataclasses.replace(MARKET, milestones=(15.0,)), cross_entropy=falling(6.7, 2.0), learning_rate=flat(3.5e-4)
     ),
@@ -120,6 +144,26 @@ HEALTHY = {
     "a spike": healthy(curves={"cross_entropy": [*np.linspace(6.7, 3, 14), 6.5, *np.linspace(3, 1.5, 15)]}),
     "total only": make_case(total=falling(9.5, 1.5), accuracy=falling(0.0, 0.9)),
     "cosine with scale": healthy(facts=dataclasses.replace(COSINE, cosine_scale=30.0)),
+    "the configured rate": make_case(
+        PLANNED, learning_rate=lambda x: np.where(x < 20, 3.5e-4, 3.5e-5), mAP=falling(0.02, 0.6, noise=0.003), **LEARNS
+    ),
+    "a rate twice the configured one, as fast-reid's biases have": make_case(
+        PLANNED, learning_rate=flat(7e-4), epochs=range(1, 16), **LEARNS
+    ),
+    "a rate times the number of processes that works": make_case(
+        dataclasses.replace(PLANNED, milestones=None), learning_rate=flat(2.8e-3), cross_entropy=falling(6.72, 0.3, 4.0),
+        triplet=falling(2.8, 0.5), mAP=falling(0.02, 0.8, noise=0.003),
+    ),
+    "parts that add up": summed(1.0, 1.0),
+    "parts that were written with their weights": summed(1.0, 1.0, dataclasses.replace(PLANNED, triplet_weight=0.3)),
+    "frozen statistics of a frozen backbone": Case(
+        facts=dataclasses.replace(MARKET, frozen_layers=("backbone",)),
+        measurements=pair({"": (0.1, 0.0), "heads": (0.1, 0.0)}, buffers=1.0),
+    ),
+    "a classifier that nothing trains": Case(
+        facts=dataclasses.replace(MARKET, cross_entropy_weight=0.0),
+        measurements=pair({"": (0.1, 0.1), "backbone.a": (0.1, 0.0), "head.classifier": (0.0, 1.0)}, buffers=0.0),
+    ),
     "checkpoints of a healthy run": Case(measurements=pair({**LAYERS, "(root)": (0.0, 1.0)}, buffers=0.0)),
 }  # fmt: skip
 
@@ -261,3 +305,29 @@ def test_a_run_that_ends_while_it_improves_is_not_called_finished():
     first = diagnose(healthy(facts=facts, curves={"mAP": lambda x: 0.02 * x})).first
     assert first is not None
     assert first.title == "The run is over and was still improving"
+
+
+def test_a_rate_far_below_the_configured_one_explains_what_stands_still():
+    curves = {"cross_entropy": flat(6.722, 0.003), "triplet": falling(2.8, 1.5), "accuracy": falling(0.0, 0.6)}
+    with_rate = make_case(PLANNED, learning_rate=flat(1e-6), **curves)
+    codes = [finding.code for finding in diagnose(with_rate).findings]
+    assert codes[0] == "rate-not-as-configured"
+    assert not {"classifier-not-trained", "softmax-before-ce", "weights-not-updated"} & set(codes)
+
+
+def test_a_weight_of_zero_names_the_missing_cross_entropy():
+    first = diagnose(summed(0.0, 1.0)).first
+    assert first is not None
+    assert first.causes[0] == "cross-entropy-missing"
+
+
+def test_parts_that_do_not_explain_the_total_say_nothing_of_weights():
+    generator = np.random.default_rng(0)
+    case = make_case(PLANNED, total=9.0 + generator.standard_normal(30), **LEARNS)
+    assert "loss-weights-not-as-configured" not in {finding.code for finding in diagnose(case).findings}
+
+
+def test_a_large_gap_to_trained_identities_is_a_note():
+    gap = tuple(Measurement(f"map_of_{who}_identities", value) for who, value in (("trained", 0.98), ("unseen", 0.3)))
+    diagnosis = diagnose(Case(measurements=(*gap, Measurement("train_identity_gap", 0.68))))
+    assert not diagnosis.is_alarm and diagnosis.first is not None and diagnosis.first.code == "overfitting"

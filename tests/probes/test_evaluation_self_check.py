@@ -6,6 +6,8 @@ from torch import nn
 from unplateau.evaluation.embedded import Embedded
 from unplateau.probes.evaluation_self_check import (
     batch_invariance,
+    embedding_difference,
+    gallery_in_itself,
     independent_evaluation,
     same_camera_first,
     shuffled_features,
@@ -56,3 +58,25 @@ def test_features_of_the_background_find_their_own_camera_first():
     chance = value(person, "same_camera_by_chance")
     assert value(person, "same_camera_first") == pytest.approx(chance, abs=0.2)
     assert value(background, "same_camera_first") > 0.9
+
+
+def test_scored_weights_that_are_others_than_the_trained_ones_are_seen():
+    trained = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
+    assert value(embedding_difference(trained, trained), "embedding_difference") == 0.0
+    assert value(embedding_difference(trained, trained.flip(0)), "embedding_difference") > 0.5
+
+
+def test_queries_numbered_apart_from_the_gallery_are_not_found_where_the_gallery_is():
+    query, gallery = embedded(0), embedded(1, count=120)
+    right = gallery_in_itself(query, gallery, most_queries=1000)
+    wrong_query = Embedded(query.features_ND, (query.person_ids_N + 3) % 10, query.camera_ids_N)
+    wrong = gallery_in_itself(wrong_query, gallery, most_queries=1000)
+    assert value(right, "map_of_gallery_in_itself") == value(wrong, "map_of_gallery_in_itself") > 0.6
+    assert value(right, "map_of_queries") > 0.6 and value(wrong, "map_of_queries") < 0.2
+
+
+def test_one_camera_id_everywhere_leaves_no_match_and_no_number():
+    query = embedded(0)
+    alike = Embedded(query.features_ND, query.person_ids_N, np.zeros_like(query.camera_ids_N))
+    found = gallery_in_itself(alike, alike, most_queries=20)
+    assert value(found, "map_of_gallery_in_itself") is None and value(found, "map_of_queries") is None

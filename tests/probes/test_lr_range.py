@@ -48,3 +48,10 @@ def test_smoothing_is_free_of_bias():
 def test_a_loss_that_is_never_finite_gives_no_rate():
     found = lr_range(lambda rate: math.inf)
     assert value(found, "rate_of_steepest_descent") is None
+
+
+def test_a_loss_that_falls_back_after_a_rate_has_thrown_it_up_is_no_descent():
+    losses = [4.0, 4.0, 3.5, 3.4, 3.3, 40.0, 9.0, 8.0]  # nothing below 3.3 after it: the fall from 40 is a recovery
+    steps = iter(losses)
+    found = lr_range(lambda rate: next(steps), lowest=1e-4, highest=1e3, num_steps=8, smoothing=0.0)
+    assert value(found, "rate_of_steepest_descent") == pytest.approx(1e-2)

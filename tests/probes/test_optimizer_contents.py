@@ -34,3 +34,13 @@ def test_frozen_parameters_need_not_be_held():
     model = nn.Linear(3, 2)
     model.bias.requires_grad_(False)
     assert value(optimizer_contents([torch.optim.SGD([model.weight], lr=1)], model.parameters()), "parameters_held") == 1
+
+
+def test_decay_and_epsilon_are_those_of_the_groups():
+    model = nn.Linear(3, 2)
+    adam = optimizer_contents([torch.optim.Adam(model.parameters(), eps=0.1, weight_decay=0.5)], model.parameters())
+    assert value(adam, "highest_epsilon") == 0.1 and value(adam, "highest_decay") == 0.5
+    assert value(adam, "decay_is_decoupled") == 0.0
+    assert value(optimizer_contents([torch.optim.AdamW(model.parameters())], model.parameters()), "decay_is_decoupled") == 1.0
+    sgd = optimizer_contents([torch.optim.SGD(model.parameters(), lr=1)], model.parameters())
+    assert value(sgd, "highest_epsilon") == value(sgd, "highest_decay") == 0.0

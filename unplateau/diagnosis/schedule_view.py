@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from unplateau.curves.flatness import Ahead
 from unplateau.diagnosis.case import Case, Curve
 
 _RISE_THAT_IS_WARM_UP = 1.02
+RATE_IS_LOW, RATE_IS_HIGH = 1 / 3, 3.0  # times the configured rate; groups of one optimiser differ by up to 2 in recipes
+_CLEARLY_DROPPED = 0.55  # of the peak: a drop of one half or more, as schedules make them
+_ONE_EPOCH = 1.0  # trainers count epochs from 0 or from 1
+_FEWEST_RATES = 3
 _USUAL_RATES = {"Adam": 3.5e-4, "AdamW": 3.5e-4, "SGD": 0.05}  # peak rates of the published re-ID recipes
 
 
@@ -52,6 +58,30 @@ def peak_rate(case: Case) -> float | None:
 def usual_rate(case: Case) -> float:
     """Return the peak rate that published recipes use with this optimiser; Adam's where it is not known."""
     return _USUAL_RATES.get(case.facts.optimizer or "Adam", _USUAL_RATES["Adam"])
+
+
+def rate_over_configured(case: Case) -> float | None:
+    """Return the highest logged rate over the one the configuration asks for; None where either is not known or it warms up."""
+    rates, asked = case.curve("learning_rate"), case.facts.base_learning_rate
+    if rates is None or not asked or in_warm_up(case):
+        return None
+    return float(rates.y.max()) / asked
+
+
+def is_rate_off(case: Case) -> bool:
+    """Return whether the rate that was trained with is far below what the configuration asks for, from the start or too soon."""
+    ratio = rate_over_configured(case)
+    return (ratio is not None and ratio <= RATE_IS_LOW) or dropped_before(case) is not None
+
+
+def dropped_before(case: Case) -> float | None:
+    """Return the epoch at which the rate had fallen well before the first scheduled drop; None where it had not."""
+    rates, milestones = case.curve("learning_rate"), case.facts.milestones
+    if rates is None or rates.unit != "epoch" or len(rates.y) < _FEWEST_RATES or not milestones:
+        return None
+    early = (rates.x < min(milestones) - _ONE_EPOCH) & (np.arange(len(rates.y)) > rates.y.argmax())
+    fallen = early & (rates.y < _CLEARLY_DROPPED * rates.y.max())
+    return float(rates.x[fallen][0]) if fallen.any() else None
 
 
 def rate_over_usual(case: Case) -> float | None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unplateau.base.errors import DataError
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.ranking import retrieve
 from unplateau.runs.record import Measurement
@@ -49,6 +50,33 @@ def batch_invariance(embed: Callable[[Tensor], Tensor], images_BCHW: Tensor) -> 
     return (Measurement("batch_difference", float(difference_B.max()), "relative"),)
 
 
+@torch.no_grad()
+def embedding_difference(trained_BD: Tensor, scored_BD: Tensor) -> tuple[Measurement, ...]:
+    """Compare embeddings of the weights that are trained with what the evaluation gives for the same images.
+
+    Returns:
+        embedding_difference: |trained - scored| over |trained|, over all images; 0 where the trained weights are scored.
+    """
+    length = float(trained_BD.double().norm())
+    apart = float((trained_BD.double() - scored_BD.double()).norm())
+    return (Measurement("embedding_difference", apart / max(length, 1e-30), "relative"),)
+
+
+def gallery_in_itself(query: Embedded, gallery: Embedded, *, most_queries: int) -> tuple[Measurement, ...]:
+    """Look for people of the gallery within the gallery: where that works and queries fail, their identities do not fit.
+
+    Returns:
+        map_of_gallery_in_itself (the camera rule applies, so an image never finds itself) and map_of_queries; None where no
+        image counts.
+    """
+    rows = np.random.default_rng(0).permutation(len(gallery))[:most_queries]
+    part = Embedded(gallery.features_ND[rows], gallery.person_ids_N[rows], gallery.camera_ids_N[rows])
+    return (
+        Measurement("map_of_gallery_in_itself", _map(part, gallery), "mAP"),
+        Measurement("map_of_queries", _map(query, gallery), "mAP"),
+    )
+
+
 def same_camera_first(query: Embedded, gallery: Embedded) -> tuple[Measurement, ...]:
     """Measure how often the nearest gallery image, without any camera rule, is of the query's own camera.
 
@@ -87,6 +115,13 @@ def _average_precision(query: Embedded, gallery: Embedded, row: int) -> float:
     hits = is_person_G[~left_out_G][order]
     precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
     return float(precision[hits].mean())
+
+
+def _map(query: Embedded, gallery: Embedded) -> float | None:
+    try:
+        return retrieve(query, gallery).metrics.mAP
+    except DataError:  # no query has a match that counts
+        return None
 
 
 def _alone(embed: Callable[[Tensor], Tensor], image_1CHW: Tensor, like_BD: Tensor) -> Tensor:

@@ -36,12 +36,14 @@ def lr_range(
     if len(smooth) < 2:
         nothing = "the loss was not finite from the first or second step"
         return (*curve, Measurement("rate_of_steepest_descent", None, unit, note=nothing))
-    steepest = min(range(1, len(smooth)), key=lambda i: smooth[i] - smooth[i - 1])
+    bottom = smooth.index(min(smooth))
+    # beyond the lowest loss it can only fall back from where a too high rate has thrown it
+    steepest = min(range(1, max(bottom, 1) + 1), key=lambda i: smooth[i] - smooth[i - 1])
     return (
         *curve,
         Measurement("lr_range_first_loss", losses[0], "nats"),
         Measurement("rate_of_steepest_descent", rates[steepest], unit),
-        Measurement("rate_of_lowest_loss", rates[smooth.index(min(smooth))], unit),
+        Measurement("rate_of_lowest_loss", rates[bottom], unit),
         Measurement("highest_finite_rate", rates[len(losses) - 1], unit),
     )
 

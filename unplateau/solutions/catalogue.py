@@ -108,6 +108,10 @@ def _less_decay(config: Config) -> dict[str, Any]:
     return {"SOLVER.WEIGHT_DECAY": 5e-4, "SOLVER.WEIGHT_DECAY_NORM": 5e-4, "SOLVER.WEIGHT_DECAY_BIAS": 5e-4}
 
 
+def _weaker_augmentation(config: Config) -> dict[str, Any]:
+    return {"INPUT.REA.ENABLED": False, "INPUT.CJ.ENABLED": False, "INPUT.AFFINE.ENABLED": False, "INPUT.AUTOAUG.ENABLED": False}
+
+
 def _no_change(config: Config) -> dict[str, Any]:
     return {}
 
@@ -163,6 +167,22 @@ REMEDIES: tuple[Remedy, ...] = (
     Remedy("drop_now", "Taking the next drop of the rate at once ends a plateau that waits for it.", "He et al. 2016", _drop_now),
     Remedy("cosine_annealing", "A rate that descends smoothly does not wait for a milestone.", "Loshchilov 2017",
            lambda config: {"SOLVER.SCHED": "CosineAnnealingLR"}),
+    Remedy("restore_margin", "With the usual margin the loss follows distances.", "Luo et al. 2019: 0.3",
+           lambda config: {"MODEL.LOSSES.TRI.MARGIN": 0.3}),
+    Remedy("less_label_smoothing", "A target that is mostly the identity gives a gradient to follow.", "Szegedy 2016: 0.1",
+           lambda config: {"MODEL.LOSSES.CE.EPSILON": 0.1}),
+    Remedy("larger_embedding", "More dimensions keep people apart.", "fast-reid: 512 to 2048",
+           lambda config: {"MODEL.HEADS.EMBEDDING_DIM": 512}),
+    Remedy("weaker_augmentation", "People must still be known after augmentation.", "Luo et al. 2019: flip, padding, erasing",
+           _weaker_augmentation),
+    Remedy("restore_batch_norm", "Statistics that follow the training fit its features.", "Ioffe and Szegedy 2015",
+           elsewhere="Call model.train() at the start of every epoch, and leave the momentum of batch normalisation at 0.1."),
+    Remedy("restore_shuffling", "Batches drawn anew in every epoch.", "Hermans 2017",
+           elsewhere="Hand the sampler to the loader, or set shuffle=True, and set its epoch where it has one."),
+    Remedy("less_dropout", "Units that are kept carry the signal.", "Srivastava et al. 2014: 0.2 to 0.5",
+           elsewhere="Set dropout to at most 0.5; in PyTorch p is the share that is dropped."),
+    Remedy("reinitialise", "Dead units need a new start.", "Stanford CS231n",
+           elsewhere="Begin anew with warm-up, or from the last checkpoint before units died."),
 )  # fmt: skip
 
 BY_NAME = {remedy.name: remedy for remedy in REMEDIES}

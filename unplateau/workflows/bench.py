@@ -127,6 +127,10 @@ class Bench:
             found: Tensor = self.parts.scored_model(images_BCHW, camera_ids_B=camera_ids_B).embeddings_BD
         return found.float()
 
+    def evaluation_images(self, items: tuple[Item, ...]) -> Tensor:
+        """Return images as the evaluation hands them to the network, (N, C, H, W)."""
+        return torch.cat([batch.images_BCHW for batch in EvaluationLoader(items, self.parts.config, device=self.parts.device)])
+
     def embedded(self, items: tuple[Item, ...]) -> Embedded:
         """Return the embeddings of images, prepared as the evaluation prepares them."""
         loader = EvaluationLoader(items, self.parts.config, device=self.parts.device)

@@ -5,13 +5,13 @@ Measures only. When to stop: `probe`; judging: `unplateau.diagnosis.rules.probed
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from statistics import median
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unplateau.curves.landmarks import uniform_cross_entropy
 from unplateau.data.loader import Batch
@@ -19,18 +19,24 @@ from unplateau.engine.preflight import preflight
 from unplateau.engine.train_step import forward_losses, train_step
 from unplateau.engine.watching.motion_record import MotionRecord, see, take_before
 from unplateau.evaluation.ranking import retrieve
+from unplateau.losses.build import build_losses
 from unplateau.models.groups import layer_groups
 from unplateau.probes.blank_input import blank_input
+from unplateau.probes.classifier_scale import classifier_scale
+from unplateau.probes.dead_units import dead_units
+from unplateau.probes.delivered_gradient import delivered_gradient, step_over_rate
 from unplateau.probes.evaluation_self_check import (
     batch_invariance,
+    embedding_difference,
+    gallery_in_itself,
     independent_evaluation,
     same_camera_first,
     shuffled_features,
 )
 from unplateau.probes.features import features
-from unplateau.probes.inputs import inputs
-from unplateau.probes.labels import label_agreement, label_range
+from unplateau.probes.forward_noise import forward_noise
 from unplateau.probes.loss_conflict import loss_conflict
+from unplateau.probes.losses_as_configured import losses_as_configured
 from unplateau.probes.lr_range import lr_range
 from unplateau.probes.noise_scale import noise_scale
 from unplateau.probes.optimizer_contents import optimizer_contents
@@ -39,34 +45,16 @@ from unplateau.probes.train_identity_gap import train_identity_gap
 from unplateau.probes.triplets import triplets
 from unplateau.runs.record import Measurement
 from unplateau.workflows.bench import Bench
-
-Measurements = tuple[Measurement, ...]
+from unplateau.workflows.planned import Measurements, Planned
+from unplateau.workflows.planned_data_probes import agreement, labels_and_inputs, plain_view
 
 _UPDATES = 5  # measured; a gradient scaler may skip some
 _ALL_ELEMENTS = 2**31
 _GEOMETRY_BATCHES, _CONFLICT_BATCHES, _NOISE_BATCHES, _BLANK_STEPS = 4, 4, 8, 12
+_DELIVERY_BATCHES = 3
 _RANGE_STEPS, _OVERFIT_STEPS = 60, 60
 _INVARIANCE_IMAGES = 8
 _QUERIES = 50
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One probe: its name, what it costs, and how it is run."""
-
-    name: str
-    cost: str
-    run: Callable[[Bench, Measurements], Measurements]
-    """(bench, everything measured before) -> measurements."""
-
-
-def labels_and_inputs(bench: Bench, _: Measurements) -> Measurements:
-    """Range of labels, channel statistics and duplicates of the first batches."""
-    person_ids_N = torch.cat([batch.person_ids_B for batch in bench.first_batches])
-    images_NCHW = torch.cat([batch.images_BCHW for batch in bench.first_batches[:_GEOMETRY_BATCHES]])
-    # a few batches do not hold every identity, which says nothing
-    found = [m for m in label_range(person_ids_N, num_identities=bench.num_identities) if m.name != "labels_unused"]
-    return (*found, *inputs(images_NCHW))
 
 
 def first_step(bench: Bench, _: Measurements) -> Measurements:
@@ -77,8 +65,9 @@ def first_step(bench: Bench, _: Measurements) -> Measurements:
 
 def motion(bench: Bench, _: Measurements) -> Measurements:
     """What a few real updates at the peak rate move, without weight decay."""
-    _without_decay(bench)
     model, optimizers = bench.parts.model, bench.parts.optimizers
+    held = optimizer_contents(optimizers, model.parameters(), step=bench.step)
+    _without_decay(bench)
     record = MotionRecord(layer_groups(model))
     for batch in bench.first_batches[:_UPDATES]:
         bench.set_rate(bench.schedule.peak_rate)
@@ -86,8 +75,31 @@ def motion(bench: Bench, _: Measurements) -> Measurements:
         before = take_before(model, elements=_ALL_ELEMENTS)
         train_step(bench.parts, batch)
         record.after(before, see(before, optimizers))
-    held = optimizer_contents(optimizers, model.parameters(), step=bench.step)
     return (*held, *record.measurements(bench.step))
+
+
+def delivery(bench: Bench, _: Measurements) -> Measurements:
+    """Whether the optimiser is given the gradient of the losses, and how far it steps with it: medians over batches."""
+    _without_decay(bench)
+    rows: dict[str, list[float]] = {}
+    for batch in bench.first_batches[:_DELIVERY_BATCHES]:
+        for m in _delivered(bench, batch):
+            if m.value is not None:
+                rows.setdefault(m.name, []).append(m.value)
+    return tuple(Measurement(name, median(values), "", bench.step) for name, values in rows.items())
+
+
+def as_configured(bench: Bench, _: Measurements) -> Measurements:
+    """The losses of a batch beside those the configuration asks for."""
+    bench.training_mode()
+    batch, model = bench.first_batches[0], bench.parts.model
+    configured = build_losses(bench.parts.config, num_identities=bench.num_identities, feature_dim=model.feature_dim)
+    outputs = bench.outputs(batch)
+    found = losses_as_configured(bench.parts.losses, configured.to(bench.parts.device), outputs, batch.person_ids_B)
+    weight_ID = getattr(model.head.classifier, "weight", None)
+    if outputs.logits_BI is not None and weight_ID is not None:
+        found = (*found, *classifier_scale(outputs.logits_BI, outputs.embeddings_BD, weight_ID))
+    return (*found, Measurement("embedding_dim", float(outputs.embeddings_BD.shape[1]), "dimensions"))
 
 
 def geometry(bench: Bench, _: Measurements) -> Measurements:
@@ -98,16 +110,9 @@ def geometry(bench: Bench, _: Measurements) -> Measurements:
     margin = bench.parts.config.MODEL.LOSSES.TRI.MARGIN
     features_ND = torch.cat([output.features_BD for output in outputs])
     found = triplets(outputs[0].features_BD, batches[0].person_ids_B, margin=margin, step=bench.step)
-    return (*found, *features(features_ND, step=bench.step))
-
-
-def agreement(bench: Bench, _: Measurements) -> Measurements:
-    """Labels of neighbours in the features the training began with, and in those of now."""
-    batch = _distinct(bench.first_batches)
-    found = list(label_agreement(_in_pieces(bench, bench.parts.model, batch), batch.person_ids_B, batch.camera_ids_B))
-    initial = label_agreement(_in_pieces(bench, bench.begun.model, batch), batch.person_ids_B)
-    found += [replace(m, group="initial weights") for m in initial if m.name == "label_agreement"]
-    return (*found, Measurement("label_images", float(len(batch.person_ids_B)), "images"))
+    noise = forward_noise(outputs[0].features_BD, bench.outputs(batches[0]).features_BD, step=bench.step)
+    dead = dead_units(bench.parts.model, lambda: [bench.outputs(batch) for batch in batches], step=bench.step)
+    return (*found, *features(features_ND, step=bench.step), *noise, *dead)
 
 
 def conflict(bench: Bench, _: Measurements) -> Measurements:
@@ -133,12 +138,18 @@ def conflict(bench: Bench, _: Measurements) -> Measurements:
 
 def evaluation(bench: Bench, _: Measurements) -> Measurements:
     """Whether the evaluation contradicts itself."""
-    found = batch_invariance(bench.embed, bench.first_batches[0].images_BCHW[:_INVARIANCE_IMAGES])
+    batch = bench.first_batches[0]
+    found = batch_invariance(bench.embed, batch.images_BCHW[:_INVARIANCE_IMAGES])
+    scored_BD = bench.embed(batch.images_BCHW)
+    bench.parts.model.eval()
+    found = (*found, *embedding_difference(bench.outputs(batch).embeddings_BD.float(), scored_BD))
     if bench.validation is None:
         return found
     query, gallery = bench.embedded(bench.validation.query), bench.embedded(bench.validation.gallery)
     shuffled = shuffled_features(query, gallery, seed=bench.parts.config.SEED)
-    return (*found, *shuffled, *same_camera_first(query, gallery), *independent_evaluation(query, gallery, most_queries=_QUERIES))
+    itself = gallery_in_itself(query, gallery, most_queries=10 * _QUERIES)
+    other = independent_evaluation(query, gallery, most_queries=_QUERIES)
+    return (*found, *itself, *shuffled, *same_camera_first(query, gallery), *other)
 
 
 def gap(bench: Bench, _: Measurements) -> Measurements:
@@ -198,8 +209,11 @@ PLAN: tuple[Planned, ...] = (
     Planned("labels and inputs", "4 batches", labels_and_inputs),
     Planned("first step", "2 F + 1 B", first_step),
     Planned("motion", "5 B", motion),
-    Planned("triplets and features", "4 F", geometry),
+    Planned("delivered gradient", "6 B", delivery),
+    Planned("losses as configured", "1 F", as_configured),
+    Planned("triplets and features", "9 F", geometry),
     Planned("label agreement", "64 F", agreement),
+    Planned("plain view", "32 F", plain_view),
     Planned("loss conflict", "4 F, 8 backward passes", conflict),
     Planned("noise scale", "8 B", gradient_noise),
     Planned("evaluation self-check", "1 evaluation", evaluation),
@@ -209,6 +223,40 @@ PLAN: tuple[Planned, ...] = (
     Planned("train-identity gap", "2 evaluations", gap),
 )
 """The cheapest information first, the pipeline before the rest."""
+
+
+def _delivered(bench: Bench, batch: Batch) -> Measurements:
+    bench.training_mode()
+    rate, trained = bench.schedule.peak_rate, {n: p for n, p in bench.parts.model.named_parameters() if p.requires_grad}
+    with _same_draws():
+        total = forward_losses(bench.parts, batch).total
+    if not trained or not total.requires_grad:
+        return ()
+    gradients = torch.autograd.grad(total, list(trained.values()), allow_unused=True, materialize_grads=True)
+    before, arrived = {name: p.detach().clone() for name, p in trained.items()}, {}
+
+    def look(*_: object) -> None:
+        arrived.update({name: p.grad.clone() for name, p in trained.items() if p.grad is not None})
+
+    hooks = [optimizer.register_step_pre_hook(look) for optimizer in bench.parts.optimizers]
+    with _same_draws():
+        bench.train(batch, rate)
+    for hook in hooks:
+        hook.remove()
+    if not arrived:
+        return ()
+    found = delivered_gradient(dict(zip(trained, gradients, strict=True)), arrived)
+    is_adam = all("betas" in group for optimizer in bench.parts.optimizers for group in optimizer.param_groups)
+    after = {name: p.detach() for name, p in trained.items()}
+    return (*found, *(step_over_rate(before, after, rate=rate) if is_adam and rate > 0 else ()))
+
+
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """Dropout of two passes drops the same units."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
 
 
 def _overfit(bench: Bench, rate: float, group: str) -> list[Measurement]:
@@ -230,22 +278,3 @@ def _last_block(bench: Bench) -> list[Tensor]:
     groups = [names for group, names in layer_groups(bench.parts.model).items() if group.startswith("backbone")]
     trained: list[list[Tensor]] = [[parameters[n] for n in names if parameters[n].requires_grad] for names in groups]
     return next((block for block in reversed(trained) if block), [])
-
-
-def _distinct(batches: tuple[Batch, ...]) -> Batch:
-    """Join batches without images that are equal to the bit: a copy's neighbour is itself."""
-    images_NCHW = torch.cat([batch.images_BCHW for batch in batches])
-    first_row: dict[bytes, int] = {}
-    for row, image in enumerate(images_NCHW.cpu()):
-        first_row.setdefault(hashlib.blake2b(image.contiguous().numpy().tobytes()).digest(), row)
-    rows = torch.tensor(sorted(first_row.values()), device=images_NCHW.device)
-    person_ids_N = torch.cat([batch.person_ids_B for batch in batches])
-    camera_ids_N = torch.cat([batch.camera_ids_B for batch in batches])
-    return Batch(images_NCHW[rows], person_ids_N[rows], camera_ids_N[rows])
-
-
-def _in_pieces(bench: Bench, model: nn.Module, batch: Batch) -> Tensor:
-    model.eval()
-    size = len(bench.first_batches[0].person_ids_B)
-    pieces = zip(*(tensor.split(size) for tensor in (batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B)), strict=True)
-    return torch.cat([bench.outputs(Batch(*piece), model).embeddings_BD.float() for piece in pieces])

@@ -20,7 +20,8 @@ from unplateau.runs.record import Finding, Measurement, to_plain
 from unplateau.runs.writer import RunWriter
 from unplateau.workflows.bench import Bench, bench_of_run
 from unplateau.workflows.diagnose import Sources, compare_checkpoints, gather
-from unplateau.workflows.planned_probes import PLAN, Planned
+from unplateau.workflows.planned import Planned
+from unplateau.workflows.planned_probes import PLAN
 
 SURE = 0.95  # of a fault in the pipeline: nothing measured later could matter more
 NOTHING_KNOWN = Case()
@@ -66,12 +67,10 @@ def probe(
         if _is_sure(diagnosis) or time.perf_counter() - started > most_seconds:
             return _probed(case, diagnosis, started, tuple(left.name for left in plan[place:]))
         begun = time.perf_counter()
-        found = _measured(bench, planned, case)
+        found = run_planned(bench, planned, case)
         seconds = time.perf_counter() - begun
         spent = Measurement("probe_seconds", seconds, "seconds", bench.step, planned.name, planned.cost)
-        said = [code for m in found if m.name == "probe_failed" for code in symptoms_in(m.note)]
-        symptoms = tuple(dict.fromkeys([*case.symptoms, *said]))
-        case = replace(case, measurements=(*case.measurements, *found, spent), symptoms=symptoms)
+        case = with_measured(case, (*found, spent))
         diagnosis = diagnose(case)
         if say is not None:
             say(f"probe {planned.name}: {len(found)} numbers in {seconds:.1f} s ({planned.cost})")
@@ -113,13 +112,20 @@ def sure_finding(diagnosis: Diagnosis) -> Finding | None:
     return diagnosis.first if _is_sure(diagnosis) else None
 
 
+def with_measured(case: Case, found: tuple[Measurement, ...]) -> Case:
+    """Return the case with what a probe brought; a probe that failed may have said why."""
+    said = [code for m in found if m.name == "probe_failed" for code in symptoms_in(m.note)]
+    symptoms = tuple(dict.fromkeys([*case.symptoms, *said]))
+    return replace(case, measurements=(*case.measurements, *found), symptoms=symptoms)
+
+
 def _is_sure(diagnosis: Diagnosis) -> bool:
     first = diagnosis.first
     return first is not None and first.severity == "pipeline" and first.confidence >= SURE
 
 
-def _measured(bench: Bench, planned: Planned, case: Case) -> tuple[Measurement, ...]:
-    """Run a probe without a trace; one that fails on this training says why, and the others go on."""
+def run_planned(bench: Bench, planned: Planned, case: Case) -> tuple[Measurement, ...]:
+    """Run one probe without a trace; one that fails on this training says why, and the others go on."""
     with bench.untouched():
         try:
             return planned.run(bench, case.measurements)

@@ -22,6 +22,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.schedule_view import is_rate_off
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -34,8 +35,8 @@ _NEAR_FLOOR = 0.5  # nats: a batch that begins here is known by heart already
 def judge(case: Case) -> Verdict:
     """Fire where the loss of one batch stays away from its floor."""
     share = _share(case, "")
-    if share is None or share >= _LEAST_SHARE:
-        return None
+    if share is None or share >= _LEAST_SHARE or is_rate_off(case):
+        return None  # at a rate far below the configured one nothing is learned, whatever the pipeline
     other = _share(case, "best rate")
     first, last = case.measured("overfit_first_loss")[""], case.measured("overfit_last_loss")[""]
     evidence = [Evidence(f"the loss of one batch went from {first:.3f} to {last:.3f}", last, _floor(case), _SOURCE)]

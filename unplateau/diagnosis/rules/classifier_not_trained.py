@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from unplateau.diagnosis.case import Case, Curve
 from unplateau.diagnosis.landmarks_of import chance_accuracy, matching_start, uniform
-from unplateau.diagnosis.schedule_view import in_warm_up
+from unplateau.diagnosis.schedule_view import in_warm_up, is_rate_off
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -39,7 +39,13 @@ _ABOVE_CHANCE = 20.0  # times 1/I
 def judge(case: Case) -> Verdict:
     """Fire where features learn and the classifier stays at its start."""
     loss, triplet = case.curve("cross_entropy"), case.curve("triplet")
-    if loss is None or triplet is None or min(len(loss.y), len(triplet.y)) < _FEWEST_POINTS or in_warm_up(case):
+    if (
+        loss is None
+        or triplet is None
+        or min(len(loss.y), len(triplet.y)) < _FEWEST_POINTS
+        or in_warm_up(case)
+        or is_rate_off(case)
+    ):
         return None
     landmark = _landmark(case, loss)
     if landmark is None or not loss.is_stationary(2 * _NEAR_UNIFORM) or triplet.latest > (1 - _TRIPLET_FALL) * triplet.first:

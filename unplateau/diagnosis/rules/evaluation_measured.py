@@ -2,11 +2,12 @@
 
 What it is
     Features dealt out at random must rank by chance; an image must have the same feature alone and in a batch; a plain evaluator
-    must agree with the fast one.
+    must agree with the fast one; the weights that are scored must be those that are trained; people of the gallery must be found
+    in the gallery no better than queries are.
 
 Why it happens
     Labels leak into the score; batch normalisation or dropout is active while evaluating; rows of features and of labels are
-    mixed up.
+    mixed up; an old copy of the model is scored; identities of query and gallery are numbered apart.
 
 How it was seen
     deep-person-reid#348, #497, #207; fast-reid#173; TransReID#62; our own planted faults.
@@ -28,7 +29,9 @@ CODE = "evaluation-broken"
 _ERRORS = 6.0
 _SLACK = 0.02  # mAP
 _BATCH_DIFFERENCE = 0.05  # bf16 kernels of different sizes differ by up to 1 %; batch statistics by tens of per cent
-_EVALUATOR_DIFFERENCE = 1e-3
+_EVALUATOR_DIFFERENCE = 0.1  # similarities that differ in the last digit change places and move a query by some hundredths
+_OTHER_WEIGHTS = 0.3  # a moving average of the weights differs by some per cent
+_TIMES_CHANCE, _BETTER = 3.0, 3.0
 _SOURCE = "probe evaluation_self_check"
 
 
@@ -50,6 +53,8 @@ def judge(case: Case) -> Verdict:
     if apart is not None and apart > _EVALUATOR_DIFFERENCE:
         evidence.append(Evidence(f"a plain evaluator differs by {apart:.3f} in a query's average precision", apart, 0.0, _SOURCE))
         causes.append("evaluation-preprocessing")
+    evidence, causes = [*evidence, *_other_weights(case)], causes + ["stale-weights-evaluated"] * len(_other_weights(case))
+    evidence, causes = [*evidence, *_other_ids(case)], causes + ["evaluation-preprocessing"] * len(_other_ids(case))
     if not evidence:
         return None
     return Finding(
@@ -63,3 +68,21 @@ def judge(case: Case) -> Verdict:
         next_test="one image embedded alone and in a batch, in evaluation mode",
         remedies=("repair_evaluation", "repair_camera_ids"),
     )
+
+
+def _other_weights(case: Case) -> list[Evidence]:
+    """The scored model gives other embeddings, and batch statistics do not explain it."""
+    apart, alone = case.measured("embedding_difference").get("", 0.0), case.measured("batch_difference").get("", 0.0)
+    if apart < _OTHER_WEIGHTS or alone > _BATCH_DIFFERENCE:
+        return []
+    text = f"the scored model's embeddings differ by {apart:.0%} from those of the trained weights on the same images"
+    return [Evidence(text, apart, 0.0, _SOURCE)]
+
+
+def _other_ids(case: Case) -> list[Evidence]:
+    itself, queries = case.measured("map_of_gallery_in_itself").get(""), case.measured("map_of_queries").get("")
+    chance = case.measured("map_by_chance").get("", 1.0)
+    if itself is None or queries is None or itself < _TIMES_CHANCE * chance or queries * _BETTER > itself:
+        return []
+    text = f"people of the gallery are found in the gallery with mAP {itself:.1%}, queries with {queries:.1%}"
+    return [Evidence(text, itself, queries, _SOURCE)]

@@ -38,7 +38,7 @@ def judge(case: Case) -> Verdict:
     return Finding(
         code=CODE,
         title="Generalisation is the limit: trained people are found, others are not",
-        severity="generalisation",
+        severity="info",  # a large gap is usual on hard sets; a mAP that falls is a fault: `overfitting`
         confidence=0.6,
         evidence=(Evidence(f"mAP {seen:.1%} on trained identities, {unseen:.1%} on others", gap, _GAP, _SOURCE),),
         causes=("overfitting", "too-few-identities"),

@@ -1,7 +1,8 @@
 """Labels do not belong to their images.
 
 What it is
-    Images that look alike to the network before training do not carry the same label more often than by chance.
+    Images that look alike do not carry the same label more often than by chance: neither in the features the training began with
+    nor by the colours of clothes.
 
 Why it happens
     Labels shuffled against images (a sort on one side only, an index bug in a loader), or a wrong column of a list file.
@@ -36,7 +37,8 @@ def judge(case: Case) -> Verdict:
         return None
     if case.measured("label_images").get("", 0.0) < _FEWEST_IMAGES:
         return Abstained("too few images to compare labels of neighbours")
-    if agreement > _TIMES_CHANCE * chance:
+    colours = case.measured("label_agreement").get("colours", agreement)
+    if max(agreement, colours) > _TIMES_CHANCE * chance:
         return None
     now = case.measured("label_agreement").get("")
     learned = () if now is None else (Evidence(f"{now:.1%} in the features of the checkpoint", now, chance, _SOURCE),)

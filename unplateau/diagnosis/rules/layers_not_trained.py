@@ -71,7 +71,13 @@ def _groups(case: Case) -> tuple[list[str], list[str]]:
     """Return the layer groups that moved and that did not; constants such as pixel means are no layers."""
     elements, unchanged = case.measured("elements"), case.measured("tensors_unchanged")
     layers = [group for group in unchanged if group not in ("", "buffers", "(root)") and elements.get(group, 0.0) > _CONSTANT]
+    if case.facts.cross_entropy_weight == 0:  # the classifier is there and nothing trains it
+        layers = [group for group in layers if not _is_classifier(group)]
     return [group for group in layers if unchanged[group] < 1], [group for group in layers if unchanged[group] == 1]
+
+
+def _is_classifier(group: str) -> bool:
+    return any(part in ("classifier", "cls_layer", "fc", "logits") for part in group.lower().split("."))
 
 
 def _is_head(group: str) -> bool:

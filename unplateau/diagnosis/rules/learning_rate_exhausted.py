@@ -1,7 +1,8 @@
 """The learning rate is used up long before the run is over.
 
 What it is
-    The logged rate is below 2 % of its peak in the first third of the run, and the loss is far from its floor.
+    The logged rate is below 2 % of its peak in the first third of the run, and the loss is far from its floor; or it drops
+    well before the first drop that the configuration plans.
 
 Why it happens
     scheduler.step() once a batch with milestones in epochs, or a cosine whose length is given in epochs and stepped in batches.
@@ -22,6 +23,7 @@ import numpy as np
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.landmarks_of import floor
+from unplateau.diagnosis.schedule_view import dropped_before
 from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -29,6 +31,27 @@ CODE = "learning-rate-exhausted"
 _USED_UP = 0.02  # of the peak
 _EARLY = 0.3  # of the epochs
 _FAR_FROM_FLOOR = 0.5  # nats
+
+
+def judge_before_milestone(case: Case) -> Verdict:
+    """Fire where the rate drops before the first planned drop."""
+    epoch, milestones = dropped_before(case), case.facts.milestones
+    rates = case.curve("learning_rate")
+    if epoch is None or rates is None or not milestones:
+        return None
+    first = min(milestones)
+    text = f"rate {rates.y[-1]:.2g}, at its peak {rates.y.max():.2g}; it had dropped by epoch {epoch:.0f}, planned is {first:.0f}"
+    return Finding(
+        code=CODE,
+        title="The learning rate drops before its time",
+        severity="optimisation",
+        confidence=0.9,
+        evidence=(Evidence(text, epoch, first, rates.where()),),
+        causes=("schedule-too-fast",),
+        refuted_by="a schedule that is meant to drop this early, or one that drops on plateaus",
+        next_test="is scheduler.step() inside the batch loop?",
+        remedies=("repair_schedule",),
+    )
 
 
 def judge(case: Case) -> Verdict:

@@ -23,12 +23,12 @@ from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.landmarks_of import collapsed_triplet
-from unplateau.diagnosis.schedule_view import in_warm_up
+from unplateau.diagnosis.schedule_view import in_warm_up, is_rate_off
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CODE = "only-head-trained"
-_LEAST_FALL = 0.1  # of the first cross-entropy
+_LEAST_FALL = 0.05  # of the first cross-entropy; random features let a classifier learn a tenth of it
 _STILL = 0.1  # of the triplet loss's level; learning features lose half of it within epochs
 _ABOVE_MARGIN = 1.15
 _FEWEST_POINTS = 6
@@ -37,7 +37,13 @@ _FEWEST_POINTS = 6
 def judge(case: Case) -> Verdict:
     """Fire where the identity loss learns on features that stand still."""
     loss, triplet = case.curve("cross_entropy"), case.curve("triplet")
-    if loss is None or triplet is None or min(len(loss.y), len(triplet.y)) < _FEWEST_POINTS or in_warm_up(case):
+    if (
+        loss is None
+        or triplet is None
+        or min(len(loss.y), len(triplet.y)) < _FEWEST_POINTS
+        or in_warm_up(case)
+        or is_rate_off(case)
+    ):
         return None
     if any(value > 0 for group, value in case.measured("checkpoint_motion").items() if "backbone" in group):
         return None

@@ -25,7 +25,7 @@ from dataclasses import replace
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.preflight import judge_preflight
 from unplateau.diagnosis.verdict import Verdict
-from unplateau.runs.record import Finding
+from unplateau.runs.record import Evidence, Finding
 
 _CAUSES = {
     "labels-out-of-range": ("labels-out-of-range", "labels-off-by-one"),
@@ -43,8 +43,16 @@ def judge_labels(case: Case) -> Verdict:
 
 
 def judge_blank(case: Case) -> Verdict:
-    """Fire on blank images."""
-    return _found(case, "blank-inputs")
+    """Fire on blank images; with faint pictures in them they are on a wrong scale."""
+    found = _found(case, "blank-inputs")
+    if found is None or case.measured("blank_images").get("", 1.0) > 0:
+        return found
+    text = "no image is of one colour: there are pictures, on a tiny scale"
+    evidence = (*found.evidence, Evidence(text, case.measured("blank_images").get(""), 0.0, "probe inputs"))
+    return replace(
+        found, code="inputs-not-normalised", title="The images are not normalised as the network expects", evidence=evidence,
+        causes=("inputs-not-normalised",),
+    )  # fmt: skip
 
 
 def judge_normalisation(case: Case) -> Verdict:

@@ -19,6 +19,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.schedule_view import is_rate_off
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -30,7 +31,7 @@ _SAME = 0.01
 def judge(case: Case) -> Verdict:
     """Fire where the rate is the same after a milestone as before it."""
     rates, milestones = case.curve("learning_rate"), case.facts.milestones
-    if rates is None or not milestones or rates.unit != "epoch":
+    if rates is None or not milestones or rates.unit != "epoch" or is_rate_off(case) or rates.y.max() <= 0:
         return None
     passed = [milestone for milestone in milestones if milestone + _CLEARLY_PASSED < rates.x[-1]]
     before = rates.y[rates.x < (passed[0] if passed else rates.x[0])]

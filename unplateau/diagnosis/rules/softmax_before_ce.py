@@ -26,6 +26,7 @@ from unplateau.curves.landmarks import softmax_twice_floor
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.landmarks_of import uniform
 from unplateau.diagnosis.rules.missing_cosine_scale import is_cosine
+from unplateau.diagnosis.schedule_view import is_rate_off
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -40,8 +41,8 @@ _FEWEST_POINTS = 6
 
 def judge(case: Case) -> Verdict:
     """Fire where people are told apart and the cross-entropy stays above the floor of bounded logits."""
-    if is_cosine(case):
-        return None  # `missing_cosine_scale`
+    if is_cosine(case) or is_rate_off(case):
+        return None  # `missing_cosine_scale`; a rate that is too low keeps the loss up as well
     bound = _bounded(case, softmax_twice_floor(case.facts.num_identities or 2, label_smoothing=case.facts.label_smoothing or 0.0))
     if bound is None:
         return None

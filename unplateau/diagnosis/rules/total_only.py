@@ -23,7 +23,7 @@ from __future__ import annotations
 from unplateau.diagnosis.case import Case, Curve
 from unplateau.diagnosis.landmarks_of import chance_accuracy, collapsed_triplet, head_starts
 from unplateau.diagnosis.rules.weights_not_updated import still_causes
-from unplateau.diagnosis.schedule_view import in_warm_up
+from unplateau.diagnosis.schedule_view import in_warm_up, is_rate_off
 from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -42,7 +42,7 @@ def judge(case: Case) -> Verdict:
         return Abstained(
             "only the total loss is known; without the number of identities nothing can be said", ("--num-identities",)
         )
-    if in_warm_up(case) or case.has_moved or not total.is_stationary(_DRIFT * total.level):
+    if in_warm_up(case) or is_rate_off(case) or case.has_moved or not total.is_stationary(_DRIFT * total.level):
         return None
     accuracy, chance = case.curve("accuracy"), chance_accuracy(case) or 0.0
     start = min(candidate.start.mean for candidate in head_starts(case))

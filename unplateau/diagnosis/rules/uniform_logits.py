@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.landmarks_of import head_starts, uniform
-from unplateau.diagnosis.schedule_view import in_warm_up
+from unplateau.diagnosis.schedule_view import in_warm_up, is_rate_off
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -37,7 +37,7 @@ _LEARNED_MAP = 0.05
 def judge(case: Case) -> Verdict:
     """Fire where the cross-entropy ends on ln I and did not start there."""
     loss, ln_i = case.curve("cross_entropy"), uniform(case)
-    if loss is None or ln_i is None or len(loss.y) < _FEWEST_POINTS or in_warm_up(case):
+    if loss is None or ln_i is None or len(loss.y) < _FEWEST_POINTS or in_warm_up(case) or is_rate_off(case):
         return None
     tail = loss.from_x(float(loss.x[len(loss.x) // 2]))
     score, triplet = case.curve("mAP"), case.curve("triplet")

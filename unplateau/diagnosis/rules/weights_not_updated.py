@@ -34,7 +34,7 @@ from __future__ import annotations
 
 from unplateau.diagnosis.case import Case, Curve
 from unplateau.diagnosis.landmarks_of import HeadStart, collapsed_triplet, head_starts, matching_start
-from unplateau.diagnosis.schedule_view import in_warm_up, peak_rate
+from unplateau.diagnosis.schedule_view import in_warm_up, is_rate_off, peak_rate
 from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -58,8 +58,8 @@ def judge(case: Case) -> Verdict:
     if in_warm_up(case) or len(curve.y) < _FEWEST_POINTS or (curve.unit == "iteration" and curve.span < _FEWEST_ITERATIONS):
         return Abstained("too early: every training is near its start in its first steps")
     start = matching_start(case, curve)
-    if start is None or not _stays(curve, start):
-        return None
+    if start is None or not _stays(curve, start) or _is_rate_low(case):
+        return None  # a rate far below the configured one explains it: `rate_not_as_configured`
     return _finding(case, curve, start)
 
 
@@ -76,6 +76,11 @@ def still_causes(case: Case) -> tuple[str, ...]:
     elif "scheduler-before-optimizer" in case.symptoms and "no-inf-checks" not in case.symptoms:
         causes.insert(0, causes.pop(causes.index("scaler-always-skips")))
     return tuple(causes)
+
+
+def _is_rate_low(case: Case) -> bool:
+    rate = peak_rate(case)
+    return is_rate_off(case) and rate is not None and rate > _TRACE_RATE
 
 
 def _stays(curve: Curve, start: HeadStart) -> bool:

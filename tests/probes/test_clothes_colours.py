@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from unplateau.probes.clothes_colours import clothes_colours
+from unplateau.probes.labels import label_agreement
+
+from .reading import value
+
+
+def drawn(people, cameras, seed=0):
+    """Striped clothes of 20 people on a noisy background, in the light of three cameras."""
+    generator = torch.Generator().manual_seed(seed)
+    clothes, light = torch.rand(20, 3, 4, generator=generator), torch.rand(3, 3, generator=torch.Generator().manual_seed(9))
+    images = torch.rand(len(people), 3, 32, 16, generator=generator)
+    images[:, :, :, 4:12] = clothes[people].repeat_interleave(8, 2)[..., None] + 0.05 * images[:, :, :, 4:12]
+    return images + 2 * light[cameras][:, :, None, None]
+
+
+def test_people_are_told_apart_by_their_clothes_across_cameras():
+    people, cameras = torch.arange(120) % 20, torch.arange(120) // 40
+    found = label_agreement(clothes_colours(drawn(people, cameras), cameras), people)
+    assert value(found, "label_agreement") > 10 * value(found, "label_agreement_chance")
+
+
+def test_a_camera_of_its_own_light_is_put_on_the_others_scale():
+    people, cameras = torch.arange(60) % 20, torch.arange(60) // 20
+    found = clothes_colours(drawn(people, cameras), cameras)
+    for camera in range(3):
+        assert found[cameras == camera].mean(0).abs().max() < 1e-4
+
+
+def test_stripes_are_means_and_deviations_of_the_middle():
+    images = drawn(torch.tensor([3]), torch.tensor([0]))
+    one_camera = torch.cat([images, images + 1.0])
+    found = clothes_colours(one_camera, torch.zeros(2, dtype=torch.long))
+    means = [[float(image[c, 4 * s : 4 * s + 4, 4:12].mean()) for c in range(3) for s in range(8)] for image in one_camera]
+    middle = [(a + b) / 2 for a, b in zip(*means, strict=True)]
+    expected = [(a - m) / (abs(a - m) + 1e-3) for a, m in zip(means[0], middle, strict=True)]
+    assert found[0, :24].tolist() == pytest.approx(expected, abs=1e-4)
+    assert found.shape == (2, 48)
+
+
+def test_images_of_a_few_pixels_have_colours_too():
+    assert clothes_colours(torch.rand(2, 3, 16, 1), torch.zeros(2)).isfinite().all()

@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from unplateau.probes.delivered_gradient import delivered_gradient, step_over_rate
+
+from .reading import value
+
+FRESH = {"a": torch.tensor([[3.0, 0.0]]), "b": torch.tensor([4.0])}
+
+
+def test_a_gradient_that_arrives_as_it_left_counts_one():
+    found = delivered_gradient(FRESH, {name: g.clone() for name, g in FRESH.items()})
+    assert value(found, "gradient_delivered") == 1.0
+    assert value(found, "gradient_delivered_cosine") == pytest.approx(1.0)
+    assert value(found, "gradient_rms") == pytest.approx((25 / 3) ** 0.5)
+
+
+def test_clipping_shortens_it_and_keeps_its_direction():
+    found = delivered_gradient(FRESH, {name: 1e-6 * g for name, g in FRESH.items()})
+    assert value(found, "gradient_delivered") == pytest.approx(1e-6)
+    assert value(found, "gradient_delivered_cosine") == pytest.approx(1.0)
+
+
+def test_gradients_that_pile_up_are_longer_and_point_elsewhere():
+    generator = torch.Generator().manual_seed(0)
+    batches = [torch.randn(50, generator=generator) for _ in range(6)]
+    found = delivered_gradient({"w": batches[-1]}, {"w": torch.stack(batches).sum(0)})
+    assert value(found, "gradient_delivered") > 1.5
+    assert value(found, "gradient_delivered_cosine") < 0.8
+
+
+def test_a_parameter_without_gradient_delivers_nothing():
+    assert value(delivered_gradient(FRESH, {"a": FRESH["a"]}), "gradient_delivered") == pytest.approx(0.6)
+    zero = delivered_gradient({"a": torch.zeros(3)}, {})
+    assert value(zero, "gradient_delivered") is None and value(zero, "gradient_delivered_cosine") is None
+
+
+def test_the_first_step_of_adam_is_one_rate_long_and_a_large_epsilon_makes_it_short():
+    for eps, shortest, longest in ((1e-8, 0.99, 1.01), (10.0, 0.0, 0.11)):
+        weight = torch.nn.Parameter(torch.zeros(4))
+        optimizer = torch.optim.Adam([weight], lr=0.5, eps=eps)
+        before = {"w": weight.detach().clone()}
+        weight.grad = torch.tensor([1.0, -0.5, 0.1, -1.0])
+        optimizer.step()
+        (found,) = step_over_rate(before, {"w": weight.detach()}, rate=0.5)
+        assert shortest <= found.value <= longest

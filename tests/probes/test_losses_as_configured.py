@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from unplateau.losses.combine import Losses
+from unplateau.losses.cross_entropy import CrossEntropyLoss
+from unplateau.losses.triplet import TripletLoss
+from unplateau.models.reid import Outputs
+from unplateau.probes.losses_as_configured import losses_as_configured
+
+from .reading import value
+
+IDS = torch.arange(16) // 4
+
+
+def outputs():
+    generator = torch.Generator().manual_seed(0)
+    features, logits = torch.randn(16, 8, generator=generator), 3 * torch.randn(16, 4, generator=generator)
+    return Outputs(features, features, logits)
+
+
+def losses(*, smoothing=0.1, margin=0.3, weight=1.0):
+    terms = {"cross_entropy": CrossEntropyLoss(smoothing=smoothing), "triplet": TripletLoss(margin=margin)}
+    return Losses(terms, {"cross_entropy": 1.0, "triplet": weight})
+
+
+def test_the_same_losses_give_the_same_values_and_weights():
+    found = losses_as_configured(losses(), losses(), outputs(), IDS)
+    for name in ("cross_entropy", "triplet"):
+        assert value(found, "loss_trained", name) == value(found, "loss_configured", name)
+        assert value(found, "loss_weight_trained", name) == value(found, "loss_weight_configured", name)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5, 0.95])
+def test_the_smoothing_that_is_really_used_is_found(smoothing):
+    found = losses_as_configured(losses(smoothing=smoothing), losses(), outputs(), IDS)
+    assert value(found, "effective_smoothing") == pytest.approx(smoothing, abs=1e-4)
+
+
+def test_another_margin_and_weight_are_seen():
+    found = losses_as_configured(losses(margin=30.0, weight=100.0), losses(), outputs(), IDS)
+    apart = value(found, "loss_trained", "triplet") - value(found, "loss_configured", "triplet")
+    assert apart == pytest.approx(29.7, abs=1.0)
+    assert (value(found, "loss_weight_trained", "triplet"), value(found, "loss_weight_configured", "triplet")) == (100.0, 1.0)
+
+
+def test_uniform_logits_tell_no_smoothing():
+    flat = outputs()._replace(logits_BI=torch.zeros(16, 4))
+    assert value(losses_as_configured(losses(), losses(), flat, IDS), "effective_smoothing") is None

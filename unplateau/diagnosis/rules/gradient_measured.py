@@ -1,0 +1,98 @@
+"""What reaches the optimiser is not the gradient of the losses, or moves nothing.
+
+What it is
+    The gradient that the optimiser steps with is compared with the gradient of the losses on the same batch, and the step with
+    the learning rate. Nothing should stand between the first two; the third follows from the optimiser: Adam changes a weight by
+    about the rate, whatever the gradient's scale.
+
+Why it happens
+    Shrunk by orders of magnitude: clipping to a tiny norm, a loss scale that is never taken out. Larger, and in another
+    direction: zero_grad is missing, so that gradients of earlier batches add up. Right, and yet hardly a step: an epsilon of Adam
+    that is larger than the gradients, which turns it into plain gradient descent at a tiny rate.
+
+How it was seen
+    Clipping at norm 1 hurts nobody, at 1e-6 nothing moves. A missing zero_grad looks like a rate that is too high: fast-reid#700
+    deleted zero_grad to get rid of a message, and the training never converged.
+
+What to do
+    Print the norm of the gradient right after backward and right before optimizer.step(). Clip at 1 to 5; Adam's epsilon is 1e-8.
+
+Source
+    Kingma and Ba 2015, section 2.1. Thresholds ours: healthy recipes deliver 1.00 of the gradient and step by 0.05 to 1 rates.
+"""
+
+from __future__ import annotations
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Evidence, Finding
+
+_SOURCE = "probe delivered_gradient"
+_SHRUNK = 0.01
+_PILED_UP, _ANOTHER_DIRECTION = 1.5, 0.9
+_TINY_STEP = 0.02  # rates; Adam at convergence makes steps of a tenth
+_LARGE_EPSILON = 1e-3
+_NEXT = "print the norm of the gradient right after backward and right before optimizer.step()"
+
+
+def judge_clipped(case: Case) -> Verdict:
+    """Fire where the gradient arrives shrunk to nothing and the steps are tiny for it."""
+    share, step = case.measured("gradient_delivered").get(""), case.measured("step_over_rate").get("")
+    if share is None or not 0 < share < _SHRUNK or (step is not None and step > _TINY_STEP):
+        return None
+    evidence = [Evidence(f"{share:.2g} of the gradient's length reaches the optimiser", share, 1.0, _SOURCE)]
+    if step is not None:
+        evidence.append(Evidence(f"a step of Adam is {step:.2g} rates long", step, 0.3, _SOURCE))
+    return Finding(
+        code="gradient-clipped-away",
+        title="The gradient is shrunk to nothing before the step",
+        severity="pipeline",
+        confidence=0.95,
+        evidence=tuple(evidence),
+        causes=("gradient-clipped-away",),
+        refuted_by="a gradient of the usual length right before optimizer.step()",
+        next_test=_NEXT,
+        remedies=("loosen_clipping",),
+    )
+
+
+def judge_accumulated(case: Case) -> Verdict:
+    """Fire where more than the batch's gradient arrives, and in another direction."""
+    share, cosine = case.measured("gradient_delivered").get(""), case.measured("gradient_delivered_cosine").get("")
+    if share is None or cosine is None or share < _PILED_UP or cosine > _ANOTHER_DIRECTION:
+        return None
+    text = f"the optimiser steps with {share:.3g} times the batch's gradient, at a cosine of {cosine:.2f} to it"
+    return Finding(
+        code="gradients-accumulate",
+        title="Gradients of earlier batches add up",
+        severity="pipeline",
+        confidence=0.95,
+        evidence=(Evidence(text, share, 1.0, _SOURCE),),
+        causes=("gradients-accumulate",),
+        refuted_by="accumulation over several batches that is meant, and cleared after each update",
+        next_test=_NEXT,
+        remedies=("fix_optimizer",),
+    )
+
+
+def judge_epsilon(case: Case) -> Verdict:
+    """Fire where the gradient arrives, an epsilon stands above it and steps are tiny."""
+    share, step = case.measured("gradient_delivered").get("", 0.0), case.measured("step_over_rate").get("")
+    epsilon, size = case.measured("highest_epsilon").get("", 0.0), case.measured("gradient_rms").get("", 0.0)
+    if step is None or step > 5 * _TINY_STEP or share < _SHRUNK or epsilon < max(_LARGE_EPSILON, size):
+        return None
+    evidence = [
+        Evidence(f"Adam's epsilon is {epsilon:.2g}, an element of the gradient {size:.2g}", epsilon, 1e-8, _SOURCE),
+        Evidence(f"a step is {step:.2g} rates long", step, 0.3, _SOURCE),
+    ]
+    return Finding(
+        code="steps-too-small",
+        title="Adam's epsilon swallows the gradients",
+        severity="pipeline",
+        confidence=0.95,
+        evidence=tuple(evidence),
+        causes=("epsilon-too-large",),
+        refuted_by="steps of usual size with the usual epsilon of 1e-8 that bring nothing",
+        next_test="one epoch with Adam's epsilon at 1e-8",
+        remedies=("higher_learning_rate",),
+    )

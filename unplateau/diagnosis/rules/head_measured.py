@@ -1,0 +1,110 @@
+"""What the forward pass leaves of the signal: logits, embedding, dropout, dead units.
+
+What it is
+    Four things that bound what can be learned, measured on a batch: logits that are bare cosines; an
+    embedding of a few dimensions; dropout that drops most units; units that are zero for every image.
+
+Why it happens
+    Cosine logits without their scale of 16 to 64; a reduction layer of the wrong width; the share to drop taken for the share
+    to keep; a rate too high in the first steps or a bad initialisation, which push rectified units below zero for good.
+
+How it was seen
+    fast-reid's HEADS.SCALE is 1 by default. Keep and drop are exchanged between TensorFlow 1 and PyTorch.
+
+What to do
+    Set the scale to 30; 128 to 2048 embedding dimensions; dropout of at most a half; begin anew with warm-up where units are
+    dead.
+
+Source
+    Wang 2017 (NormFace), proposition 2; Srivastava et al. 2014 (dropout 0.2 to 0.5); dead units: Stanford CS231n. Thresholds
+    ours.
+"""
+
+from __future__ import annotations
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Evidence, Finding
+
+_SMALL_SCALE = 4.0  # below it the floor is above 1 nat for hundreds of identities
+_FEWEST_DIMENSIONS = 16  # 2^16 people could be told apart by signs alone; published embeddings have 128 and more
+_MOST_DROPPED = 0.7
+_MOST_DEAD = 0.5
+
+
+def judge_logits(case: Case) -> Verdict:
+    """Fire where logits are cosines with a scale that bounds the loss far above zero."""
+    scale, largest = case.measured("classifier_scale").get(""), case.measured("logit_largest").get("")
+    if scale is None or not 0 < scale < _SMALL_SCALE:
+        return None
+    text = f"every logit is the cosine of embedding and weight times {scale:.3g}; recipes use 16 to 64"
+    return Finding(
+        code="missing-cosine-scale",
+        title="Cosine logits have no scale",
+        severity="pipeline",
+        confidence=0.95,
+        evidence=(Evidence(text, largest, 30.0, "probe classifier_scale"),),
+        causes=("missing-cosine-scale",),
+        refuted_by="logits that are no cosines: their ratio differs from image to image",
+        next_test="set the scale to 30 and look at the first epoch",
+        remedies=("restore_cosine_scale",),
+    )
+
+
+def judge_dimensions(case: Case) -> Verdict:
+    """Fire on an embedding of a few dimensions."""
+    size = case.measured("embedding_dim").get("")
+    if size is None or size >= _FEWEST_DIMENSIONS:
+        return None
+    text = f"the embedding has {size:.0f} dimensions"
+    return Finding(
+        code="embedding-too-small",
+        title="The embedding has too few dimensions",
+        severity="optimisation",
+        confidence=0.9,
+        evidence=(Evidence(text, size, 512.0, "probe losses_as_configured"),),
+        causes=("embedding-too-small",),
+        refuted_by="the same recipe with 256 dimensions that is no better",
+        next_test="print the shape of the embeddings that are ranked",
+        remedies=("larger_embedding",),
+    )
+
+
+def judge_dropout(case: Case) -> Verdict:
+    """Fire where two passes on one batch differ as much as dropping most units makes them."""
+    share = case.measured("dropped_share").get("")
+    if share is None or share < _MOST_DROPPED:
+        return None
+    noise = case.measured("forward_noise").get("", 0.0)
+    text = f"two passes on one batch differ by {noise:.2f} of their mean: as if {share:.0%} of the units were dropped"
+    return Finding(
+        code="dropout-too-strong",
+        title="Dropout leaves too little signal",
+        severity="pipeline",
+        confidence=0.9,
+        evidence=(Evidence(text, share, 0.5, "probe forward_noise"),),
+        causes=("dropout-too-strong",),
+        refuted_by="features that are the same in two passes in training mode",
+        next_test="two passes on one batch in training mode with dropout at 0",
+        remedies=("less_dropout",),
+    )
+
+
+def judge_dead(case: Case) -> Verdict:
+    """Fire where most units of a layer are zero for every image."""
+    shares = {layer: share for layer, share in case.measured("dead_units").items() if layer}
+    layer, share = max(shares.items(), key=lambda item: item[1], default=("", 0.0))
+    if share <= _MOST_DEAD:
+        return None
+    text = f"{share:.0%} of the units of {layer} are zero for every image"
+    return Finding(
+        code="dead-units",
+        title="Most units of a layer are dead",
+        severity="optimisation",
+        confidence=0.9,
+        evidence=(Evidence(text, share, 0.0, "probe dead_units"),),
+        causes=("dead-units",),
+        refuted_by="units that are above zero on other images",
+        next_test="the share of zeros after each rectifier at the first step and now",
+        remedies=("reinitialise",),
+    )

@@ -1,0 +1,104 @@
+"""The pictures themselves: copies, blanks, augmentation, and other preparation for evaluation than for training.
+
+What it is
+    Training images of the same people are looked at as evaluation prepares them, without augmentation, beside what training hands
+    to the network: copies and blanks among them, whether colours of clothes still tell people apart after augmentation, and
+    whether means, contrast and channels agree.
+
+Why it happens
+    Files that cannot be decoded come as black; an index bug gives the same picture again and again; erasing, blur and noise at
+    strengths of another task; mean and standard deviation or BGR set in one pipeline and not in the other.
+
+How it was seen
+    OpenCV reads BGR and PIL RGB; pixel means are on the 0-255 scale in some trainers and on 0-1 in others.
+
+What to do
+    Save one training batch and one evaluation batch as pictures and look at them.
+
+Source
+    Karpathy, A Recipe for Training Neural Networks: "become one with the data". Colours: Gray and Tao 2008. Thresholds ours.
+"""
+
+from __future__ import annotations
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Evidence, Finding
+
+_BLANK, _COPIED, _COPIES_IN_BATCH = 0.05, 0.3, 0.3
+_AGREES_PLAIN, _LEFT = 5.0, 0.35
+_MEAN_APART, _STD_LOW, _STD_HIGH = 0.6, 0.5, 2.0
+_SWAPPED, _COLOURS_APART = 0.5, 0.2
+
+
+def judge_blank(case: Case) -> Verdict:
+    """Fire where a share of the images is of one colour."""
+    share = case.measured("blank_images").get("")
+    if share is None or share < _BLANK:
+        return None
+    evidence = Evidence(f"{share:.0%} of the training images are of one colour", share, 0.0, "probe inputs")
+    return _finding("blank-images", "Blank images are trained on", ("blank-images",), evidence)
+
+
+def judge_copies(case: Case) -> Verdict:
+    """Fire where many images are copies of another."""
+    copied, alike = case.measured("copied_images").get("", 0.0), case.measured("duplicate_images").get("", 0.0)
+    if copied < _COPIED and alike < _COPIES_IN_BATCH:
+        return None
+    share = max(copied, alike)
+    evidence = Evidence(f"{share:.0%} of the training images are copies of others", share, 0.0, "probes inputs and plain view")
+    return _finding("copied-images", "Many training images are copies of each other", ("duplicates",), evidence)
+
+
+def judge_augmentation(case: Case) -> Verdict:
+    """Fire where looks tell people apart before augmentation and hardly after it."""
+    plain, chance = (case.measured(name).get("plain view, colours") for name in ("label_agreement", "label_agreement_chance"))
+    seen, other = case.measured("label_agreement").get("colours"), case.measured("label_agreement_chance").get("", 0.0)
+    if plain is None or chance is None or seen is None or plain < _AGREES_PLAIN * chance:
+        return None
+    if (seen - other) / (plain - chance) > _LEFT:
+        return None
+    text = f"by the colours of their clothes {plain:.0%} of the nearest images share the label, {seen:.1%} after augmentation"
+    evidence = Evidence(text, seen, plain, "probe plain view")
+    return _finding("augmentation-too-strong", "Augmentation hides who is to be seen", ("augmentation-too-strong",), evidence)
+
+
+def judge_preparation(case: Case) -> Verdict:
+    """Fire where training and evaluation images differ in mean, contrast or order of channels."""
+    mean, ratio = case.measured("preparation_mean_difference").get(""), case.measured("preparation_std_ratio").get("")
+    apart, swapped = case.measured("colour_distance").get(""), case.measured("colour_distance_swapped").get("")
+    if mean is None or ratio is None or apart is None or swapped is None:
+        return None
+    title = "Evaluation prepares images otherwise than training"
+    if mean > _MEAN_APART or not _STD_LOW < ratio < _STD_HIGH:
+        text = f"channel means differ by {mean:.2f} standard deviations, contrast by a factor of {ratio:.2f}"
+        causes = ("evaluation-preprocessing", "inputs-not-normalised")
+        return _finding("preparation-differs", title, causes, Evidence(text, ratio, 1.0, "probe preparation"))
+    if apart > _COLOURS_APART and swapped < _SWAPPED * apart:
+        text = f"the channels' moments are {apart:.2f} apart, {swapped:.2f} with the channels in reverse order"
+        causes = ("channels-swapped", "evaluation-preprocessing")
+        return _finding("preparation-differs", title, causes, Evidence(text, apart, swapped, "probe preparation"))
+    return None
+
+
+def _finding(code: str, title: str, causes: tuple[str, ...], evidence: Evidence) -> Finding:
+    remedy, refuted = _MEANING[code]
+    return Finding(
+        code=code,
+        title=title,
+        severity="pipeline",
+        confidence=0.8 if code == "augmentation-too-strong" else 0.9,
+        evidence=(evidence,),
+        causes=causes,
+        refuted_by=refuted,
+        next_test="save a training batch and an evaluation batch as pictures",
+        remedies=(remedy,),
+    )
+
+
+_MEANING = {
+    "blank-images": ("clean_images", "pictures that show people"),
+    "copied-images": ("clean_images", "files that differ"),
+    "augmentation-too-strong": ("weaker_augmentation", "augmented pictures in which one still knows the people"),
+    "preparation-differs": ("repair_normalisation", "the same pixels from both pipelines for one file, without augmentation"),
+}

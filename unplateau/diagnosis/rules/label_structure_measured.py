@@ -1,0 +1,105 @@
+"""Labels belong to other images, to several people, or to a part of one.
+
+What it is
+    Three patterns beyond "labels are shuffled". Shifted: labels agree with how people look once they are rolled by a place or two
+    within the batch. Merged: images of one label and one camera look like strangers, and yet have neighbours of their label.
+    Split: in the trained features most labels have a twin that is as near as their own images.
+
+Why it happens
+    An index that is off by one between images and labels (images sorted, labels not; a list that skips its first line); two
+    data sets joined whose ids overlap; one person numbered anew in each camera or tracklet.
+
+How it was seen
+    Cysu/open-reid#24: an indexing bug in the miner. Person ids of two data sets overlap whenever they are joined without an
+    offset.
+
+What to do
+    Show ten images of three labels; for twins, ten images of both.
+
+Source
+    Looks are told by the colours of clothes in stripes (Gray and Tao 2008), without a network; see `probes.label_structure`.
+    Thresholds ours.
+"""
+
+from __future__ import annotations
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Evidence, Finding
+
+_SOURCE = "probe label_structure"
+_TIMES_CHANCE = 3.0  # below it looks say too little of people to judge labels by
+_BETTER = 1.25  # shifted over unshifted agreement
+_STRANGERS = 0.22
+_TWINS = 0.4
+_FEWEST_IMAGES = 100
+
+
+def judge_shift(case: Case) -> Verdict:
+    """Fire where labels fit better once they are rolled."""
+    here, chance = _agreement(case), case.measured("label_agreement_chance").get("")
+    shifted = case.measured("label_agreement_shifted")
+    if here is None or chance is None or not shifted:
+        return None
+    shift, best = max(shifted.items(), key=lambda item: item[1])
+    if best < _BETTER * here or best < _TIMES_CHANCE * chance:
+        return None
+    text = f"{best:.1%} of the images that look alike share the label once labels are rolled by {shift}, {here:.1%} as they are"
+    return Finding(
+        code="labels-shifted",
+        title="Labels are shifted against their images",
+        severity="pipeline",
+        confidence=0.9,
+        evidence=(Evidence(text, best, here, _SOURCE),),
+        causes=("labels-off-by-one", "labels-shuffled"),
+        refuted_by="ten images of one label that show one person",
+        next_test="show one batch with its labels",
+        remedies=("relabel",),
+    )
+
+
+def judge_merged(case: Case) -> Verdict:
+    """Fire where people of one label look like strangers in one camera, though labels do agree with looks."""
+    confusion, here, chance = (
+        case.measured("pair_confusion").get(""),
+        _agreement(case),
+        case.measured("label_agreement_chance").get(""),
+    )
+    if confusion is None or here is None or chance is None or case.measured("label_images").get("", 0.0) < _FEWEST_IMAGES:
+        return None
+    if confusion < _STRANGERS or here < _TIMES_CHANCE * chance:
+        return None
+    text = f"of images of other labels, {confusion:.0%} look nearer than one of the same label and camera (0 to 15 % is usual)"
+    return Finding(
+        code="labels-mixed",
+        title="Images of one label look like several people",
+        severity="data",
+        confidence=0.7,
+        evidence=(Evidence(text, confusion, 0.1, _SOURCE),),
+        causes=("identities-merged", "labels-noisy"),
+        refuted_by="ten images of one label that show one person",
+        next_test="show all images of one label in one camera",
+        remedies=("relabel",),
+    )
+
+
+def judge_twins(case: Case) -> Verdict:
+    """Fire where most labels have a twin in the trained features."""
+    share = case.measured("twin_labels").get("")
+    if share is None or share < _TWINS:
+        return None
+    return Finding(
+        code="labels-have-twins",
+        title="Most labels have a twin that looks the same to the network",
+        severity="data",
+        confidence=0.75,
+        evidence=(Evidence(f"{share:.0%} of the labels have a twin", share, 0.0, _SOURCE),),
+        causes=("identities-split", "labels-noisy"),
+        refuted_by="two labels called twins that show two people",
+        next_test="show ten images of a label beside ten of its twin",
+        remedies=("relabel",),
+    )
+
+
+def _agreement(case: Case) -> float | None:
+    return case.measured("label_agreement").get("colours")

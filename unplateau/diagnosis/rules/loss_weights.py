@@ -1,0 +1,78 @@
+"""The weights of the losses are not those of the configuration.
+
+What it is
+    In a log that has the total loss and its parts, the total tells the weight of each part: the weights that make the parts add
+    up to the total in every line. They are compared with the configured ones.
+
+Why it happens
+    A weight typed wrongly or read from another key, a loss that is computed and shown but left out of the sum.
+
+How it was seen
+    deep-person-reid#357: cross-entropy shown at 6.66 with weight 0; adding it brought 40.9 % mAP against 5.7 %.
+
+What to do
+    Print the weights where the losses are added. Give cross-entropy and triplet loss a weight of 1 each.
+
+Source
+    Least squares over the lines of the log. Silent where the parts do not explain the total, and where they add up with weight
+    1 each: then the trainer wrote them with their weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Evidence, Finding
+
+CODE = "loss-weights-not-as-configured"
+_PARTS = ("cross_entropy", "triplet")
+_FEWEST_LINES = 4
+_LEFT_OVER = 0.01  # of the total; logs are rounded to three digits
+_FACTOR = 3.0
+_NOTHING = 0.05  # of the configured weight
+
+
+def judge(case: Case) -> Verdict:
+    """Fire where the total is the sum of its parts with other weights than asked for."""
+    asked = {"cross_entropy": case.facts.cross_entropy_weight, "triplet": case.facts.triplet_weight}
+    found = _weights(case)
+    if found is None or any(weight is None for weight in asked.values()):
+        return None
+    off = {name: (found[name], asked[name] or 0.0) for name in _PARTS if _is_off(found[name], asked[name] or 0.0)}
+    if not off or all(abs(weight - 1) < _NOTHING for weight in found.values()):
+        return None
+    lines = [f"weight of {name} {weight:.3g}, configured {wanted:.3g}" for name, (weight, wanted) in off.items()]
+    missing = "cross_entropy" in off and off["cross_entropy"][0] < _NOTHING * off["cross_entropy"][1]
+    return Finding(
+        code=CODE,
+        title="The losses are not added with the configured weights",
+        severity="pipeline",
+        confidence=0.95,
+        evidence=tuple(Evidence(line, *off[name], "log, total against its parts") for name, line in zip(off, lines, strict=True)),
+        causes=("cross-entropy-missing", "loss-weights-unbalanced") if missing else ("loss-weights-unbalanced",),
+        refuted_by="a part of the total that the log does not show",
+        next_test="print the weights where the losses are added",
+        remedies=("add_cross_entropy", "rebalance_losses") if missing else ("rebalance_losses",),
+    )
+
+
+def _weights(case: Case) -> dict[str, float] | None:
+    if case.log is None:
+        return None
+    rows = [[point.values.get(name, np.nan) for name in ("total", *_PARTS)] for point in case.log.points]
+    lines = np.array([row for row in rows if np.isfinite(row).all()], dtype=float)
+    if len(lines) < _FEWEST_LINES:
+        return None
+    total, parts = lines[:, 0], lines[:, 1:]
+    weights, _, rank, _ = np.linalg.lstsq(parts, total, rcond=1e-6)
+    if rank < len(_PARTS) or np.abs(parts @ weights - total).max() > _LEFT_OVER * np.abs(total).mean():
+        return None
+    return dict(zip(_PARTS, weights.tolist(), strict=True))
+
+
+def _is_off(found: float, asked: float) -> bool:
+    if asked == 0:
+        return False  # a part that is shown and not trained; its weight is told badly where it is small
+    return found < asked / _FACTOR or found > asked * _FACTOR

@@ -1,0 +1,76 @@
+"""The logged learning rate is not the configured one.
+
+What it is
+    The highest rate in the log is a small part, or a multiple, of the rate that the configuration asks for. What is trained is
+    not what was meant.
+
+Why it happens
+    A typo, the unit of another trainer, a factor applied twice (by the number of processes, by a parameter group), a schedule
+    that multiplies a rate it has already multiplied, a resumed optimiser that brings its old rate along; for a high rate, also a
+    warm-up that is skipped.
+
+How it was seen
+    fast-reid#131: base rate after resuming; #167: a new rate that is ignored. open-reid#15: a typo in the schedule.
+
+What to do
+    Print the rate of every parameter group just before optimizer.step(), in the first and in a late step, beside the
+    configuration. Repair whoever writes it, then judge the training.
+
+Source
+    Field casebook. Thresholds ours: a factor of 3; parameter groups of published recipes differ by 2 (biases of fast-reid).
+"""
+
+from __future__ import annotations
+
+import math
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.landmarks_of import floor, head_starts
+from unplateau.diagnosis.schedule_view import RATE_IS_HIGH, RATE_IS_LOW, dropped_before, peak_rate, rate_over_configured
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Evidence, Finding
+
+CODE = "rate-not-as-configured"
+_TRACE = 1e-9  # of the configured rate; below it the rate is 0, which `weights_not_updated` judges
+_USUAL_DROP, _EXACTLY = 0.1, 0.02  # gamma of published schedules; of a power of it
+_LEARNED_WELL = 0.25  # of the way from floor to start: whatever the rate is, it works
+
+
+def judge(case: Case) -> Verdict:
+    """Compare the highest logged rate with the configured one."""
+    ratio = rate_over_configured(case)
+    if ratio is None or RATE_IS_LOW < ratio < RATE_IS_HIGH or ratio < _TRACE:
+        return None
+    if dropped_before(case) is not None:
+        return None  # `learning_rate_exhausted`
+    low, works = ratio <= RATE_IS_LOW, _has_learned_well(case)
+    asked, rate = case.facts.base_learning_rate, peak_rate(case)
+    text = f"the highest logged rate is {rate:.3g}, {ratio:.3g} times the configured {asked:.3g}"
+    return Finding(
+        code=CODE,
+        title=f"The learning rate is {'far below' if low else 'far above'} the configured one",
+        severity="info" if works else "optimisation",
+        confidence=0.9,
+        evidence=(Evidence(text, rate, asked, "log and configuration"),),
+        causes=_why_low(case, ratio) if low else ("learning-rate-too-high", "no-warm-up"),
+        refuted_by="a trainer that multiplies the configured rate on purpose, such as by the number of processes",
+        next_test="print the rate of each parameter group just before optimizer.step(), in the first steps and at an epoch's end",
+        remedies=("higher_learning_rate", "repair_schedule") if low else ("lower_learning_rate", "warm_up"),
+    )
+
+
+def _why_low(case: Case, ratio: float) -> tuple[str, ...]:
+    """Drops within the first epoch leave a power of the usual factor, and a log with a line an epoch does not show them come."""
+    if not case.facts.milestones:
+        return ("learning-rate-too-low",)
+    drops = math.log(ratio) / math.log(_USUAL_DROP)
+    if 1 <= round(drops) <= len(case.facts.milestones) and abs(drops - round(drops)) < _EXACTLY:
+        return ("schedule-too-fast", "learning-rate-too-low")
+    return ("learning-rate-too-low",)
+
+
+def _has_learned_well(case: Case) -> bool:
+    loss, low, starts = case.curve("cross_entropy"), floor(case), head_starts(case)
+    if loss is None or low is None or not starts:
+        return False
+    return loss.latest < low + _LEARNED_WELL * (starts[0].start.mean - low)

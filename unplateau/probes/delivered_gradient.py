@@ -1,0 +1,60 @@
+"""Whether the optimiser steps with the gradient of the losses, and how far it steps with it. Cost: 2 B a batch.
+
+Between backward and update a gradient can be clipped away, pile up because nobody clears it, or be thrown away; Adam's epsilon
+can swallow what arrives. Kingma and Ba 2015, section 2.1: Adam's step is about the learning rate in size, whatever the gradient's
+scale.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from unplateau.runs.record import Measurement
+
+
+@torch.no_grad()
+def delivered_gradient(
+    fresh: Mapping[str, Tensor], arrived: Mapping[str, Tensor], *, step: int | None = None
+) -> tuple[Measurement, ...]:
+    """Compare the losses' gradient on a batch with what the optimiser was given for the same batch.
+
+    Args:
+        fresh: by parameter, from the losses alone.
+        arrived: by parameter, as the optimiser found it; a parameter without gradient is missing.
+        step: of the run.
+
+    Returns:
+        gradient_delivered (norm of what arrived over that of the fresh gradient, 1 where nothing stands between),
+        gradient_delivered_cosine, gradient_rms (of the elements that arrived). None where there is no fresh gradient.
+    """
+    mine = torch.cat([gradient.double().flatten() for gradient in fresh.values()])
+    theirs = torch.cat(
+        [(arrived[name] if name in arrived else torch.zeros_like(g)).double().flatten() for name, g in fresh.items()]
+    )
+    length, other = float(mine.norm()), float(theirs.norm())
+    cosine = float(mine @ theirs) / (length * other) if length > 0 and other > 0 else None
+    return (
+        Measurement("gradient_delivered", other / length if length > 0 else None, "ratio", step),
+        Measurement("gradient_delivered_cosine", cosine, "cosine", step),
+        Measurement("gradient_rms", other / max(len(theirs), 1) ** 0.5, "an element", step),
+    )
+
+
+@torch.no_grad()
+def step_over_rate(
+    before: Mapping[str, Tensor], after: Mapping[str, Tensor], *, rate: float, step: int | None = None
+) -> tuple[Measurement, ...]:
+    """Measure an update of Adam or a relative against its rate.
+
+    Args:
+        before, after: the same parameters around one update.
+        rate: learning rate of the update, above 0.
+        step: of the run.
+
+    Returns:
+        step_over_rate: root mean square of the change of an element over the rate; 0.1 to 1 is usual.
+    """
+    count = sum(tensor.numel() for tensor in before.values())
+    square = sum(float((after[name] - tensor).double().square().sum()) for name, tensor in before.items())
+    return (Measurement("step_over_rate", (square / max(count, 1)) ** 0.5 / rate, "rates", step),)

@@ -1,0 +1,88 @@
+"""In what way labels do not belong to their images: shifted against them, several people under one, one person under several.
+
+Cost: one N x N product on features that are there already. The plain count of agreeing neighbours: `labels`.
+
+Shape legend: N images, D feature dimension.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unplateau.probes.labels import label_agreement
+from unplateau.runs.record import Measurement
+
+SHIFTS = (-3, -2, -1, 1, 2, 3)
+_NEIGHBOURS = 5
+_CLOSE = 0.3  # share of the neighbours that another label needs to be a twin
+
+
+def shifted_agreement(features_ND: Tensor, batches: Sequence[Tensor], rows_N: Tensor) -> tuple[Measurement, ...]:
+    """Measure agreement of neighbours with labels rolled against the images of their batch.
+
+    Args:
+        features_ND: of some images.
+        batches: person_ids_B of the batches, in order.
+        rows_N: for each image its place among the joined batches.
+
+    Returns:
+        label_agreement_shifted for each of SHIFTS, under the shift as group: the label of the image that stands so many places
+        before it.
+    """
+    found = []
+    for shift in SHIFTS:
+        rolled_N = torch.cat([ids_B.roll(shift) for ids_B in batches])[rows_N]
+        value = next(m.value for m in label_agreement(features_ND, rolled_N) if m.name == "label_agreement" and not m.group)
+        found.append(Measurement("label_agreement_shifted", value, "share", group=str(shift)))
+    return tuple(found)
+
+
+@torch.no_grad()
+def pair_confusion(features_ND: Tensor, person_ids_N: Tensor, camera_ids_N: Tensor) -> tuple[Measurement, ...]:
+    """Measure how often an image of another label is nearer than one of the same label, both of the image's own camera.
+
+    Within a camera light and background are the same, so that simple features tell people apart.
+
+    Returns:
+        pair_confusion: mean over pairs of one label of the share of other labels' images that are nearer; 0 = always nearest
+        of all, 0.5 = as a stranger. None where no camera has two images of a label.
+    """
+    unit_ND = F.normalize(features_ND.float(), dim=1)
+    similarity_NN = unit_ND @ unit_ND.T
+    same_camera_NN = camera_ids_N[:, None] == camera_ids_N
+    same_label_NN = person_ids_N[:, None] == person_ids_N
+    eye_NN = torch.eye(len(unit_ND), dtype=torch.bool, device=unit_ND.device)
+    total, count = 0.0, 0
+    for row in range(len(unit_ND)):
+        own = similarity_NN[row][same_camera_NN[row] & same_label_NN[row] & ~eye_NN[row]]
+        others = similarity_NN[row][same_camera_NN[row] & ~same_label_NN[row]]
+        if len(own) and len(others):
+            total += float((others[None] > own[:, None]).float().mean())
+            count += 1
+    return (Measurement("pair_confusion", total / count if count else None, "share", note=f"{count} images"),)
+
+
+@torch.no_grad()
+def twin_labels(features_ND: Tensor, person_ids_N: Tensor) -> tuple[Measurement, ...]:
+    """Measure how many labels have a twin: another label that is at least as frequent among the neighbours of their images.
+
+    Returns:
+        twin_labels (share of labels with two images or more; a twin has at least three tenths of the neighbours).
+    """
+    unit_ND = F.normalize(features_ND.float(), dim=1)
+    similarity_NN = (unit_ND @ unit_ND.T).fill_diagonal_(-torch.inf)
+    nearest_NK = similarity_NN.topk(min(_NEIGHBOURS, len(unit_ND) - 1), dim=1).indices
+    labels, counts = person_ids_N.unique(return_counts=True)
+    usable = labels[counts > 1]
+    twins = sum(_has_twin(person_ids_N[nearest_NK[person_ids_N == label]].flatten(), label) for label in usable)
+    return (Measurement("twin_labels", twins / len(usable) if len(usable) else None, "share"),)
+
+
+def _has_twin(neighbours_N: Tensor, label: Tensor) -> bool:
+    found, counts = neighbours_N[neighbours_N != label].unique(return_counts=True)
+    if not len(found):
+        return False
+    own = int((neighbours_N == label).sum())
+    return int(counts.max()) >= max(own, _CLOSE * len(neighbours_N))
