@@ -100,8 +100,9 @@ def _answer(diagnosis: Diagnosis) -> str:
     first = diagnosis.first
     if first is None:
         return "ANSWER: this alone says nothing about a cause."
+    sure = "" if first.severity == "info" else f" (confidence {first.confidence:.0%})"
     lines = [
-        textwrap.fill(f"ANSWER: {first.title} (confidence {first.confidence:.0%}).", _WIDTH, subsequent_indent="  "),
+        textwrap.fill(f"ANSWER: {first.title}{sure}.", _WIDTH, subsequent_indent="  "),
         textwrap.fill(diagnosis.about_hyper_parameters(), _WIDTH, initial_indent="  ", subsequent_indent="  "),
     ]
     if first.next_test:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from unplateau.curves.landmarks import label_smoothing_floor
 from unplateau.diagnosis.case import Case, Curve
 from unplateau.diagnosis.landmarks_of import collapsed_triplet, floor, guessed_starts, head_starts, matching_start, uniform
+from unplateau.diagnosis.schedule_view import usual_rate
 
 _DRIFT_OF_LEVEL = 0.02
 _USUAL_SMOOTHING = 0.1  # of every recipe that smooths
@@ -75,7 +76,11 @@ def _triplet(case: Case, curve: Curve) -> Row:
 
 
 def _total(case: Case, curve: Curve) -> Row:
-    return Row("total loss", _range(curve), _course(curve), "follows from its parts")
+    starts = head_starts(case)
+    if case.curve("cross_entropy") is not None or not starts:
+        return Row("total loss", _range(curve), _course(curve), "follows from its parts")
+    target = f"falls in the first epoch; {starts[0].start.mean:.3f} is an untrained classifier's share"
+    return Row("total loss", _range(curve), _course(curve), target)
 
 
 def _accuracy(case: Case, curve: Curve) -> Row:
@@ -90,7 +95,8 @@ def _score(case: Case, curve: Curve) -> Row:
 
 
 def _rate(case: Case, curve: Curve) -> Row:
-    return Row("learning rate", f"{curve.y[-1]:.3g}", "as logged", "0.00035 with Adam in published recipes")
+    usual, optimizer = usual_rate(case), case.facts.optimizer or "Adam"
+    return Row("learning rate", f"{curve.y[-1]:.3g}", "as logged", f"{usual:g} with {optimizer} in the published CNN recipes")
 
 
 def _course(curve: Curve) -> str:

@@ -60,7 +60,9 @@ def _too_early(case: Case) -> Verdict:
     curve = _main_curve(case, fewest=1)
     if curve is None:
         return Abstained("no loss and no mAP")
-    evidence = (Evidence(f"{len(curve.y)} points of {_name(curve)}; at least {FEWEST_POINTS} are needed", source=curve.where()),)
+    evidence = (
+        Evidence(f"{_name(curve)} has {len(curve.y)} of the {FEWEST_POINTS} points that are needed", source=curve.where()),
+    )
     return Finding("undecided", "Too early to say", "info", 0.7, evidence, next_test="the same command after a few more epochs")
 
 
@@ -105,7 +107,8 @@ def _finding(case: Case, kind: str, curve: Curve, flat: Flatness) -> Finding:
     title, refuted, test, remedies, severity = _TEXTS[kind]
     if kind == "still-improving" and _is_over(case):
         title, test = "The run is over and was still improving", "more epochs (MAX_EPOCH), from the last checkpoint"
-    evidence = [Evidence(f"{_name(curve)} {'; '.join(flat.reasons)}", curve.latest, None, curve.where())]
+    reasons = "; ".join(flat.reasons).replace("per unit", f"per {curve.unit}")
+    evidence = [Evidence(f"{_name(curve)}: {reasons}", curve.latest, None, curve.where())]
     evidence.append(
         Evidence(
             f"robust slope {flat.slope.value:+.2g} per {curve.unit} (95 % {flat.slope.low:+.2g} to {flat.slope.high:+.2g}), "

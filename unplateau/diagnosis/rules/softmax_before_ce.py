@@ -23,7 +23,7 @@ Source
 from __future__ import annotations
 
 from unplateau.curves.landmarks import softmax_twice_floor
-from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.case import Case, Curve
 from unplateau.diagnosis.landmarks_of import uniform
 from unplateau.diagnosis.rules.missing_cosine_scale import is_cosine
 from unplateau.diagnosis.schedule_view import is_rate_off
@@ -37,6 +37,8 @@ _LEARNED_MAP = 0.1
 _SURELY_RIGHT = 0.5  # accuracy that a cross-entropy near ln I contradicts
 _ROUNDING = 0.02  # nats
 _FEWEST_POINTS = 6
+_POINTS_AHEAD = 3  # a curve that would be clearly below the floor so soon is passing it
+_CLEARLY_BELOW = 0.05  # nats
 
 
 def judge(case: Case) -> Verdict:
@@ -70,6 +72,7 @@ def _bounded(case: Case, floor: float) -> tuple[Evidence, ...] | None:
     )
     if (
         not learned
+        or _is_passing(loss, floor)
         or loss.latest > ln_i + _ROUNDING
         or (loss.latest > floor + _NEAR_SHARE * (ln_i - floor) and not _is_slow(case))
     ):
@@ -82,6 +85,12 @@ def _bounded(case: Case, floor: float) -> tuple[Evidence, ...] | None:
     if score is not None:
         evidence.append(Evidence(f"and mAP is {score.latest:.1%}", score.latest, None, "log"))
     return tuple(evidence)
+
+
+def _is_passing(loss: Curve, floor: float) -> bool:
+    """A healthy loss goes through every value on its way: at its recent pace it is below the floor within a few points."""
+    pace = float(loss.y[-_POINTS_AHEAD] - loss.y[-1]) / (_POINTS_AHEAD - 1)
+    return float(loss.y[-1]) - _POINTS_AHEAD * pace < floor - _CLEARLY_BELOW
 
 
 def _is_slow(case: Case) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from unplateau.base.errors import RecordError
 from unplateau.runs.foreign_logs.names import SERIES_WITH_PLACES, canonical, columns_map, percent_series
-from unplateau.runs.foreign_logs.text_lines import number, text_lines
+from unplateau.runs.foreign_logs.text_lines import decimal, number, text_lines
 from unplateau.runs.foreign_logs.training_log import LogBuilder, LogPoint, TrainingLog
 
 _DELIMITERS = ",;\t|"
@@ -30,6 +30,12 @@ def looks_like_csv(lines: list[str]) -> bool:
     return header is not None and any(canonical(name) for name in header[1])
 
 
+def is_header_alone(lines: list[str]) -> bool:
+    """Return whether there is one line, and it names a column that is known."""
+    filled = [line for line in lines if line.strip() and not line.startswith("#")]
+    return len(filled) == 1 and any(canonical(name.strip()) for name in filled[0].split(max(_DELIMITERS, key=filled[0].count)))
+
+
 def read_json_lines(path: Path, given: Mapping[str, str]) -> TrainingLog:
     """Read JSON objects, one a line; nested objects become names with dots.
 
@@ -42,7 +48,7 @@ def read_json_lines(path: Path, given: Mapping[str, str]) -> TrainingLog:
 
 
 def read_csv(path: Path, given: Mapping[str, str]) -> TrainingLog:
-    """Read a table with a header; the separator is one of , ; tab |, and # begins a comment line.
+    """Read a table with a header; the separator is one of , ; tab |, and # begins a comment line. Decimal commas are read too.
 
     Raises:
         RecordError: no column is recognised and none is given.
@@ -57,7 +63,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     delimiter = max(_DELIMITERS, key=first.count)
     header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
     for cells in csv.reader(lines, delimiter=delimiter):
-        values = {name: number(cell.strip()) for name, cell in zip(header, cells, strict=False)}
+        values = {name: decimal(cell.strip()) for name, cell in zip(header, cells, strict=False)}
         yield {name: value for name, value in values.items() if value is not None}
 
 
@@ -117,7 +123,7 @@ def _numbers(record: Mapping[str, Any], prefix: str = "") -> Row:
         if isinstance(value, Mapping):
             row.update(_numbers(value, f"{prefix}{name}."))
         elif isinstance(value, (int, float, str)) and not isinstance(value, bool):
-            found = number(str(value))
+            found = decimal(str(value))
             if found is not None:
                 row[prefix + name] = found
     return row
@@ -130,6 +136,6 @@ def _header(lines: list[str]) -> tuple[str, list[str]] | None:
     delimiter = max(_DELIMITERS, key=filled[0].count)
     names = [name.strip() for name in filled[0].split(delimiter)]
     cells = [cell.strip() for cell in filled[1].split(delimiter)]
-    if len(names) < 2 or any(number(name) is not None for name in names) or not any(number(cell) is not None for cell in cells):
+    if len(names) < 2 or any(number(name) is not None for name in names) or not any(decimal(cell) is not None for cell in cells):
         return None
     return delimiter, names

@@ -6,7 +6,9 @@ Beside a `metrics.json`, `config.yaml` and `log.txt` of the same folder are read
 from __future__ import annotations
 
 import json
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +54,29 @@ def read_metrics(path: Path) -> TrainingLog:
 
 
 def read_text(path: Path) -> TrainingLog:
-    """Read a `log.txt`; doubled lines count once, an evaluation belongs to the epoch whose line follows it."""
+    """Read a `log.txt`; doubled lines count once, an evaluation belongs to the epoch whose line follows it.
+
+    A `config.yaml` beside it is read for facts.
+    """
+    log = _read_lines(path)
+    config = _read_yaml(path.with_name("config.yaml"))
+    known = facts_of_config(config, iterations_per_epoch=log.facts.iterations_per_epoch)
+    return replace(log, facts=_with_head(known.filled_from(log.facts)), config=config or log.config)
+
+
+def _read_lines(path: Path) -> TrainingLog:
     builder, found = LogBuilder(), TextFacts()
     header: list[str] = []
     scores: dict[str, float] = {}
     for line in text_lines(path):
-        found.read(line)
         if event := _EVENT.search(line):
             values = _values(dict(_PAIR.findall(event[3])))
             builder.add(LogPoint(int(event[1]) + 1, int(event[2]), {**values, **scores}))
             scores = {}
-        elif line.startswith("| Dataset"):
+            if all(map(math.isfinite, values.values())):
+                continue
+        found.read(line)
+        if line.startswith("| Dataset"):
             header = _cells(line)
         elif header and line.startswith("|") and not line.startswith("|:"):
             scores = _values(dict(zip(header, _cells(line), strict=False)))
@@ -72,17 +86,17 @@ def read_text(path: Path) -> TrainingLog:
     per_epoch = _iterations_per_epoch(points)
     facts = found.facts(iterations_per_epoch=per_epoch).filled_from(LogFacts(iterations_per_epoch=per_epoch))
     return TrainingLog(
-        TRAINER, str(path), points, _with_head(facts), found.config, tuple(found.symptoms), tuple(builder.notes)
+        TRAINER, str(path), points, facts, found.config, tuple(found.symptoms), tuple(builder.notes)
     )  # fmt: skip
 
 
 def _facts_beside(path: Path) -> tuple[LogFacts, dict[str, Any], tuple[str, ...]]:
-    text, config_file = path.with_name("log.txt"), path.with_name("config.yaml")
-    log = read_text(text) if text.exists() else TrainingLog(TRAINER, "", ())
-    config = _read_yaml(config_file) or log.config
-    known = log.facts.iterations_per_epoch
-    facts = facts_of_config(config, iterations_per_epoch=known).filled_from(log.facts)
-    return _with_head(facts), config, log.symptoms
+    text = path.with_name("log.txt")
+    if text.exists():
+        log = read_text(text)
+        return log.facts, log.config, log.symptoms
+    config = _read_yaml(path.with_name("config.yaml"))
+    return _with_head(facts_of_config(config)), config, ()
 
 
 def _with_head(facts: LogFacts) -> LogFacts:

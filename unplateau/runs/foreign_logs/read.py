@@ -17,6 +17,8 @@ FORMATS = (
     "JSON lines", "CSV",
 )  # fmt: skip
 _IN_A_FOLDER = ("metrics.json", "metrics.jsonl", "log.txt", "train_log.txt", "training_history.csv")
+_CHARACTERS_TO_LOOK_AT = 4000
+_MOST_STRANGE = 0.1  # of them
 _LINES_TO_LOOK_AT = 20_000  # a printed model and configuration can fill thousands of lines before the first number
 
 
@@ -47,6 +49,7 @@ def _read(path: Path, given: dict[str, str]) -> TrainingLog:
     if path.name == "metrics.jsonl" and not given and is_run_folder(path.parent):
         return ours.read(path)
     lines = first_lines(path, _LINES_TO_LOOK_AT)
+    _require_text(path, lines)
     if fast_reid.looks_like_metrics(lines) and not given:
         return fast_reid.read_metrics(path)
     if columns.looks_like_json_lines(lines):
@@ -59,10 +62,26 @@ def _read(path: Path, given: dict[str, str]) -> TrainingLog:
         return torchreid.read(path)
     if columns.looks_like_csv(lines) or given:
         return columns.read_csv(path, given)
+    if columns.is_header_alone(lines):
+        raise RecordError(f"{path} is a table with a header and no rows: the training has written no epoch into it yet.")
     raise RecordError(
         f"{path} is none of the logs that are known: {'; '.join(FORMATS)}. "
         "For another trainer, write its numbers as CSV with a header and pass --columns theirs=ours,..."
     )
+
+
+def _require_text(path: Path, lines: list[str]) -> None:
+    """Refuse what cannot be a log with the reason: nothing in it, or no text.
+
+    Raises:
+        RecordError: it is empty or binary.
+    """
+    if not any(line.strip() for line in lines):
+        raise RecordError(f"{path} is empty: the training has written nothing into it yet. Look for its log elsewhere, or wait.")
+    start = "".join(lines)[:_CHARACTERS_TO_LOOK_AT]
+    strange = sum(character == "\ufffd" or (character < " " and character not in "\t\r\n") for character in start)
+    if strange > _MOST_STRANGE * len(start):
+        raise RecordError(f"{path} is no text. Give the log; two checkpoints are given by --checkpoints A B.")
 
 
 def _read_folder(path: Path, given: dict[str, str]) -> TrainingLog:

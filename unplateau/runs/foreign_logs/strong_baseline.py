@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -27,14 +28,18 @@ def read(path: Path) -> TrainingLog:
     builder, found = LogBuilder(), TextFacts()
     per_epoch = None
     for line in text_lines(path):
-        found.read(line)
         if row := _LINE.search(line):
             epoch, step, per_epoch = int(row[1]), int(row[2]), int(row[3])
-            builder.add(LogPoint(epoch, (epoch - 1) * per_epoch + step, _values(row)))
+            values = _values(row)
+            builder.add(LogPoint(epoch, (epoch - 1) * per_epoch + step, values))
+            if not all(map(math.isfinite, values.values())):
+                found.read(line)
         elif score := _MAP.search(line):
             builder.add_to_last({"mAP": float(score[1]) / 100})
         elif score := _RANK1.search(line):
             builder.add_to_last({"rank1": float(score[1]) / 100})
+        else:
+            found.read(line)
     builder.note("this trainer writes only the total loss: its cross-entropy and triplet parts cannot be told apart")
     facts = found.facts(iterations_per_epoch=per_epoch).filled_from(LogFacts(iterations_per_epoch=per_epoch, initial_std=_STD))
     return TrainingLog(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 _LONGEST_LINE = 1 << 16
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 _BYTE_ORDER_MARKS = b"\xff\xfe\xef\xbb\xbf"
 
 
@@ -39,3 +40,13 @@ def number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def decimal(text: str) -> float | None:
+    """Return the number written in `text`, with a decimal point or a decimal comma, or None.
+
+    >>> decimal("6,72"), decimal("3,5e-4"), decimal("6.72"), decimal("1,2,3")
+    (6.72, 0.00035, 6.72, None)
+    """
+    found = number(text)
+    return number(text.replace(",", ".")) if found is None and _DECIMAL_COMMA.fullmatch(text.strip()) else found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -28,15 +29,19 @@ def read(path: Path) -> TrainingLog:
     builder, found = LogBuilder(), TextFacts()
     facts = LogFacts()
     for line in text_lines(path):
-        found.read(line)
         if row := _LINE.search(line):
             epoch, per_epoch = int(row[1]), int(row[4])
-            builder.add(LogPoint(epoch, (epoch - 1) * per_epoch + int(row[3]), _values(row[5])))
+            values = _values(row[5])
+            builder.add(LogPoint(epoch, (epoch - 1) * per_epoch + int(row[3]), values))
+            if not all(map(math.isfinite, values.values())):
+                found.read(line)
             facts = LogFacts(max_epochs=int(row[2]), iterations_per_epoch=per_epoch)
         elif score := _MAP.search(line):
             builder.add_to_last({"mAP": float(score[1]) / 100})
         elif score := _RANK1.search(line):
             builder.add_to_last({"rank1": float(score[1]) / 100})
+        else:
+            found.read(line)
     facts = found.facts().filled_from(facts)
     return TrainingLog(
         TRAINER, str(path), builder.finish(), facts, found.config, tuple(found.symptoms), tuple(builder.notes), running_means=True

@@ -1,0 +1,60 @@
+"""Logs that are written otherwise than expected, and files that are none."""
+
+import json
+import random
+
+import pytest
+
+from unplateau.base.errors import RecordError
+from unplateau.runs.foreign_logs.read import read_log
+
+
+def _written(path, text: str):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_decimal_commas_are_read_where_the_separator_is_another(tmp_path):
+    log = read_log(_written(tmp_path / "log.csv", "epoch;ce;lr\n1;6,72;3,5e-4\n2;6,71;3,5e-4\n"))
+    assert log.per_epoch("cross_entropy") == ((1, 2), (6.72, 6.71))
+    assert log.per_epoch("learning_rate")[1] == (0.00035, 0.00035)
+
+
+def test_decimal_commas_in_json_text_are_numbers_too(tmp_path):
+    lines = [json.dumps({"epoch": epoch, "ce": "6,72"}) for epoch in (1, 2)]
+    assert read_log(_written(tmp_path / "log.jsonl", "\n".join(lines))).per_epoch("cross_entropy")[1] == (6.72, 6.72)
+
+
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_an_empty_log_is_called_empty(tmp_path, text):
+    with pytest.raises(RecordError, match="is empty"):
+        read_log(_written(tmp_path / "log.txt", text))
+
+
+def test_a_header_without_rows_says_that_no_epoch_was_written(tmp_path):
+    with pytest.raises(RecordError, match="a header and no rows"):
+        read_log(_written(tmp_path / "log.csv", "epoch,ce,triplet\n"))
+
+
+def test_a_binary_file_is_no_text_and_checkpoints_have_their_own_option(tmp_path):
+    path = tmp_path / "model.pth"
+    path.write_bytes(random.Random(0).randbytes(50_000))
+    with pytest.raises(RecordError, match="no text.*--checkpoints"):
+        read_log(path)
+
+
+def test_a_log_as_powershell_writes_it_is_text(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes("epoch,ce\n1,6.7\n2,6.5\n".encode("utf-16"))
+    assert read_log(path).per_epoch("cross_entropy")[1] == (6.7, 6.5)
+
+
+def test_a_fast_reid_text_log_takes_facts_from_the_configuration_beside_it(tmp_path):
+    (tmp_path / "config.yaml").write_text(
+        "MODEL:\n  HEADS: {NUM_CLASSES: 150, CLS_LAYER: ArcSoftmax}\n  LOSSES: {NAME: [TripletLoss], TRI: {MARGIN: 0.4}}\n"
+        "SOLVER: {MAX_EPOCH: 12}\n"
+    )
+    line = "[11/23 08:02:18] fastreid.utils.events INFO:  epoch/iter: 0/182  total_loss: 5.6  loss_cls: 5.0  lr: 3.50e-05\n"
+    facts = read_log(_written(tmp_path / "log.txt", line)).facts
+    assert (facts.num_identities, facts.margin, facts.max_epochs) == (150, 0.4, 12)
+    assert facts.initial_std is None  # not a linear classifier, so fast-reid's 0.01 is not meant
