@@ -9,9 +9,9 @@ the product uses all cores and ranking mostly one, so other people's load change
 
 import argparse
 import os
-import platform
 import resource
 import statistics
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from unplateau.evaluation import Embedded, retrieve
 from unplateau.evaluation.matches import find_matches
 from unplateau.evaluation.reranking import retrieve_reranked
@@ -138,13 +139,14 @@ def reranking_row(repeats: int) -> str:
     return f"| re-ranking, Market-1501: 19,281 × 19,281 | {metrics.mAP:.2f} | {times} | {memory:.0f} | – |"
 
 
-def machine() -> str:
+def circumstances() -> str:
+    """Return the machine, and what else the numbers depend on: BLAS, other people's load, and this process's peak."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    from benchmarks.machine import machine_line  # loads torch, which must not count in the peak
+
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index, call-overload]
-    return (
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"{blas['name']} {blas['version']}; load average at the end {os.getloadavg()[0]:.1f}; process peak {peak:.1f} GB."
-    )
+    load = os.getloadavg()[0]
+    return f"{machine_line()}; {blas['name']} {blas['version']}; load average at the end {load:.1f}; process peak {peak:.1f} GB."
 
 
 HEADER = """| | mAP | product, s | ours, s | ratio (range) | product, CPU s | ours, CPU s | CPU ratio | extra MB | \
@@ -166,7 +168,7 @@ def main() -> None:
             row = reranking_row(arguments.repeats) if name == "reranking" else ranking_row(SIZES[name], spread, arguments.repeats)
             lines.append(row)
             print(row, flush=True)
-    lines.append("\n" + machine())
+    lines.append("\n" + circumstances())
     print(lines[-1])
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from unplateau.config.schema import Config
 from unplateau.data.image_source import CachedImages, open_images
 from unplateau.data.items import Item
 from unplateau.data.loader import EvaluationLoader, TrainLoader
+from unplateau.data.samplers import BatchShape
 from unplateau.data.transforms import Augmentation
 
 SIZE = (16, 8)
@@ -116,7 +117,9 @@ def test_an_epoch_is_the_same_with_loader_processes(items, tmp_path):
 
 
 def test_processes_see_different_identities_and_different_augmentation(items, tmp_path):
-    loaders = [TrainLoader(items, config_of(tmp_path), device="cpu", rank=rank, world_size=2) for rank in (0, 1)]
+    config = config_of(tmp_path)
+    shapes = [BatchShape.from_config(config, rank=rank, world_size=2) for rank in (0, 1)]
+    loaders = [TrainLoader(items, config, device="cpu", shape=shape) for shape in shapes]
     assert [loader.steps_per_epoch for loader in loaders] == [3, 3]
     for one, other in zip(*(loader.epoch(1) for loader in loaders), strict=True):
         assert len(one.person_ids_B) == 4

@@ -12,8 +12,8 @@ import unplateau
 from unplateau.base.errors import UsageError
 from unplateau.engine.train_step import train_step
 from unplateau.engine.watching.loss_history import LossHistory
-from unplateau.engine.watching.motion_record import MotionRecord, sampled, see, take_before
-from unplateau.probes.weight_motion import snapshot, weight_motion
+from unplateau.engine.watching.motion_record import MotionRecord, see, take_before
+from unplateau.probes.weight_motion import sampled, snapshot, weight_motion
 from unplateau.testing import faults
 from unplateau.testing.tiny_problem import tiny_config, tiny_parts
 

@@ -14,6 +14,7 @@ from unplateau.base.files import read_json
 from unplateau.config.load import load
 from unplateau.data.find import find_items
 from unplateau.data.loader import TrainLoader
+from unplateau.data.samplers import BatchShape
 from unplateau.runs.reader import read_stop
 from unplateau.testing.small_market import Lab, same_tensors, without_times
 from unplateau.workflows.score import run_scoring
@@ -80,7 +81,8 @@ def test_two_processes_train_one_run(pair_lab: Lab) -> None:
 def test_a_pair_draws_disjoint_identities_in_every_step(pair_lab: Lab) -> None:
     config = load(pair_lab.recipe).config
     items = find_items(config).train
-    loaders = [TrainLoader(items, config, device="cpu", rank=rank, world_size=2) for rank in range(2)]
+    shapes = [BatchShape.from_config(config, rank=rank, world_size=2) for rank in range(2)]
+    loaders = [TrainLoader(items, config, device="cpu", shape=shape) for shape in shapes]
     steps = 0
     for first, second in zip(*(loader.epoch(1) for loader in loaders), strict=True):
         assert len(first.person_ids_B) == len(second.person_ids_B) == 8

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from unplateau.base.errors import DataError
+from unplateau.data.flat_sets import MARKET1501
 from unplateau.data.items import DatasetFiles
 from unplateau.data.listing import read_flat
-from unplateau.data.market1501 import LAYOUT
 from unplateau.data.user_cache import user_cache_folder
 
 _LOG = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def read_minimarket(root: Path) -> DatasetFiles:
 
         _LOG.info("Drawing MiniMarket into %s; this takes about half a minute, once.", folder)
         draw_once(folder, lambda part: render(part, seed=_SEED))
-    return replace(read_flat(folder, replace(LAYOUT, name="MiniMarket")), notes=notes)
+    return replace(read_flat(folder, replace(MARKET1501.layout, name="MiniMarket")), notes=notes)
 
 
 def draw_once(folder: Path, draw: Callable[[Path], None]) -> None:

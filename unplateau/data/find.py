@@ -1,6 +1,6 @@
 """From the names in a configuration to images: the table of data sets, and several of them in one run.
 
-Reading one data set is in its own file (`market1501`, `folder`, `table`, ...); where it lies, in `locate`.
+Reading one data set is in its own file (`flat_sets`, `folder`, `table`, ...); where it lies, in `locate`.
 """
 
 import difflib
@@ -11,11 +11,13 @@ from pathlib import Path
 
 from unplateau.base.errors import ConfigError, DataError, DataNotFoundError
 from unplateau.config.schema import Config
-from unplateau.data import cuhk03, drawn, dukemtmc, market1501, msmt17, veri
+from unplateau.data import cuhk03, drawn, msmt17
 from unplateau.data.fingerprint import fingerprint, fingerprint_found
+from unplateau.data.flat_sets import FLAT_READERS
 from unplateau.data.folder import read_folder
 from unplateau.data.items import DISTRACTOR, UNKNOWN_CAMERA, DatasetFiles, Found, Item, RetrievalItems
 from unplateau.data.locate import find_root
+from unplateau.data.market1501_mini import read_mini
 from unplateau.data.naming import named_apart
 from unplateau.data.own_set import read_own
 from unplateau.data.table import read_table
@@ -23,17 +25,15 @@ from unplateau.data.table import read_table
 __all__ = ["READERS", "canonical_name", "find_dataset", "find_items", "find_root", "fingerprint", "fingerprint_found"]
 
 READERS: dict[str, Callable[[Path], DatasetFiles]] = {
-    "Market1501": market1501.read,
-    "Market1501Mini": market1501.read_mini,
+    **FLAT_READERS,
+    "Market1501Mini": read_mini,
     "MiniMarket": drawn.read_minimarket,
     "MSMT17": msmt17.read,
     "MSMT17_V1": msmt17.read_v1,
     "MSMT17_V2": msmt17.read_v2,
-    "DukeMTMC": dukemtmc.read,
     "CUHK03": cuhk03.read_labeled,
     "CUHK03Labeled": cuhk03.read_labeled,
     "CUHK03Detected": cuhk03.read_detected,
-    "VeRi": veri.read,
 }
 _ALSO_CALLED = {"dukemtmcreid": "DukeMTMC", "veri776": "VeRi", "market": "Market1501", "cuhk03np": "CUHK03", "msmt": "MSMT17"}
 _SAME_PERSONS = {  # data sets that share their persons and cameras, and so their ids

@@ -54,8 +54,7 @@ class TrainLoader:
         config: Config,
         *,
         device: torch.device | str,
-        rank: int = 0,
-        world_size: int = 1,
+        shape: BatchShape | None = None,
         channels_last: bool = False,
         images: ImageSource | None = None,
     ) -> None:
@@ -65,8 +64,7 @@ class TrainLoader:
             items: the training images.
             config: the whole configuration.
             device: where augmentation happens and batches lie.
-            rank: this process, from 0.
-            world_size: number of processes.
+            shape: of a batch, and which part of it is this process's; None = the configuration's, all of it.
             channels_last: memory layout of the images.
             images: a source of `open_images`; used if it has `items` at `INPUT.SIZE_TRAIN`, else one is opened.
 
@@ -76,7 +74,7 @@ class TrainLoader:
         """
         self._config = config
         self._place = _Place(torch.device(device), channels_last)
-        self._shape = BatchShape.from_config(config, rank=rank, world_size=world_size)
+        self._shape = shape or BatchShape.from_config(config)
         self._paths = [item.path for item in items]
         self.person_of_label, self._population = _label(items)
         check(config.DATALOADER.SAMPLER_TRAIN, self._population, self._shape)

@@ -6,7 +6,7 @@ statistics and random state included. Judging the measurements: `unplateau.diagn
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -21,6 +21,7 @@ from unplateau.engine.train_step import forward_losses, train_step
 from unplateau.models.classifiers import LinearClassifier
 from unplateau.models.groups import layer_groups
 from unplateau.optim.schedules import Schedule
+from unplateau.probes.weight_motion import Snapshot, snapshot, weight_motion
 from unplateau.runs.record import Measurement
 
 _SCALER_STEPS = 12  # an fp16 scaler starts at 2**16 and may skip steps until its scale fits
@@ -125,45 +126,41 @@ def _motion(parts: Parts, batch: Batch, peak_rate: float) -> tuple[Measurement, 
         for group in optimizer.param_groups:
             group["lr"] = group.get("fixed_lr", peak_rate * group.get("factor", 1.0))
             group["weight_decay"] = 0.0
-    before = {name: parameter.detach().clone() for name, parameter in parts.model.named_parameters()}
+    before = snapshot(parts.model.named_parameters())
     trainable = sum(parameter.requires_grad for parameter in parts.model.parameters())
     if not trainable:
         return (Measurement("peak_rate", peak_rate), Measurement("trainable_tensors", 0.0))
     for _ in range(_SCALER_STEPS if parts.precision.scaler is not None else 1):
         train_step(parts, batch)
-        if any(not torch.equal(parameter, before[name]) for name, parameter in parts.model.named_parameters()):
+        if any(m.value for m in weight_motion(before, parts.model.named_parameters()) if m.name == "tensors_moved"):
             break
-    still = _meant_to_stay(parts)
-    measurements = [
+    return (
         Measurement("peak_rate", peak_rate),
         Measurement("trainable_tensors", float(trainable)),
         Measurement("optimizer_state_tensors", float(sum(len(optimizer.state) for optimizer in parts.optimizers))),
         Measurement("optimizer_keeps_state", float(any(_keeps_state(optimizer) for optimizer in parts.optimizers))),
-    ]
-    parameters = dict(parts.model.named_parameters())
-    for group_name, names in layer_groups(parts.model).items():
-        trained = {name: parameters[name] for name in names if parameters[name].requires_grad and name not in still}
-        if trained:
-            measurements.extend(_group_motion(group_name, trained, before))
-    return tuple(measurements)
+        *_motion_of_groups(parts, before),
+    )
 
 
-def _group_motion(group: str, parameters: dict[str, nn.Parameter], before: dict[str, Tensor]) -> tuple[Measurement, ...]:
-    moved = [name for name, parameter in parameters.items() if not torch.equal(parameter, before[name])]
-    unmoved_with_gradient = [
-        name for name, p in parameters.items() if name not in moved and p.grad is not None and bool(p.grad.count_nonzero())
-    ]
-    difference = sum(float((p.detach() - before[name]).double().square().sum()) for name, p in parameters.items()) ** 0.5
-    length = sum(float(before[name].double().square().sum()) for name in parameters) ** 0.5
-    gradient = sum(float(p.grad.double().square().sum()) for p in parameters.values() if p.grad is not None) ** 0.5
+def _motion_of_groups(parts: Parts, before: Snapshot) -> tuple[Measurement, ...]:
+    """Motion of the parameters that are meant to train, by layer group."""
+    still = _meant_to_stay(parts)
+    trained = {name: p for name, p in parts.model.named_parameters() if p.requires_grad and name not in still}
+    members = {group: [name for name in names if name in trained] for group, names in layer_groups(parts.model).items()}
+    groups = {group: names for group, names in members.items() if names}
+    motion = weight_motion(before, trained.items(), groups=groups)
     return (
-        Measurement("weight_motion", difference / max(length, 1e-30), "relative, one step", group=group),
-        Measurement("tensors_moved", len(moved) / len(parameters), "share", group=group),
-        Measurement("gradient_norm", gradient, group=group),
-        Measurement(
-            "unmoved_with_gradient", float(len(unmoved_with_gradient)), group=group, note=", ".join(unmoved_with_gradient[:3])
+        *(measurement for measurement in motion if measurement.group),
+        *(
+            Measurement("gradient_norm", _gradient_norm(trained[name] for name in names), group=group)
+            for group, names in groups.items()
         ),
     )
+
+
+def _gradient_norm(parameters: Iterable[nn.Parameter]) -> float:
+    return float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
 
 
 def _meant_to_stay(parts: Parts) -> set[str]:

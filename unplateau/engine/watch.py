@@ -1,9 +1,9 @@
 """Watches that the weights move: the first step of each epoch is measured, at the price of one copy of the weights."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
+
+from unplateau.probes.weight_motion import norms_of_change
 
 
 class MotionWatch:
@@ -21,19 +21,14 @@ class MotionWatch:
     @torch.no_grad()
     def after_step(self) -> None:
         """Measure, at the first call; later calls cost nothing."""
-        if self._before is None:
+        if not self._before:
             return
-        differences = torch._foreach_sub([parameter.detach() for parameter in self._parameters], self._before)
-        self._motion = _norm(differences) / _norm(self._before).clamp(min=1e-30)
+        self._motion = norms_of_change(self._before, self._parameters).relative()
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
-        self._gradient_norm = _norm(gradients) if gradients else None
+        self._gradient_norm = torch.nn.utils.get_total_norm(gradients) if gradients else None
         self._before = None
 
     def measurements(self) -> dict[str, float]:
         """Return `weight_motion` and `gradient_norm` (after clipping). Synchronises the GPU."""
         values = {"weight_motion": self._motion, "gradient_norm": self._gradient_norm}
         return {name: float(value) for name, value in values.items() if value is not None}
-
-
-def _norm(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.stack(torch._foreach_norm(list(tensors))).float().norm()

@@ -2,9 +2,10 @@
 
 Karpathy's CS231n notes put a healthy step near 1e-3. Exactly 0 where there is a gradient: the optimiser does not hold these.
 Cost: a copy of the weights before the step and one pass over them after it; with `elements` a few microseconds a tensor.
+The arithmetic is here alone; preflight, the loop and `watch` measure with it, each at its own moments. T tensors.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,61 @@ class Snapshot:
     elements: int | None
 
 
+@dataclass(frozen=True)
+class Norms:
+    """How far each of T tensors went, on their device: reading a value synchronises a GPU."""
+
+    largest_T: Tensor
+    """Largest change of an element; exactly 0 where the tensor is as it was, to the bit."""
+    moved_T: Tensor
+    """Length of the change."""
+    length_T: Tensor
+    """Length before it."""
+
+    def relative(self) -> Tensor:
+        """Return the motion of all together, relative to their length; 0-d."""
+        return self.moved_T.norm() / self.length_T.norm().clamp(min=1e-30)
+
+
+@torch.no_grad()
+def norms_of_change(before: Sequence[Tensor], now: Sequence[Tensor], *, decay: Sequence[float] = ()) -> Norms:
+    """Return how far tensors went, at least one, in single precision. Does not synchronise.
+
+    Args:
+        before: as they were.
+        now: as they are, in the same order and shapes.
+        decay: share of each old tensor that is put back before the length of its change is taken; empty = none.
+    """
+    old = [tensor.float() for tensor in before]
+    change = torch._foreach_sub([tensor.detach().float() for tensor in now], old)
+    largest = torch._foreach_norm(change, torch.inf)
+    if decay:
+        change = torch._foreach_add(change, torch._foreach_mul(old, list(decay)))
+    return Norms(*(torch.stack(list(column)) for column in (largest, torch._foreach_norm(change), torch._foreach_norm(old))))
+
+
+def relative_motion(moved_square: float, square: float) -> float:
+    """Return the motion from the squares of its length and of the weights' length.
+
+    >>> relative_motion(1e-6, 1.0)
+    0.001
+    """
+    return float((moved_square / max(square, 1e-60)) ** 0.5)
+
+
+def sampled(tensor: Tensor, elements: int | None) -> Tensor:
+    """Return `elements` evenly spaced elements without a copy of the whole; all of a smaller tensor, or with None."""
+    values = tensor.detach()
+    if elements is None:
+        return values
+    if values.numel() <= elements:
+        return values.reshape(-1)
+    stride = values.numel() // elements
+    if values.is_contiguous() or values.is_contiguous(memory_format=torch.channels_last):
+        return values.as_strided((elements,), (stride,))  # in the order of memory
+    return values.reshape(-1)[::stride][:elements]
+
+
 def snapshot(named_parameters: Named, *, elements: int | None = None) -> Snapshot:
     """Copy the parameters as they are now.
 
@@ -31,7 +87,7 @@ def snapshot(named_parameters: Named, *, elements: int | None = None) -> Snapsho
         named_parameters: as `model.named_parameters()` gives them.
         elements: keep only so many evenly spaced elements of each tensor, for watching every step; None = all.
     """
-    return Snapshot({name: _elements(p, elements).clone() for name, p in named_parameters}, elements)
+    return Snapshot({name: sampled(p, elements).clone() for name, p in named_parameters}, elements)
 
 
 def weight_motion(
@@ -66,37 +122,26 @@ def _group(
     moved_square, square, moved = (sum(squares[name][k] for name in names) for k in range(3))
     stuck_here = [name for name in names if name in stuck]
     return (
-        Measurement("weight_motion", (moved_square / max(square, 1e-60)) ** 0.5, "relative, one step", step, group),
+        Measurement("weight_motion", relative_motion(moved_square, square), "relative, one step", step, group),
         Measurement("tensors_moved", moved / len(names), "share", step, group),
         Measurement("unmoved_with_gradient", float(len(stuck_here)), "tensors", step, group, ", ".join(stuck_here[:3])),
     )
 
 
-@torch.no_grad()
 def _squares(before: Snapshot, now: Mapping[str, Tensor], decay: Mapping[str, float]) -> dict[str, tuple[float, float, bool]]:
     """Square of the motion, square of the length, and whether it moved at all, by name. Synchronises the GPU once."""
     if not now:
         return {}
-    old = [before.values[name].float() for name in now]
-    change = torch._foreach_sub([_elements(p, before.elements).float() for p in now.values()], old)
-    largest = torch.stack(torch._foreach_norm(change, torch.inf))
-    if decay:
-        change = torch._foreach_add(change, torch._foreach_mul(old, [decay.get(name, 0.0) for name in now]))
-    lengths = [torch.stack(torch._foreach_norm(tensors)).double().square() for tensors in (change, old)]
-    rows = torch.stack([*lengths, (largest != 0).double()], dim=1).tolist()  # NaN is motion too
+    norms = norms_of_change(
+        [before.values[name] for name in now],
+        [sampled(p, before.elements) for p in now.values()],
+        decay=[decay.get(name, 0.0) for name in now] if decay else (),
+    )
+    squares = [column_T.double().square() for column_T in (norms.moved_T, norms.length_T)]
+    rows = torch.stack([*squares, (norms.largest_T != 0).double()], dim=1).tolist()  # NaN is motion too
     return {name: (row[0], row[1], bool(row[2])) for name, row in zip(now, rows, strict=True)}
 
 
 def _has_gradient(parameter: Tensor) -> bool:
     """Asked of tensors that did not move only, of which a healthy step has none: it reads the whole gradient."""
     return parameter.grad is not None and bool(parameter.grad.count_nonzero())
-
-
-def _elements(parameter: Tensor, elements: int | None) -> Tensor:
-    values = parameter.detach()
-    if elements is None or values.numel() <= elements:
-        return values
-    stride = values.numel() // elements
-    if values.is_contiguous() or values.is_contiguous(memory_format=torch.channels_last):
-        return values.as_strided((elements,), (stride,))  # no copy of the whole, in the order of memory
-    return values.flatten()[::stride][:elements]

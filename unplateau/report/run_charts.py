@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from unplateau.diagnosis.landmarks_of import collapsed_triplet, floor, head_starts, uniform
 from unplateau.report.figures.line_chart import Landmark, LineChart, Mark, Series
@@ -53,11 +54,13 @@ def motion_charts(view: RunView) -> tuple[LineChart, ...]:
     """Return learning rate, weight motion, gradient norm and training accuracy: is something moving, and how fast."""
     epochs = view.epochs
     accuracy = _series("accuracy", epochs, lambda epoch: _scaled(epoch.accuracy, 100), "c1")
+    motion = _measured(
+        view, "Weight motion", "relative, first step of the epoch", (("weight_motion", "motion"),), may_be_log=True,
+        caption="Exactly 0 means that the optimiser does not touch the weights.",
+    )  # fmt: skip
     charts = [
         LineChart("Learning rate", "of the epoch's last step, logarithmic", (_series("rate", epochs, _rate, "c1"),), is_log=True),
-        _measured(view, "Weight motion", "relative, first step of the epoch", (("weight_motion", "motion"),), may_be_log=True,
-                  landmarks=(Landmark(1e-3, "healthy, about"),),
-                  caption="Exactly 0 means that the optimiser does not touch the weights."),
+        replace(motion, landmarks=(Landmark(1e-3, "healthy, about"),)),
         _measured(view, "Gradient norm", "after clipping, first step", (("gradient_norm", "norm"),), may_be_log=True),
         LineChart("Training accuracy", "% of training images", (accuracy,), unit=" %", from_zero=True),
     ]  # fmt: skip
@@ -157,7 +160,6 @@ def _measured(
     names: Sequence[tuple[str, str]],
     *,
     may_be_log: bool = False,
-    landmarks: tuple[Landmark, ...] = (),
     caption: str = "",
 ) -> LineChart:
     """Return the chart of measurements; a value of 0, which says much here, keeps it off a logarithmic scale."""
@@ -167,9 +169,7 @@ def _measured(
     )
     is_log = may_be_log and all(value is None or value > 0 for one in series for value in one.y)
     scale = ", logarithmic" if is_log else ""
-    return LineChart(
-        title, f"{y_title}{scale}", series, is_log=is_log, from_zero=not is_log, landmarks=landmarks, caption=caption
-    )
+    return LineChart(title, f"{y_title}{scale}", series, is_log=is_log, from_zero=not is_log, caption=caption)
 
 
 def _series(name: str, epochs: Sequence[EpochRecord], read: Reader, style: str) -> Series:

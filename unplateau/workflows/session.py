@@ -19,6 +19,7 @@ from unplateau.data.image_source import open_images
 from unplateau.data.items import Found, Item
 from unplateau.data.lint import lint, render
 from unplateau.data.loader import TrainLoader
+from unplateau.data.samplers import BatchShape
 from unplateau.engine.freezing import check_frozen_layers, freeze, unseen_by_losses
 from unplateau.engine.parts import Parts
 from unplateau.engine.precision import choose_precision, uses_channels_last
@@ -144,8 +145,8 @@ def build_session(config: Config, plan: DataPlan, *, device: torch.device, ranks
     for task in (plan.validation, plan.train_identities):
         if task is not None:
             scorer.open(task, images=images if task.protocol == "held-out" else None)
-    place = {"rank": ranks.rank, "world_size": ranks.world_size}
-    loader = TrainLoader(plan.train, config, device=device, channels_last=channels_last, images=images, **place)
+    shape = BatchShape.from_config(config, rank=ranks.rank, world_size=ranks.world_size)
+    loader = TrainLoader(plan.train, config, device=device, shape=shape, channels_last=channels_last, images=images)
     parts = Parts(
         config=config,
         device=device,

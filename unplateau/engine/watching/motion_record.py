@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from unplateau.probes.layer_groups import Groups
+from unplateau.probes.weight_motion import norms_of_change, relative_motion, sampled
 from unplateau.runs.record import Measurement
 
 _NO_GRADIENT = -1.0
@@ -66,14 +67,10 @@ class MotionRecord:
         """Take an update in. Synchronises the GPU once."""
         if not before.parameters:
             return
-        old = [value.float() for value in before.values]
-        now = [sampled(p, before.elements).float() for p in before.parameters.values()]
-        change = torch._foreach_sub(now, old)
-        columns = [torch.stack(torch._foreach_norm(change, torch.inf)), torch.stack(torch._foreach_norm(change))]
-        columns.append(torch.stack(torch._foreach_norm(old)))
-        absent = columns[0].new_full((), _NO_GRADIENT)
-        columns.append(torch.stack([seen.gradient_norms.get(name, absent).to(absent) for name in before.parameters]))
-        self._take(before, seen, torch.stack(columns, dim=1).tolist())
+        norms = norms_of_change(before.values, [sampled(p, before.elements) for p in before.parameters.values()])
+        absent = norms.largest_T.new_full((), _NO_GRADIENT)
+        gradient_T = torch.stack([seen.gradient_norms.get(name, absent).to(absent) for name in before.parameters])
+        self._take(before, seen, torch.stack([norms.largest_T, norms.moved_T, norms.length_T, gradient_T], dim=1).tolist())
 
     def _take(self, before: Before, seen: Seen, rows: list[list[float]]) -> None:
         if any(not math.isfinite(row[3]) for row in rows):
@@ -115,17 +112,6 @@ def see(before: Before, optimizers: Sequence[Optimizer]) -> Seen:
     return Seen(dict(zip(present, norms, strict=True)), rates)
 
 
-def sampled(tensor: Tensor, elements: int) -> Tensor:
-    """Return `elements` evenly spaced elements without a copy of the whole, or all of a smaller tensor."""
-    values = tensor.detach()
-    if values.numel() <= elements:
-        return values.reshape(-1)
-    stride = values.numel() // elements
-    if values.is_contiguous() or values.is_contiguous(memory_format=torch.channels_last):
-        return values.as_strided((elements,), (stride,))
-    return values.reshape(-1)[::stride][:elements]
-
-
 def _of_group(group: str, records: list[TensorRecord], step: int) -> tuple[Measurement, ...]:
     trained = [record for record in records if not record.is_frozen and record.updates]
     elements = sum(record.numel for record in records)
@@ -136,11 +122,11 @@ def _of_group(group: str, records: list[TensorRecord], step: int) -> tuple[Measu
     ]
     if not trained:
         return tuple(found)
-    motion = sum(record.motion_square for record in trained) / max(sum(record.square for record in trained), 1e-60)
+    motion = relative_motion(sum(record.motion_square for record in trained), sum(record.square for record in trained))
     stuck = sum(not record.moves and record.gradients > 0 for record in trained)
     return (
         *found,
-        Measurement("weight_motion", motion**0.5, "relative, one step", step, group),
+        Measurement("weight_motion", motion, "relative, one step", step, group),
         Measurement("tensors_moved", sum(record.moves > 0 for record in trained) / len(trained), "share", step, group),
         Measurement("unmoved_with_gradient", float(stuck), "tensors", step, group),
         Measurement("without_gradient", float(sum(not record.gradients for record in trained)), "tensors", step, group),
