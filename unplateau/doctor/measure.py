@@ -24,7 +24,7 @@ Run = Callable[[Sequence[str], float], tuple[int, str, str]]
 _IMPORT_SECONDS = 180.0  # a cold disk and a virus scanner can take a minute over torch
 _DRIVER_SECONDS = 20.0
 IMPORTED = ("torch", "torchvision", "timm")
-NEEDED = ("numpy", "pillow", "pydantic", "PyYAML", "typer", "rich", "safetensors")
+NEEDED = ("numpy", "pillow", "pydantic", "PyYAML", "typer", "rich", "safetensors", "jinja2")
 OPTIONAL = ("onnxruntime", "onnx", "onnxscript", "optuna", "tensorboard")
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 

@@ -77,6 +77,10 @@ class RunFolder:
         return self.path / "report.html"
 
     @property
+    def export(self) -> Path:
+        return self.path / "export"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 

@@ -1,0 +1,51 @@
+"""The scores of a run as its records have them, with intervals where the average precision of each query was kept."""
+
+import numpy as np
+
+from unplateau.export.model_card import Score
+from unplateau.runs.reader import RunRecord
+from unplateau.runs.record import RetrievalMetrics, from_plain
+from unplateau.selection.statistics import Estimate, Resampling
+
+_FEWEST_IDENTITIES = 6  # as `selection.statistics` has it: below, an interval covers too little
+
+
+def scores_of(run: RunRecord) -> tuple[Score, ...]:
+    """Return the validation's score at the best epoch and the test scores, in this order; what was not measured is left out."""
+    arrays = _arrays(run)
+    tests = tuple(from_plain(RetrievalMetrics, plain) for plain in run.info.get("test", []))
+    scores = [Score(metrics, _estimate(arrays, _prefix_of(metrics))) for metrics in tests]
+    if run.best is None or run.best.validation is None or run.best.validation.protocol == "test":
+        return tuple(scores)  # validation on the test set is the test score
+    return (Score(run.best.validation, _validation_estimate(arrays, run.best.epoch)), *scores)
+
+
+def _arrays(run: RunRecord) -> dict[str, np.ndarray]:
+    if not run.folder.average_precision.exists():
+        return {}
+    with np.load(run.folder.average_precision, allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def _prefix_of(metrics: RetrievalMetrics) -> str:
+    is_reranked = any("rerank" in name.lower() or "rerank" in value.lower() for name, value in metrics.options.items())
+    return f"test_{metrics.dataset}{'_reranked' if is_reranked else ''}"
+
+
+def _validation_estimate(arrays: dict[str, np.ndarray], epoch: int) -> Estimate | None:
+    if epoch not in arrays.get("validation_epochs", ()):
+        return None
+    row = int(np.flatnonzero(arrays["validation_epochs"] == epoch)[0])
+    return _interval(arrays["validation_average_precision"][row], arrays["validation_person_ids"])
+
+
+def _estimate(arrays: dict[str, np.ndarray], prefix: str) -> Estimate | None:
+    names = (f"{prefix}_average_precision", f"{prefix}_person_ids")
+    return _interval(*(arrays[name] for name in names)) if all(name in arrays for name in names) else None
+
+
+def _interval(average_precision_Q: np.ndarray, person_ids_Q: np.ndarray) -> Estimate:
+    resampling = Resampling(person_ids_Q)
+    if resampling.num_identities < _FEWEST_IDENTITIES:
+        return Estimate(float(average_precision_Q.mean()), float("-inf"), float("inf"))
+    return resampling.estimate(average_precision_Q.astype(np.float64))
