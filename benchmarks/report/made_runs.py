@@ -10,14 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from unplateau.base.files import write_json
-from unplateau.config.delta import to_yaml, with_values
+from unplateau.config.delta import flatten, to_yaml, with_values
 from unplateau.config.schema import Config
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import EpochRecord, RankedImage, RankedQuery, RankList, RetrievalMetrics, StopReason, to_plain
 from unplateau.runs.writer import RunWriter
+from unplateau.selection.select import select
+from unplateau.selection.statistics import ValidationCurve
 
 NOTE = "Synthetic: made to try the report. No training took place."
 IDENTITIES, QUERIES_EACH, TRAIN_IDENTITIES = 75, 4, 676
+_SOLUTIONS = (
+    "solution_0_control", "solution_1_higher_lr", "solution_2_cosine_annealing", "solution_3_heavy_triplet",
+    "solution_4_aggressive_lr_drop", "solution_5_smaller_batch_higher_lr",
+)  # fmt: skip
 _PERSONS_Q = np.repeat(np.arange(1, IDENTITIES + 1), QUERIES_EACH)
 _VARIANTS = (
     {},
@@ -128,6 +134,22 @@ def _info_and_stop(writer: RunWriter, epochs: int, best: float, is_over: bool, s
         )  # fmt: skip
         writer.stop(reason, f"STOPPING REASON: {reason.headline}\n")
     writer.info(info)
+
+
+def make_solutions(folder: Path, *, epochs: int = 45) -> Path:
+    """Make a folder as `run-solutions` leaves it, with the selection that the product makes of the runs; return it."""
+    curves, runs = [], {}
+    for seed, name in enumerate(_SOLUTIONS):
+        run = make_run(folder / name, epochs=epochs, seed=seed)
+        with np.load(run.average_precision) as arrays:
+            values_EQ, persons_Q = arrays["validation_average_precision"].astype(float), arrays["validation_person_ids"]
+        curves.append(ValidationCurve(name, np.arange(1, epochs + 1), values_EQ, persons_Q))
+        changes = {key: [flatten(Config())[key], value] for key, value in _VARIANTS[seed].items()}
+        runs[name] = {"ended": f"Training completed all epochs ({epochs}/{epochs})", "code": "completed", "changes": changes}
+    selection = select(curves, control=_SOLUTIONS[0])
+    plain = {"winner": selection.ranked[0].name, "helped": [], "selection": to_plain(selection), "tests": [], "runs": runs}
+    write_json(folder / "selection.json", {**plain, "broken_pipeline": ""})
+    return folder
 
 
 def main() -> None:

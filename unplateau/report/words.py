@@ -37,3 +37,14 @@ def difference_words(difference: Difference, *, signed: bool = True) -> str:
 
 def _p_words(p_value: float) -> str:
     return "< 0.001" if p_value < 0.001 else f"= {p_value:.3f}"
+
+
+def share_words(value: float, estimate: Estimate | None) -> str:
+    """Return a share in percent, with its interval where there is one.
+
+    >>> share_words(0.4213, Estimate(0.4213, 0.38, 0.461))
+    '42.1 % (95 % interval 38.0 to 46.1 %)'
+    """
+    if estimate is None or math.isinf(estimate.high):
+        return f"{100 * value:.1f} %"
+    return f"{100 * value:.1f} % (95 % interval {100 * estimate.low:.1f} to {100 * estimate.high:.1f} %)"

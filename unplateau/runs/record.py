@@ -9,6 +9,7 @@ import dataclasses
 import types
 import typing
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar
 
 SCHEMA_VERSION = 1
@@ -189,9 +190,15 @@ def from_plain(kind: type[T], plain: dict[str, Any]) -> T:
     Raises:
         TypeError: a field without a default is missing.
     """
+    hints = _hints(typing.cast(type, kind))
+    return kind(**{name: _restore(hints[name], value) for name, value in plain.items() if name in hints})
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a record's fields; worked out once, for a run has hundreds of records."""
     hints = typing.get_type_hints(kind)
-    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    return kind(**{name: _restore(hints[name], value) for name, value in plain.items() if name in known})
+    return {field_.name: hints[field_.name] for field_ in dataclasses.fields(kind)}
 
 
 def _restore(hint: Any, value: Any) -> Any:

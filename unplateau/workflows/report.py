@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import unplateau
-from unplateau.base.errors import UnplateauError, UsageError
+from unplateau.base.errors import UnplateauError
 from unplateau.base.files import read_json, write_text
 from unplateau.config.load import load
 from unplateau.config.schema import Config
@@ -31,16 +31,18 @@ def write_report(path: Path, *, with_images: bool = False) -> Path:
     """Write the page of what `path` holds and return where it is.
 
     Args:
-        path: a run folder, or a folder of runs.
-        with_images: put the photographs of the ranked lists into the page.
+        path: a run folder, or a folder of runs; the runs' own pages are then written too where they are missing or old.
+        with_images: put the photographs of the ranked lists into a run's page.
 
     Raises:
         UsageError: there is nothing to report on.
-        RecordError: a run that cannot be read.
+        RecordError: a file that cannot be read.
     """
     if is_run_folder(path):
         return write_run_report(RunFolder(path), with_images=with_images)
-    raise UsageError(f"{path} holds no run. Name a run folder, such as logs/market1501/first_run.")
+    from unplateau.workflows.report_group import write_group_report
+
+    return write_group_report(path)
 
 
 def write_run_report(folder: RunFolder, *, with_images: bool = False) -> Path:
@@ -52,7 +54,7 @@ def write_run_report(folder: RunFolder, *, with_images: bool = False) -> Path:
 def view_of(folder: RunFolder, *, with_images: bool = False) -> RunView:
     """Gather all that a run's folder says. Raises RecordError: the run cannot be read."""
     record = read_run(folder.path)
-    config, problem = _config_of(folder)
+    config, problem = config_of(folder)
     findings, about = _findings_of(folder, has_epochs=bool(record.epochs))
     rank_lists = _rank_lists_of(folder)
     return RunView(
@@ -66,6 +68,7 @@ def view_of(folder: RunFolder, *, with_images: bool = False) -> RunView:
         images=_images_of(rank_lists) if with_images else {},
         problems=(problem,) if problem else (),
         written=written_words(),
+        up="../report.html" if (folder.path.parent / folder.report.name).exists() else "",
     )
 
 
@@ -88,7 +91,8 @@ def intervals_of(folder: RunFolder) -> dict[int, Estimate]:
     return {epoch: resampling.estimate(values_Q) for epoch, values_Q in zip(epochs, values_EQ, strict=True)}
 
 
-def _config_of(folder: RunFolder) -> tuple[Config | None, str]:
+def config_of(folder: RunFolder) -> tuple[Config | None, str]:
+    """Return a run's configuration, or None and why it cannot be read."""
     if not folder.config.exists():
         return None, ""
     try:

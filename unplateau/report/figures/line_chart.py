@@ -68,6 +68,8 @@ class LineChart:
     from_zero: bool = False
     caption: str = ""
     is_wide: bool = False
+    has_legend: bool = True
+    """Whether it names its curves itself; several charts of the same curves need one legend only."""
     kind: str = field(default="line", init=False)
 
     @property

@@ -34,8 +34,8 @@
       this.frame.addEventListener('blur', () => this.clear());
       for (const button of this.buttons) {
         const which = Number(button.dataset.series);
-        for (const kind of ['pointerenter', 'focus']) button.addEventListener(kind, () => this.light(which));
-        for (const kind of ['pointerleave', 'blur']) button.addEventListener(kind, () => this.light(null));
+        for (const kind of ['pointerenter', 'focus']) button.addEventListener(kind, () => plots.forEach((plot) => plot.lightName(button.dataset.name, plot === this ? which : null)));
+        for (const kind of ['pointerleave', 'blur']) button.addEventListener(kind, () => plots.forEach((plot) => plot.light(null)));
       }
     }
     get data() { return (this.known ??= readTable(this.figure)); }
@@ -111,12 +111,15 @@
       this.series.forEach((one, key) => one.classList.toggle('lit', key === which));
       for (const button of this.buttons) button.classList.toggle('lit', Number(button.dataset.series) === which);
     }
+    nameOf(which) { return this.series.get(which).querySelector('title').textContent; }
+    lightName(name, known) {
+      if (!document.querySelector('table.picks') && known === null) return;
+      const found = known ?? [...this.series.keys()].find((which) => this.nameOf(which) === name);
+      this.light(found === undefined ? null : found);
+    }
     pick(names) {
-      for (const button of this.buttons) {
-        const isOff = !names.has(button.dataset.name);
-        button.parentElement.classList.toggle('off', isOff);
-        this.series.get(Number(button.dataset.series))?.classList.toggle('off', isOff);
-      }
+      for (const button of this.buttons) button.parentElement.classList.toggle('off', !names.has(button.dataset.name));
+      for (const [which, one] of this.series) one.classList.toggle('off', !names.has(this.nameOf(which)));
     }
   }
 

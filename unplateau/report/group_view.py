@@ -1,0 +1,208 @@
+"""All that a page of several runs is made from: the runs, the selection among them, and what a search learned.
+
+`selection.json` and `search.json` are read here; keys that are absent cost their part of the page, values of a wrong kind are
+errors, for a page that guesses is worse than none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from unplateau.base.errors import RecordError
+from unplateau.config.schema import Config
+from unplateau.runs.reader import RunRecord
+from unplateau.runs.record import EpochRecord, RetrievalMetrics, from_plain
+from unplateau.selection.statistics import Estimate
+
+
+@dataclass(frozen=True)
+class GroupRun:
+    """One run among others."""
+
+    name: str
+    """Its folder, relative to the page's."""
+    record: RunRecord
+    config: Config | None = None
+    is_running: bool = False
+    best_map: Estimate | None = None
+    """The validation mAP at the best epoch, with its interval; None where it was not recorded."""
+    has_page: bool = False
+    changes: Mapping[str, str] = field(default_factory=dict)
+    """What it tests, in words, by key; against the control or the base."""
+
+    @property
+    def best(self) -> EpochRecord | None:
+        return self.record.best
+
+    @property
+    def score(self) -> float:
+        """The best validation mAP; below every score where nothing was validated."""
+        return self.best.validation.mAP if self.best is not None and self.best.validation is not None else -1.0
+
+    @property
+    def task(self) -> tuple[str, str]:
+        """(protocol, data set) of its validation; runs of different tasks are not comparable."""
+        metrics = next((epoch.validation for epoch in self.record.epochs if epoch.validation is not None), None)
+        return (metrics.protocol, metrics.dataset) if metrics is not None else ("", "")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A difference between two runs, in mAP as a share."""
+
+    estimate: Estimate | None
+    """None where there are too few identities for an interval; `value` still holds."""
+    value: float
+    p_adjusted: float
+
+    @property
+    def is_sure(self) -> bool:
+        return self.p_adjusted <= 0.05
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One run of a selection."""
+
+    name: str
+    epoch: int
+    best_map: Estimate | None
+    value: float
+    behind_winner: Compared | None
+    over_control: Compared | None
+
+
+@dataclass(frozen=True)
+class SelectionView:
+    """What `selection.json` says."""
+
+    verdict: str = ""
+    winner: str = ""
+    chosen: tuple[Chosen, ...] = ()
+    control: str = ""
+    num_identities: int = 0
+    tests: tuple[RetrievalMetrics, ...] = ()
+    helped: tuple[str, ...] = ()
+    broken_pipeline: str = ""
+    changes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By run, what it changes against the control."""
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """Runs that cannot be told apart from the winner."""
+        others = [one for one in self.chosen if one.behind_winner is not None]
+        return tuple(one.name for one in others if one.behind_winner and not one.behind_winner.is_sure)
+
+
+@dataclass(frozen=True)
+class SearchView:
+    """What `search.json` says beyond its selection."""
+
+    importances: Mapping[str, float] = field(default_factory=dict)
+    """By key, its share of what made trials differ."""
+    changes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By trial, what it changes against the base."""
+    states: Mapping[str, str] = field(default_factory=dict)
+    """By trial, how far it came."""
+
+
+@dataclass(frozen=True)
+class GroupView:
+    """Several runs as their page sees them."""
+
+    title: str
+    runs: tuple[GroupRun, ...]
+    selection: SelectionView | None = None
+    search: SearchView | None = None
+    problems: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    """Names of text files beside the page that are worth opening."""
+    written: str = ""
+
+    @property
+    def kind(self) -> str:
+        if self.search is not None:
+            return "search"
+        return "solutions" if self.selection is not None else "runs"
+
+    @property
+    def ranked(self) -> tuple[GroupRun, ...]:
+        """The runs, the best first; the winner of the selection before all others."""
+        winner = self.selection.winner if self.selection is not None else ""
+        return tuple(sorted(self.runs, key=lambda run: (run.name != winner, -run.score, run.name)))
+
+
+def read_selection(plain: Mapping[str, Any], source: str) -> SelectionView:
+    """Return what a `selection.json` says.
+
+    Raises:
+        RecordError: a value is of another kind than expected.
+    """
+    try:
+        selection = plain.get("selection") or {}
+        return SelectionView(
+            verdict=str(selection.get("verdict", "")),
+            winner=str(plain.get("winner") or ""),
+            chosen=tuple(_chosen(one) for one in selection.get("ranked", [])),
+            control=str(selection.get("control") or ""),
+            num_identities=int(selection.get("num_identities", 0)),
+            tests=tuple(from_plain(RetrievalMetrics, one) for one in plain.get("tests", [])),
+            helped=tuple(plain.get("helped", ())),
+            broken_pipeline=str(plain.get("broken_pipeline") or ""),
+            changes={name: _pairs(run.get("changes", {})) for name, run in plain.get("runs", {}).items()},
+        )
+    except (TypeError, ValueError, KeyError, AttributeError) as problem:
+        raise RecordError(
+            f"{source} is not a selection as this version writes it ({type(problem).__name__}: {problem})."
+        ) from problem
+
+
+def read_search(plain: Mapping[str, Any], source: str) -> SearchView:
+    """Return what a `search.json` says.
+
+    Raises:
+        RecordError: a value is of another kind than expected.
+    """
+    try:
+        trials = [trial for trial in plain.get("trials", []) if "name" in trial]
+        return SearchView(
+            importances={str(key): float(value) for key, value in (plain.get("importances") or {}).items()},
+            changes={trial["name"]: _pairs(trial.get("changes", {})) for trial in trials},
+            states={trial["name"]: str(trial.get("state", "")) for trial in trials},
+        )
+    except (TypeError, ValueError, AttributeError) as problem:
+        raise RecordError(
+            f"{source} is not a search as this version writes it ({type(problem).__name__}: {problem})."
+        ) from problem
+
+
+def _chosen(plain: Mapping[str, Any]) -> Chosen:
+    behind, over = plain.get("behind_winner"), plain.get("over_control")
+    return Chosen(
+        str(plain["name"]), int(plain["epoch"]), _estimate(plain["best_map"]), float(plain["best_map"]["value"]),
+        _compared(behind) if behind else None, _compared(over) if over else None,
+    )  # fmt: skip
+
+
+def _compared(plain: Mapping[str, Any]) -> Compared:
+    return Compared(_estimate(plain["estimate"]), float(plain["estimate"]["value"]), float(plain["p_adjusted"]))
+
+
+def _estimate(plain: Mapping[str, Any]) -> Estimate | None:
+    """An interval without ends is written as null."""
+    if plain.get("low") is None or plain.get("high") is None:
+        return None
+    return Estimate(float(plain["value"]), float(plain["low"]), float(plain["high"]))
+
+
+def _pairs(changes: Mapping[str, Any]) -> dict[str, str]:
+    """Changes in words: (before, after) as `after`, anything else as it is."""
+    return {
+        str(key): _words(value[1] if isinstance(value, list) and len(value) == 2 else value) for key, value in changes.items()
+    }
+
+
+def _words(value: object) -> str:
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, (list, tuple)) else str(value)
