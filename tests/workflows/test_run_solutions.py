@@ -95,6 +95,14 @@ def test_the_control_and_all_solutions_are_trained_and_the_best_is_named(desk: D
     assert "TEST mAP: 0.4500" in desk.text
 
 
+def test_the_folder_gets_a_page_with_the_same_winner_and_its_test_score(desk: Desk) -> None:
+    desk.run()
+    html = (desk.output / "report.html").read_text(encoding="utf-8")
+    assert f"{HIGHER} is the one to take, with " in html
+    assert "Winner&#39;s test mAP" in html
+    assert all(f'href="{name}/report.html"' in html for name in ALL)
+
+
 def test_the_overrides_reach_every_run(desk: Desk) -> None:
     report = desk.report("SOLVER.MAX_EPOCH", "2")
     assert [len(run.epochs) for run in report.tried] == [2, 2, 2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -44,8 +44,15 @@ class _Row:
 class SolutionsConsole:
     """Shows several runs, of which one trains. A context manager: the table is closed however it ends."""
 
-    def __init__(self, runs: Sequence[tuple[str, RunFolder, int]], *, is_quiet: bool = False) -> None:
-        """`runs`: name, folder and planned epochs of each."""
+    def __init__(
+        self,
+        runs: Sequence[tuple[str, RunFolder, int]],
+        *,
+        is_quiet: bool = False,
+        on_news: Callable[[], None] | None = None,
+    ) -> None:
+        """`runs`: name, folder and planned epochs of each; `on_news` is told that a run has finished an epoch."""
+        self._on_news = on_news
         self._console = Console(soft_wrap=True, highlight=False, quiet=is_quiet)
         self._rows = {name: _Row(folder, max_epochs) for name, folder, max_epochs in runs}
         for row in self._rows.values():
@@ -86,6 +93,8 @@ class SolutionsConsole:
         epochs = _epochs(row.folder)
         new = epochs[len(row.epochs) :] if len(epochs) > len(row.epochs) else ()
         row.epochs = epochs or row.epochs
+        if new and self._on_news is not None:
+            self._on_news()
         if self._live is None:
             best = row.best.validation.mAP if row.best and row.best.validation else None
             for record in new:

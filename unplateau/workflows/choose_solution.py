@@ -20,6 +20,7 @@ from unplateau.runs.record import RetrievalMetrics, from_plain, to_plain
 from unplateau.selection.select import Selection, select
 from unplateau.selection.statistics import ValidationCurve
 from unplateau.workflows.diagnose import Sources, gather
+from unplateau.workflows.report_group import PAGE, write_group_safely
 from unplateau.workflows.request import TrainRequest
 from unplateau.workflows.solution_runs import CONTROL, PlannedRun, SolutionsRequest, changes_of
 
@@ -57,6 +58,8 @@ def choose(
         report = replace(report, tests=earlier)
     say("\n".join(path.read_text(encoding="utf-8").splitlines()[:2]))
     say(f"Read this: {path}")
+    if write_group_safely(request.output_dir):
+        say(f"Look at this: {request.output_dir / PAGE}")
     return Chosen(report, path)
 
 

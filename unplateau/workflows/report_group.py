@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from unplateau.workflows.report import config_of, write_run_report, written_word
 _log = logging.getLogger(__name__)
 
 PAGE, SELECTION, SEARCH, TEXT = "report.html", "selection.json", "search.json", "BEST_MODEL_SELECTION.txt"
+LARGEST_SHARE = 0.005
+"""Of the time since a launcher began; a page that would cost more waits for a later epoch."""
 _MOST_RUNS = 400  # a page of more is slow to open; the newest are shown
 
 
@@ -38,12 +41,30 @@ def write_group_report(folder: Path) -> Path:
     return page
 
 
-def write_group_safely(folder: Path) -> None:
-    """Write the page of several runs; what goes wrong is logged, for a page is never worth a choice."""
+def write_group_safely(folder: Path) -> bool:
+    """Write the page of several runs and return whether it is there; what goes wrong is logged, it is never worth a choice."""
     try:
         write_group_report(folder)
     except Exception as problem:  # noqa: BLE001 - see above
         _log.warning("%s was not written: %s: %s", folder / PAGE, type(problem).__name__, problem)
+        return False
+    return True
+
+
+class LiveGroupReport:
+    """Keeps the page of several runs while a launcher trains them, at the price of half a percent of one core."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._begun, self.spent_seconds = folder, time.perf_counter(), 0.0
+
+    def look(self) -> None:
+        """Write the page, unless writing has been too dear so far."""
+        started = time.perf_counter()
+        if self.spent_seconds > LARGEST_SHARE * (started - self._begun):
+            return
+        if any(self._folder.rglob("metrics.jsonl")):
+            write_group_safely(self._folder)
+        self.spent_seconds += time.perf_counter() - started
 
 
 def group_view(folder: Path) -> GroupView:

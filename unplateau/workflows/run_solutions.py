@@ -17,6 +17,7 @@ from unplateau.report.solutions_console import SolutionsConsole
 from unplateau.runs.reader import is_running
 from unplateau.workflows.choose_solution import Chosen, choose
 from unplateau.workflows.killed import write_killed
+from unplateau.workflows.report_group import LiveGroupReport
 from unplateau.workflows.request import TrainRequest
 from unplateau.workflows.solution_runs import (
     PlannedRun,
@@ -64,7 +65,11 @@ def run_solutions(request: SolutionsRequest) -> SolutionsOutcome:
 
 def _run_all(request: SolutionsRequest, runs: Sequence[PlannedRun]) -> SolutionsOutcome:
     problems = {run.name: run.problem for run in runs if run.problem}
-    console = SolutionsConsole([(run.name, run.folder, _epochs_of(run)) for run in runs], is_quiet=request.is_quiet)
+    console = SolutionsConsole(
+        [(run.name, run.folder, _epochs_of(run)) for run in runs],
+        is_quiet=request.is_quiet,
+        on_news=LiveGroupReport(request.output_dir).look,
+    )
     with StopRequests() as requests, console:
         for run in runs:
             console.set_state(run.name, standing_of(run).state, problems.get(run.name, ""))
