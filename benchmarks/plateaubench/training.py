@@ -101,7 +101,7 @@ def _train(
             experiment.model.train()
             log = StepLog(epoch, step)
             for number, batch in enumerate(batches.epoch(epoch), 1):
-                experiment.schedule.apply(experiment.optimizers, step)
+                rate = experiment.schedule.apply(experiment.optimizers, step)
                 if number == batches.steps_per_epoch:
                     vitals.before_step()
                 terms = experiment.step(parts, batch)
@@ -109,7 +109,7 @@ def _train(
                 if probing:
                     with clock.measuring("watching"):
                         probing.step(terms)
-                log.add(terms)
+                log.add(terms, rate)
             log.flush()
         line = _line(experiment, epoch, step, log)
         story.log.append(line)

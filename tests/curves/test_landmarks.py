@@ -89,3 +89,19 @@ def test_one_identity_costs_nothing():
 
 def test_the_examples_of_the_documentation_are_true():
     assert doctest.testmod(landmarks).failed == 0
+
+
+@pytest.mark.parametrize(("accuracy", "smoothing"), [(0.3, 0.0), (0.9, 0.1), (0.99, 0.5)])
+def test_the_cross_entropy_of_an_accuracy_is_that_of_a_classifier_as_sure_as_it_is_right(accuracy, smoothing):
+    generator = np.random.default_rng(0)
+    labels_B = generator.integers(0, 50, 200_000)
+    guesses_B = np.where(generator.random(200_000) < accuracy, labels_B, (labels_B + generator.integers(1, 50, 200_000)) % 50)
+    logits_BI = np.full((200_000, 50), math.log((1 - accuracy) / 49))
+    logits_BI[np.arange(200_000), guesses_B] = math.log(accuracy)
+    expected = landmarks.cross_entropy_of_accuracy(50, accuracy, label_smoothing=smoothing)
+    assert expected == pytest.approx(_cross_entropy(logits_BI, labels_B, smoothing), rel=0.01)
+
+
+def test_a_higher_accuracy_calls_for_a_lower_cross_entropy():
+    values = [landmarks.cross_entropy_of_accuracy(751, accuracy) for accuracy in (0.0, 0.1, 0.5, 0.9, 1.0)]
+    assert values == sorted(values, reverse=True)

@@ -29,7 +29,7 @@ DRAWN = {"images_in_batch": 64.0, "identities_in_batch_mean": 16.0, "batch_with_
          "identities_expected": 0.5, "same_order_next_epoch": 0.01}  # fmt: skip
 PREPARED = {"preparation_mean_difference": 0.1, "preparation_std_ratio": 0.9, "colour_distance": 0.3,
             "colour_distance_swapped": 0.4}  # fmt: skip
-LOOKS = {"": {"label_agreement_chance": 0.01}, "colours": {"label_agreement": 0.3}, "plain view, colours":
+LOOKS = {"": {"label_agreement_chance": 0.01, "label_images": 500.0}, "colours": {"label_agreement": 0.3}, "plain view, colours":
          {"label_agreement": 0.4, "label_agreement_chance": 0.01}, "1": {"label_agreement_shifted": 0.15}}  # fmt: skip
 AS_CONFIGURED = {"loss_trained": 2.0, "loss_configured": 2.0, "loss_weight_trained": 1.0, "loss_weight_configured": 1.0}
 SCORED = {"embedding_difference": 0.0, "batch_difference": 1e-6, "map_of_gallery_in_itself": 0.5, "map_of_queries": 0.5,
@@ -65,6 +65,15 @@ PROBED_FIRING: dict[str, Case] = {
     "batch-not-learnable": measured({**OVERFIT, "overfit_last_loss": 6.6}),
     "labels-not-of-images": measured(
         {"label_agreement_chance": 0.01, "label_images": 500.0}, {"initial weights": {"label_agreement": 0.011}}
+    ),
+    "labels-not-of-images ": measured(
+        {"label_agreement_chance": 0.01, "label_images": 500.0},
+        {
+            "initial weights": {"label_agreement": 0.03},
+            "colours": {"label_agreement": 0.04},
+            "plain view, initial weights": {"label_agreement": 0.019, "label_agreement_chance": 0.02},
+            "plain view, colours": {"label_agreement": 0.021},
+        },
     ),
     "collapsed-embeddings  ": measured({**FEATURES, "feature_std": 1e-4, "effective_rank_centred": 1.2, "d_prime": 0.01}),
     "learning-rate-too-low ": measured({**RANGE, "probed_rate": 3.5e-7}, FALLEN),

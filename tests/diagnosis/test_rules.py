@@ -79,6 +79,10 @@ FIRING: dict[str, Case] = {
     "loss-weights-not-as-configured": summed(1.0, 100.0),
     "loss-weights-not-as-configured ": summed(0.0, 1.0),
     "batch-norm-not-updated": Case(measurements=pair({"": (0.1, 0.0), "backbone": (0.1, 0.0)}, buffers=1.0)),
+    "steps-too-small": make_case(
+        cross_entropy=flat(6.72, 0.004), triplet=falling(3.0, 1.6), mAP=falling(0.02, 0.024, noise=2e-4),
+        learning_rate=flat(3.5e-4),
+    ),  # fmt: skip
     "schedule-never-steps": make_case(
         dataclasses.replace(MARKET, milestones=(15.0,)), cross_entropy=falling(6.7, 2.0), learning_rate=flat(3.5e-4)
     ),
@@ -331,3 +335,19 @@ def test_a_large_gap_to_trained_identities_is_a_note():
     gap = tuple(Measurement(f"map_of_{who}_identities", value) for who, value in (("trained", 0.98), ("unseen", 0.3)))
     diagnosis = diagnose(Case(measurements=(*gap, Measurement("train_identity_gap", 0.68))))
     assert not diagnosis.is_alarm and diagnosis.first is not None and diagnosis.first.code == "overfitting"
+
+
+def test_a_loss_on_its_way_down_is_not_called_bounded():
+    case = make_case(
+        LINEAR, cross_entropy=falling(6.72, 5.9, 8), accuracy=falling(0.0, 0.25, noise=0.003), triplet=falling(2.8, 0.8),
+        mAP=falling(0.02, 0.3, noise=0.003), learning_rate=flat(3.5e-4),
+    )  # fmt: skip
+    assert "softmax-before-ce" not in {finding.code for finding in diagnose(case).findings}
+
+
+def test_causes_that_another_measurement_rules_out_are_left_out():
+    log = stalled()
+    live = {"tensors_moved": 0.0, "measured_updates": 5.0, "unmoved_with_gradient": 0.0, "optimizer_steps": 5.0}
+    both = dataclasses.replace(log, measurements=tuple(Measurement(name, value) for name, value in live.items()))
+    (first,) = [finding for finding in diagnose(both).findings if finding.code == "weights-not-updated"]
+    assert first.causes == ("no-gradient",)

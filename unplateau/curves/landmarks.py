@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+_SUREST = 0.999  # a classifier that is never wrong on a log still has some loss
 SOFT_MARGIN_COLLAPSE = math.log(2)  # log(1 + exp(0)): Hermans 2017, section 2, soft margin with d_ap = d_an
 
 
@@ -122,6 +123,22 @@ def label_smoothing_floor(num_identities: int, label_smoothing: float) -> float:
     0.0
     """
     return gap_floor(num_identities, math.inf, label_smoothing=label_smoothing)
+
+
+def cross_entropy_of_accuracy(num_identities: int, accuracy: float, *, label_smoothing: float = 0.0) -> float:
+    """Return the cross-entropy of a classifier that is right so often, is as sure as that, and knows nothing beyond.
+
+    It gives `accuracy` to its first guess and shares the rest evenly, which is the highest entropy at this accuracy; a classifier
+    that knows more has less.
+
+    >>> round(cross_entropy_of_accuracy(751, 0.9), 2), round(cross_entropy_of_accuracy(751, 1 / 751), 2)
+    (0.99, 6.62)
+    """
+    sure = min(max(accuracy, 1 / num_identities), _SUREST)
+    first, other = math.log(sure), math.log((1 - sure) / (num_identities - 1))
+    sharp = -sure * first - (1 - sure) * other
+    spread = -(first + (num_identities - 1) * other) / num_identities
+    return (1 - label_smoothing) * sharp + label_smoothing * spread
 
 
 def softmax_twice_floor(num_identities: int, *, label_smoothing: float = 0.0) -> float:

@@ -96,14 +96,15 @@ def _abstention(rule: Rule, verdict: Abstained) -> Abstention:
 
 
 def _merged(findings: list[Finding]) -> list[Finding]:
-    """One finding a code: the surest speaks, the evidence of all stands below it."""
+    """One finding a code: the surest speaks, the evidence of all stands below it, and causes that any of them rules out go."""
     by_code: dict[str, Finding] = {}
     for finding in sorted(findings, key=lambda finding: -finding.confidence):
         known = by_code.get(finding.code)
         if known is None:
             by_code[finding.code] = finding
         else:
-            by_code[finding.code] = replace(known, evidence=(*known.evidence, *finding.evidence))
+            causes = tuple(cause for cause in known.causes if cause in finding.causes) or known.causes
+            by_code[finding.code] = replace(known, evidence=(*known.evidence, *finding.evidence), causes=causes)
     return list(by_code.values())
 
 

@@ -51,7 +51,6 @@ def agreement(bench: Bench, _: Measurements) -> Measurements:
         *(m for m in elsewhere if m.name == "label_agreement"),
         *shifted_agreement(colours_ND, [one.person_ids_B for one in bench.first_batches], rows_N),
         *pair_confusion(colours_ND, ids_N, cameras_N),
-        *twin_labels(now_ND, ids_N),
         Measurement("label_images", float(len(ids_N)), "images"),
     )
 
@@ -68,9 +67,11 @@ def plain_view(bench: Bench, _: Measurements) -> Measurements:
     batch = _distinct((everything,))[1]
     found = [Measurement("copied_images", 1 - len(batch.person_ids_B) / len(items), "share", note=f"{len(items)} images")]
     colours_ND = clothes_colours(batch.images_BCHW, batch.camera_ids_B)
-    views = [("plain view", _in_pieces(bench, bench.parts.model, batch)), ("plain view, colours", colours_ND)]
+    now_ND, initial_ND = (_in_pieces(bench, model, batch) for model in (bench.parts.model, bench.begun.model))
+    views = [("plain view", now_ND), ("plain view, initial weights", initial_ND), ("plain view, colours", colours_ND)]
     for group, view_ND in views:
         found += [replace(m, group=group) for m in label_agreement(view_ND, batch.person_ids_B) if not m.group]
+    found += twin_labels(now_ND, batch.person_ids_B)
     trained_NCHW = torch.cat([one.images_BCHW for one in bench.first_batches[:_INPUT_BATCHES]])
     return (*found, *preparation(trained_NCHW, images_NCHW))
 

@@ -22,11 +22,12 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.rules import label_structure_measured
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 _BLANK, _COPIED, _COPIES_IN_BATCH = 0.05, 0.3, 0.3
-_AGREES_PLAIN, _LEFT = 5.0, 0.35
+_AGREES_PLAIN, _LEFT, _FEWEST_IMAGES = 5.0, 0.35, 100
 _MEAN_APART, _STD_LOW, _STD_HIGH = 0.6, 0.5, 2.0
 _SWAPPED, _COLOURS_APART = 0.5, 0.2
 
@@ -54,8 +55,11 @@ def judge_augmentation(case: Case) -> Verdict:
     """Fire where looks tell people apart before augmentation and hardly after it."""
     plain, chance = (case.measured(name).get("plain view, colours") for name in ("label_agreement", "label_agreement_chance"))
     seen, other = case.measured("label_agreement").get("colours"), case.measured("label_agreement_chance").get("", 0.0)
-    if plain is None or chance is None or seen is None or plain < _AGREES_PLAIN * chance:
+    enough = case.measured("label_images").get("", 0.0) >= _FEWEST_IMAGES
+    if plain is None or chance is None or seen is None or plain < _AGREES_PLAIN * chance or not enough:
         return None
+    if isinstance(label_structure_measured.judge_shift(case), Finding):
+        return None  # labels that are shifted within a batch agree with looks neither
     if (seen - other) / (plain - chance) > _LEFT:
         return None
     text = f"by the colours of their clothes {plain:.0%} of the nearest images share the label, {seen:.1%} after augmentation"

@@ -50,7 +50,7 @@ def judge_nothing_moves(case: Case) -> Verdict:
     if with_gradient:
         return _nothing("The optimiser does not touch the weights", text, ("stale-optimizer",), "fix_optimizer", *_stale(case))
     missing = Evidence("no weight has a gradient when the optimiser steps", 0.0, None, _SOURCE)
-    causes = ("no-gradient", "detached-branch", "everything-frozen")
+    causes = ("no-gradient", "detached-branch")  # some layers ask for a gradient: they are not frozen
     return _nothing("No gradient reaches the weights", text, causes, "restore_gradient", missing)
 
 

@@ -3,12 +3,14 @@
 What it is
     The cross-entropy never gets below a floor far above zero, however well people are told apart: 5.62 for 751 identities.
     Cross-entropy applies softmax itself. If its input is already a probability (within 0 and 1) or a bare cosine (within -1 and
-    1), the best possible answer still looks unsure.
+    1), the best possible answer still looks unsure. What tells it from a loss that is still on its way down is the accuracy: a
+    classifier that is right for 90 % of the images has a cross-entropy below 1.
 
 Why it happens
     A softmax layer at the end of the model in front of CrossEntropyLoss (softmax-before-ce), or normalised features and
     prototypes without the usual scale of 30 to 64 (missing-cosine-scale). By the value alone the two cannot be told apart
-    (5.624 and 5.622); the classifier's configuration does.
+    (5.624 and 5.622); the classifier's configuration does. A target that is mostly smoothing keeps the loss up as well
+    (label-smoothing-too-strong).
 
 How it was seen
     Common in first ports of a classifier; fast-reid's HEADS.SCALE is 1 by default.
@@ -22,7 +24,9 @@ Source
 
 from __future__ import annotations
 
-from unplateau.curves.landmarks import softmax_twice_floor
+import math
+
+from unplateau.curves.landmarks import cross_entropy_of_accuracy, softmax_twice_floor
 from unplateau.diagnosis.case import Case, Curve
 from unplateau.diagnosis.landmarks_of import uniform
 from unplateau.diagnosis.rules.missing_cosine_scale import is_cosine
@@ -31,10 +35,12 @@ from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CODE = "softmax-before-ce"
+_SQUEEZED = ("softmax-before-ce", "missing-cosine-scale")
 _NEAR_SHARE = 0.35  # of the way from the floor to ln I
 _LEARNED_ACCURACY = 0.3
 _LEARNED_MAP = 0.1
-_SURELY_RIGHT = 0.5  # accuracy that a cross-entropy near ln I contradicts
+_APART = 0.5  # nats above what the accuracy calls for
+_STOPPED = 0.03  # of its level
 _ROUNDING = 0.02  # nats
 _FEWEST_POINTS = 6
 _POINTS_AHEAD = 3  # a curve that would be clearly below the floor so soon is passing it
@@ -51,14 +57,15 @@ def judge(case: Case) -> Verdict:
     known_linear = case.facts.classifier == "Linear"
     return Finding(
         code=CODE,
-        title="The loss is bounded from below: softmax is applied twice, or cosine logits have no scale",
+        title="The loss stays far above what its accuracy calls for: softmax twice, cosines without a scale, or a soft target",
         severity="pipeline",
         confidence=0.85,
         evidence=bound,
-        causes=("softmax-before-ce",) if known_linear else ("softmax-before-ce", "missing-cosine-scale"),
+        causes=(*_SQUEEZED[: 1 if known_linear else 2], "label-smoothing-too-strong"),
         refuted_by="one logged cross-entropy below the floor, or logits outside [-1, 1]",
-        next_test="print the range of what goes into the cross-entropy: [0, 1] = probabilities, [-1, 1] = bare cosines",
-        remedies=("restore_logits", "restore_cosine_scale"),
+        next_test="print the range of what goes into the cross-entropy ([0, 1] = probabilities, [-1, 1] = bare cosines) and its "
+        "label smoothing",
+        remedies=("restore_logits", "restore_cosine_scale", "less_label_smoothing"),
     )
 
 
@@ -70,12 +77,7 @@ def _bounded(case: Case, floor: float) -> tuple[Evidence, ...] | None:
     learned = (accuracy is not None and accuracy.latest > _LEARNED_ACCURACY) or (
         score is not None and score.latest > _LEARNED_MAP
     )
-    if (
-        not learned
-        or _is_passing(loss, floor)
-        or loss.latest > ln_i + _ROUNDING
-        or (loss.latest > floor + _NEAR_SHARE * (ln_i - floor) and not _is_slow(case))
-    ):
+    if not learned or _is_passing(loss, floor) or loss.latest > ln_i + _ROUNDING or not _is_too_high(case, loss, floor):
         return None
     evidence = [Evidence(f"cross-entropy {loss.latest:.3f}, never below {loss.y.min():.3f}", loss.latest, floor, loss.where())]
     if accuracy is not None:
@@ -93,7 +95,12 @@ def _is_passing(loss: Curve, floor: float) -> bool:
     return float(loss.y[-1]) - _POINTS_AHEAD * pace < floor - _CLEARLY_BELOW
 
 
-def _is_slow(case: Case) -> bool:
-    """With softmax twice the gradient is small: high accuracy with a cross-entropy near ln I is telling as well."""
-    accuracy = case.curve("accuracy")
-    return accuracy is not None and accuracy.latest > _SURELY_RIGHT
+def _is_too_high(case: Case, loss: Curve, floor: float) -> bool:
+    """Whether a classifier that is right so often would have a far lower loss; without an accuracy, whether it stopped there."""
+    accuracy, identities = case.curve("accuracy"), case.facts.num_identities or 2
+    if accuracy is not None:
+        honest = cross_entropy_of_accuracy(identities, accuracy.latest, label_smoothing=case.facts.label_smoothing or 0.0)
+        return loss.latest > honest + _APART
+    tail = loss.from_x(float(loss.x[len(loss.x) // 2]))
+    near = loss.latest <= floor + _NEAR_SHARE * (math.log(identities) - floor)
+    return near and tail.is_stationary(_STOPPED * tail.level)

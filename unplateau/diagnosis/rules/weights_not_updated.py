@@ -7,8 +7,9 @@ What it is
 
 Why it happens
     The optimiser holds tensors that are not the model's, or never sees their gradients (stale-optimizer); the rate that reaches
-    it is 0 (learning-rate-zero); no parameter asks for a gradient (everything-frozen); or a gradient scaler finds infinities in
-    every step and skips it (scaler-always-skips). From a log alone these cannot be told apart.
+    it is 0 (learning-rate-zero); no parameter asks for a gradient (everything-frozen); a gradient scaler finds infinities in
+    every step and skips it (scaler-always-skips); or backward is not called (no-gradient). From a log alone these cannot be told
+    apart.
     No hyper-parameter helps: a learning rate multiplies a step that is not taken, and every run compares copies of one
     untrained network.
 
@@ -68,7 +69,7 @@ def still_causes(case: Case) -> tuple[str, ...]:
     rate = peak_rate(case)
     if rate is not None and rate <= _TRACE_RATE:
         return ("learning-rate-zero",)
-    causes = ["stale-optimizer", "everything-frozen", "learning-rate-zero", "scaler-always-skips"]
+    causes = ["stale-optimizer", "everything-frozen", "learning-rate-zero", "scaler-always-skips", "no-gradient"]
     if rate is not None:
         causes.remove("learning-rate-zero")
     if case.facts.mixed_precision is False or "mixed-precision-turned-off" in case.symptoms:
