@@ -10,7 +10,7 @@ from unplateau.cli.main import app
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.describe import describe, table_text, to_json
 from unplateau.diagnosis.diagnose import diagnose
-from unplateau.diagnosis.explain import page, vocabulary
+from unplateau.diagnosis.explain import finding_codes, page, title, vocabulary
 from unplateau.diagnosis.targets import target_table
 
 from .made_cases import healthy, stalled
@@ -77,3 +77,10 @@ def test_explain_prints_a_page_and_a_list():
     assert shown.exit_code == 0
     assert "contiguous=False" in shown.output
     assert "stale-optimizer" in runner.invoke(app, ["explain", "--list"]).output
+
+
+def test_findings_that_share_a_page_say_each_in_its_own_words_what_they_are():
+    titles = [title(code) for code in finding_codes()]
+    assert len(set(titles)) == len(titles)
+    assert page("plateau").startswith("plateau: A real plateau")
+    assert "One page with:" in page("plateau")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+from types import ModuleType
 
 from unplateau.base.errors import UsageError
 from unplateau.diagnosis.causes import BY_CODE, CAUSES
@@ -19,6 +20,28 @@ _PREFLIGHT = {
     "initial-loss-off": "The first cross-entropy is not ln I + |f|² sigma²/2: head, loss or labels are not what they seem.",
 }
 
+_OWN_WORDS = {
+    "plateau": "A real plateau: the network has learned, and at this rate nothing more comes.",
+    "still-improving": "Not a plateau: the curve still improves.",
+    "undecided": "Too few points, or too much noise, to say.",
+    "in-warm-up": "Not a plateau: the learning rate is still warming up.",
+    "before-drop": "Not a plateau: flat before a scheduled drop of the learning rate, as healthy runs are.",
+    "finished": "Not a plateau: the run is at its floor or at the end of its schedule.",
+    "learning-rate-zero": "The learning rate that reaches the optimiser is 0.",
+    "gradients-accumulate": "Gradients of old steps add up: zero_grad is missing.",
+    "losses-in-conflict": "The gradients of two losses pull against each other.",
+    "losses-unbalanced": "One loss has nearly all of the gradient, another is far from solved.",
+    "labels-shifted": "Labels belong to the images beside them.",
+    "labels-mixed": "Several people share one label.",
+    "labels-have-twins": "One person has several labels.",
+    "copied-images": "Many images are copies of each other.",
+    "preparation-differs": "Evaluation images are prepared otherwise than training images.",
+    "steps-too-small": "There is a gradient, and the steps made of it move next to nothing.",
+    "losses-not-as-configured": "The losses that are trained are not those of the configuration.",
+    "loss-cut-off": "A loss does not reach the backbone.",
+}
+"""One line for each of the findings that share a page, where the vocabulary of causes has none."""
+
 
 def finding_codes() -> tuple[str, ...]:
     """Return the codes of all findings, in the order of the rules."""
@@ -32,13 +55,9 @@ def page(code: str) -> str:
     Raises:
         UsageError: there is no such code; the nearest are named.
     """
-    module = next((rule.module for rule in RULES if rule.code == code), None)
-    if code in not_a_plateau.CODES:
-        module = not_a_plateau
-    if code == unknown.CODE:
-        module = unknown
+    module = _module(code)
     if module is not None:
-        return f"{code}\n\n{inspect.getdoc(module) or ''}\n"
+        return f"{code}: {title(code)}\n\n{_shared(code)}{inspect.getdoc(module) or ''}\n"
     if code in _PREFLIGHT:
         return f"{code}\n\n{_PREFLIGHT[code]}\n\nSeen by preflight, before the first epoch is spent.\n"
     if code in BY_CODE:
@@ -61,12 +80,35 @@ def vocabulary() -> str:
 
 
 def title(code: str) -> str:
-    """Return the first line of a code's page."""
-    if code in _PREFLIGHT:
+    """Return what a code says, in one line."""
+    module = _module(code)
+    if code in _OWN_WORDS:
+        return _OWN_WORDS[code]
+    if code in BY_CODE and (module is None or _sharing(module) != (code,)):
+        return f"{BY_CODE[code].meaning[0].upper()}{BY_CODE[code].meaning[1:]}."
+    if code in _PREFLIGHT and (module is None or _sharing(module) != (code,)):
         return _PREFLIGHT[code].split(".")[0] + "."
-    if code in BY_CODE and code not in finding_codes():
-        return BY_CODE[code].meaning
-    return page(code).splitlines()[2]
+    return (inspect.getdoc(module) or "").split("\n", 1)[0]
+
+
+def _module(code: str) -> ModuleType | None:
+    """The module whose docstring is the page."""
+    if code in not_a_plateau.CODES:
+        return not_a_plateau
+    if code == unknown.CODE:
+        return unknown
+    return next((rule.module for rule in RULES if rule.code == code), None)
+
+
+def _sharing(module: ModuleType) -> tuple[str, ...]:
+    """The codes whose page a module is."""
+    return tuple(code for code in finding_codes() if _module(code) is module)
+
+
+def _shared(code: str) -> str:
+    module = _module(code)
+    others = [other for other in _sharing(module) if other != code] if module is not None else []
+    return f"(One page with: {', '.join(others)}.)\n\n" if others else ""
 
 
 def _cause_page(code: str) -> str:

@@ -16,7 +16,7 @@ What to do
 
 Source
     Yu et al. 2020 (PCGrad), definition 1, arXiv 2001.06782; Luo 2019 (BNNeck). Field notes: outside [0.1, 10] is imbalance. Ours
-    is wider, since a triplet loss that is nearly solved has a small gradient in every healthy run.
+    is wider, since a triplet loss that is nearly solved has a small gradient, as it should.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CONFLICT, IMBALANCE = "losses-in-conflict", "losses-unbalanced"
-_CONFLICT_COSINE = -0.3  # healthy recipes of ours have -0.1 to 0.6
+_CONFLICT_COSINE = -0.3  # 57 healthy runs had -0.01 to 0.27: benchmarks/results/probe_readings.md
 _LARGEST_RATIO = 50.0
 _FEWEST_STEPS = 200  # a fresh classifier's weights are tiny, and so is the gradient that comes back through it
 _ACTIVE = 0.3  # share of active triplets above which a triplet loss still has something to say

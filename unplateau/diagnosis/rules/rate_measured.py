@@ -14,8 +14,8 @@ What to do
     Take a rate a few times below the steepest descent for Adam, and warm up.
 
 Source
-    Smith 2017, arXiv 1506.01186. Thresholds ours: the sweep smooths over about a decade, and healthy recipes train well at a
-    thirtieth of the steepest rate, so only a factor of 300 below it, or a rate at which the loss rises again, counts.
+    Smith 2017, arXiv 1506.01186. Thresholds ours: the sweep smooths over about a decade, so only a factor of 300 below the
+    steepest rate, or a rate at which the loss rises again, counts; and nothing where the sweep hardly falls.
 """
 
 from __future__ import annotations
