@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unplateau.selection.select import CLEAR, NONE_TRAINED, NOT_ENOUGH, TIE, select
-from unplateau.selection.statistics import ValidationCurve
+from unplateau.selection.statistics import CHECKPOINT, RECIPE, ValidationCurve
 
 IDENTITIES, EPOCHS = 40, 5
 PERSONS_Q = np.repeat(np.arange(IDENTITIES), 3)
@@ -98,6 +98,71 @@ def test_queries_without_a_match_are_left_out_for_all() -> None:
     selection = select([one, two])
     assert selection.num_queries == len(PERSONS_Q) - 1
     assert all(np.isfinite(run.best_map.value) for run in selection.ranked)
+
+
+def _seeds(recipe: str, rng: np.random.Generator, count: int, *, gain: float = 0.0) -> list[ValidationCurve]:
+    return [_curve(f"{recipe}_seed{seed}", rng, gain=gain + rng.normal(0, 0.01)) for seed in range(count)]
+
+
+def _recipes_of(curves: list[ValidationCurve]) -> dict[str, str]:
+    return {curve.name: curve.name.partition("_seed")[0] for curve in curves}
+
+
+def test_runs_of_one_recipe_are_compared_as_a_recipe() -> None:
+    rng = np.random.default_rng(12)
+    runs = [*_seeds("a", rng, 4), *_seeds("b", rng, 4, gain=0.08)]
+    selection = select(runs, recipes=_recipes_of(runs))
+    assert (selection.verdict, selection.level) == (CLEAR, RECIPE)
+    b, a = selection.ranked
+    assert (b.name, a.name) == ("b", "a") and a.behind_winner is not None and a.behind_winner.num_seeds == (4, 4)
+    assert b.best_run == max(runs, key=lambda curve: curve.best_map).name
+    assert b.mean is not None and b.mean.low < b.mean.value < b.mean.high and b.mean.value < b.best_map.value
+    assert selection.named(b.best_run) is b
+
+
+def test_one_seed_each_speaks_of_checkpoints_only() -> None:
+    rng = np.random.default_rng(13)
+    runs = [_curve("a", rng), *_seeds("b", rng, 3, gain=0.1)]
+    assert select(runs, recipes=_recipes_of(runs)).level == CHECKPOINT
+
+
+def test_seeds_of_a_single_recipe_have_nothing_to_be_better_than() -> None:
+    runs = _seeds("a", np.random.default_rng(14), 6)
+    selection = select(runs, recipes=_recipes_of(runs))
+    assert (selection.verdict, selection.undecided, len(selection.ranked)) == (NOT_ENOUGH, (), 1)
+
+
+def test_a_recipe_is_not_chosen_for_one_lucky_seed() -> None:
+    rng = np.random.default_rng(15)
+    lucky = [_curve(f"lucky_seed{k}", rng, gain=gain) for k, gain in enumerate((0.2, 0.0, 0.0))]
+    runs = [*lucky, *_seeds("steady", rng, 3, gain=0.1)]
+    assert select(runs, recipes=_recipes_of(runs)).ranked[0].name == "steady"
+
+
+def test_only_candidates_are_compared_where_they_are_named() -> None:
+    rng = np.random.default_rng(16)
+    runs = [*_seeds("a", rng, 3), *_seeds("b", rng, 3, gain=0.1), _curve("c", rng, gain=0.3)]
+    selection = select(runs, recipes=_recipes_of(runs), candidates=["a", "b"])
+    assert [(one.name, one.is_candidate) for one in selection.ranked] == [("b", True), ("a", True), ("c", False)]
+    assert selection.rivals == (selection.ranked[1],) and selection.level == RECIPE
+
+
+def test_the_set_of_queries_most_runs_share_is_compared() -> None:
+    rng = np.random.default_rng(17)
+    easy = ValidationCurve("easy", np.array([1]), np.full((1, 6), 0.99), np.array([1, 1, 2, 2, 3, 3]))
+    elsewhere = ValidationCurve("test", np.array([1]), np.full((1, len(PERSONS_Q)), 0.99), PERSONS_Q, asked="test")
+    selection = select([easy, elsewhere, _curve("a", rng), _curve("b", rng)])
+    assert selection.not_comparable == ("easy", "test") and selection.ranked[0].name in "ab"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_of_equal_recipes_one_becomes_a_clear_winner_in_at_most_five_percent_with_seeds(seeds: int) -> None:
+    rng, wins = np.random.default_rng(18), 0
+    for _ in range(120):
+        runs = [*_seeds("a", rng, seeds), *_seeds("b", rng, seeds)]
+        wins += select(runs, recipes=_recipes_of(runs)).verdict == CLEAR
+    assert wins / 120 <= 0.08  # 5 %, and a half more than a standard error
 
 
 def test_the_order_of_runs_does_not_matter() -> None:

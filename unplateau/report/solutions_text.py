@@ -150,10 +150,11 @@ def _notes(report: SolutionsReport) -> list[str]:
     notes = []
     if selection.winner is not None:
         notes.append(
-            f"Method: {selection.num_queries} queries of {selection.num_identities} identities; identities are drawn with "
-            "replacement, the same ones for all runs (paired bootstrap). For comparisons each run's epoch is chosen on one half "
+            f"Method: {selection.num_queries} queries of {selection.num_identities} identities, the same ones for all runs; "
+            "differences are taken identity by identity. For comparisons each run's epoch is chosen on one half "
             "of the identities and scored on the other; Holm's correction over the comparisons with the winner, and over those "
-            "with the control. A run's own mAP is at its best epoch on all held-out identities, so a little optimistic."
+            "with the control. A run's own mAP is at its best epoch on all held-out identities, so a little optimistic. "
+            "More: docs/selection.md."
         )
     if report.protocol == "test":
         notes.append("Everything here was chosen on the test set (query/gallery): every number is optimistic.")

@@ -1,6 +1,7 @@
 """From the validation curves of several runs to the one to take, and how sure that is. What it says in words: the report layer.
 
-One run a recipe supports "this checkpoint is better than that one", never "this recipe is better": the seed's part is unknown.
+Runs of one recipe that differ in their seed speak for the recipe. One run a recipe supports "this checkpoint is better than that
+one", never "this recipe is better": the seed's part is unknown.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unplateau.selection.compare import compare
+from unplateau.selection.crossed import Panel
 from unplateau.selection.statistics import (
+    CHECKPOINT,
+    RECIPE,
     Difference,
     Estimate,
     FloatArray,
-    Resampling,
     ValidationCurve,
-    compare,
     honest_values,
 )
 
@@ -26,17 +29,43 @@ CLEAR, TIE, NOT_ENOUGH, NONE_TRAINED = "clear winner", "tie", "not enough eviden
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """One run in the order of its best held-out mAP."""
+class SeedRun:
+    """One run of a recipe, at its best epoch."""
 
     name: str
     epoch: int
+    best_map: float
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One recipe in the order of its best held-out mAP, the mean over its runs; often it has one run."""
+
+    name: str
+    epoch: int
+    """Of its best run, as is `best_map`."""
     best_map: Estimate
     """At its best epoch, on all held-out identities: a little optimistic, because the epoch was chosen on them."""
     behind_winner: Difference | None = None
-    """Winner minus this run, epochs chosen on other identities; None for the winner, and where queries differ."""
+    """Winner minus this one, epochs chosen on other identities; None for the winner, and where queries differ."""
     over_control: Difference | None = None
-    """This run minus the control, likewise."""
+    """This one minus the control, likewise."""
+    runs: tuple[SeedRun, ...] = ()
+    """Of all its seeds, the best first."""
+    mean: Estimate | None = None
+    """Over its seeds, epochs chosen on other identities: what a new run on new identities can be expected to reach."""
+    is_candidate: bool = True
+    """False where it was only looked at before the candidates were trained with fresh seeds."""
+
+    @property
+    def best_run(self) -> str:
+        """The run whose model to use."""
+        return self.runs[0].name if self.runs else self.name
+
+    @property
+    def score(self) -> float:
+        """Mean over its runs of the best mAP."""
+        return sum(run.best_map for run in self.runs) / len(self.runs) if self.runs else self.best_map.value
 
 
 @dataclass(frozen=True)
@@ -52,42 +81,85 @@ class Selection:
     num_queries: int = 0
     not_comparable: tuple[str, ...] = ()
     """Runs that were scored on other queries than the winner."""
+    level: str = CHECKPOINT
+    """What the verdict speaks of: `RECIPE` where all that is compared has several seeds."""
 
     @property
     def winner(self) -> Ranked | None:
         return self.ranked[0] if self.ranked else None
 
     @property
+    def rivals(self) -> tuple[Ranked, ...]:
+        """What was compared with the winner, the best first."""
+        return tuple(one for one in self.ranked[1:] if one.behind_winner is not None)
+
+    @property
     def undecided(self) -> tuple[Ranked, ...]:
-        """Runs that cannot be told apart from the winner."""
-        return tuple(run for run in self.ranked[1:] if run.behind_winner is not None and not _is_behind(run.behind_winner))
+        """Those that cannot be told apart from the winner."""
+        return tuple(one for one in self.rivals if one.behind_winner is not None and not _is_behind(one.behind_winner))
 
     def named(self, name: str) -> Ranked | None:
-        """Return one run, or None where it was not scored."""
-        return next((run for run in self.ranked if run.name == name), None)
+        """Return one by its name, or by the name of one of its runs; None where it was not scored."""
+        return next((one for one in self.ranked if name == one.name or name in [run.name for run in one.runs]), None)
 
 
-def select(curves: Sequence[ValidationCurve], *, control: str | None = None, seed: int = 0) -> Selection:
-    """Return the run with the highest held-out mAP and whether that is sure.
+@dataclass(frozen=True)
+class _Group:
+    """One recipe and its runs, the best first."""
+
+    name: str
+    curves: tuple[ValidationCurve, ...]
+
+    @property
+    def score(self) -> float:
+        return float(np.mean([curve.best_map for curve in self.curves]))
+
+
+def select(
+    curves: Sequence[ValidationCurve],
+    *,
+    control: str | None = None,
+    recipes: Mapping[str, str] | None = None,
+    candidates: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Selection:
+    """Return the recipe with the highest held-out mAP, its best run, and whether that is sure.
 
     Args:
         curves: of the runs that were validated at least once, in any order.
-        control: name of the unchanged run, where there is one.
+        control: name of the unchanged recipe, where there is one.
+        recipes: by run, the recipe it is a seed of; a run that is not named here is a recipe of its own.
+        candidates: recipes that were trained with fresh seeds to decide between them; the others are listed and not compared.
         seed: of the resampling.
     """
     if not curves:
         return Selection(NONE_TRAINED, control=control)
-    first = max(curves, key=lambda curve: float(np.nanmean(curve.average_precision_EQ[curve.best_row])))
-    same = _on_common_queries([curve for curve in curves if curve.asks_the_same(first)])
-    other = [curve.name for curve in curves if not curve.asks_the_same(first)]
-    resampling = Resampling(same[0].person_ids_Q, seed=seed)
-    ranked = sorted((_ranked(curve, resampling) for curve in same), key=lambda run: -run.best_map.value)
-    compared = _compared(ranked, same, control, seed)
-    strangers = tuple(_ranked(curve, Resampling(curve.person_ids_Q, seed=seed)) for curve in curves if curve.name in other)
+    same = _asked_most(curves)
+    groups = _grouped(_on_common_queries(same), recipes or {})
+    is_candidate = [candidates is None or group.name in candidates for group in groups]
+    chosen = [group for group, is_one in zip(groups, is_candidate, strict=True) if is_one] or groups
+    left_out = [replace(_ranked(group, seed), is_candidate=False) for group in groups if group not in chosen]
+    others = [_Group(curve.name, (curve,)) for curve in curves if not curve.asks_the_same(same[0])]
+    compared = _compared(chosen, control, seed)
+    persons_Q = chosen[0].curves[0].person_ids_Q
     return Selection(
-        _verdict(compared, resampling.num_identities), (*compared, *strangers), control,
-        resampling.num_identities, len(same[0].person_ids_Q), tuple(other),
+        _verdict(compared), (*compared, *left_out, *(_ranked(group, seed) for group in others)), control,
+        Panel(persons_Q).num_identities, len(persons_Q), tuple(group.name for group in others), _level(compared),
     )  # fmt: skip
+
+
+def _asked_most(curves: Sequence[ValidationCurve]) -> list[ValidationCurve]:
+    """The runs that were scored on one set of queries: the set of most runs, of equals the one where the best run is."""
+    sets = [[curve for curve in curves if curve.asks_the_same(one)] for one in curves]
+    return max(sets, key=lambda same: (len(same), max(curve.best_map for curve in same)))
+
+
+def _grouped(curves: Sequence[ValidationCurve], recipes: Mapping[str, str]) -> list[_Group]:
+    """Recipes, the best first; their runs, the best first. Equal ones go by name."""
+    names = dict.fromkeys(recipes.get(curve.name, curve.name) for curve in curves)
+    ordered = sorted(curves, key=lambda curve: (-curve.best_map, curve.name))
+    groups = [_Group(name, tuple(curve for curve in ordered if recipes.get(curve.name, curve.name) == name)) for name in names]
+    return sorted(groups, key=lambda group: (-group.score, group.name))
 
 
 def _on_common_queries(curves: Sequence[ValidationCurve]) -> list[ValidationCurve]:
@@ -99,26 +171,42 @@ def _on_common_queries(curves: Sequence[ValidationCurve]) -> list[ValidationCurv
     ]
 
 
-def _ranked(curve: ValidationCurve, resampling: Resampling) -> Ranked:
-    row = curve.best_row
-    return Ranked(curve.name, int(curve.epochs_E[row]), resampling.estimate(curve.average_precision_EQ[row]))
+def _ranked(group: _Group, seed: int) -> Ranked:
+    curves = _on_common_queries(group.curves)
+    best, panel = curves[0], Panel(curves[0].person_ids_Q)
+    runs = tuple(SeedRun(curve.name, int(curve.epochs_E[curve.best_row]), curve.best_map) for curve in group.curves)
+    at_best = panel.mean(best.average_precision_EQ[[best.best_row]]).estimate()
+    mean = panel.mean(_values(group, seed)).estimate() if len(group.curves) > 1 else None
+    return Ranked(group.name, runs[0].epoch, at_best, runs=runs, mean=mean)
 
 
-def _compared(ranked: Sequence[Ranked], curves: Sequence[ValidationCurve], control: str | None, seed: int) -> list[Ranked]:
-    """Two families of comparisons, each corrected: the winner with every other run, every solution with the control."""
-    values: Mapping[str, FloatArray] = {curve.name: honest_values(curve, seed=seed) for curve in curves}
-    persons_Q, winner = curves[0].person_ids_Q, ranked[0].name
-    behind = compare(values, persons_Q, [(winner, run.name) for run in ranked[1:]], seed=seed)
-    solutions = [run.name for run in ranked if run.name != control] if control in values else []
+def _values(group: _Group, seed: int) -> FloatArray:
+    return np.stack([honest_values(curve, seed=seed) for curve in group.curves])
+
+
+def _compared(groups: Sequence[_Group], control: str | None, seed: int) -> list[Ranked]:
+    """Two families of comparisons, each corrected: the winner with every other, every solution with the control."""
+    values: Mapping[str, FloatArray] = {group.name: _values(group, seed) for group in groups}
+    persons_Q, winner = groups[0].curves[0].person_ids_Q, groups[0].name
+    behind = compare(values, persons_Q, [(winner, group.name) for group in groups[1:]], seed=seed)
+    solutions = [group.name for group in groups if group.name != control] if control in values else []
     over = compare(values, persons_Q, [(name, str(control)) for name in solutions], seed=seed)
     by_second, by_first = {one.second: one for one in behind}, {one.first: one for one in over}
-    return [replace(run, behind_winner=by_second.get(run.name), over_control=by_first.get(run.name)) for run in ranked]
+    return [
+        replace(_ranked(group, seed), behind_winner=by_second.get(group.name), over_control=by_first.get(group.name))
+        for group in groups
+    ]
 
 
-def _verdict(ranked: Sequence[Ranked], num_identities: int) -> str:
-    differences = [run.behind_winner for run in ranked if run.behind_winner is not None]
+def _level(ranked: Sequence[Ranked]) -> str:
+    differences = [one.behind_winner for one in ranked if one.behind_winner is not None]
+    return RECIPE if differences and all(one.level == RECIPE for one in differences) else CHECKPOINT
+
+
+def _verdict(ranked: Sequence[Ranked]) -> str:
+    differences = [one.behind_winner for one in ranked if one.behind_winner is not None]
     undecided = [difference for difference in differences if not _is_behind(difference)]
-    if not differences or num_identities < 2:
+    if not differences:
         return NOT_ENOUGH
     if not undecided:
         return CLEAR

@@ -1,32 +1,26 @@
-"""Paired comparison of runs by the average precision of the same queries, with identities as the unit that is drawn.
+"""What is compared and what comes of it: curves of average precision, estimates, differences; choosing the epoch honestly; Holm.
 
-Queries of one person are not independent, so identities are resampled, all queries of a person together (cluster bootstrap:
-Davison and Hinkley 1997, section 3.8), once a replicate and the same for all runs. The epoch of a run is chosen on one half of
-the identities and scored on the other half, else the best of many noisy epochs flatters. Which run to take: `select`.
+How sure a difference is: `crossed`. Which run to take: `select`.
 
-Legend: E epochs, Q queries, I identities, R replicates.
+Legend: E epochs, Q queries, I identities, S seeds.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unplateau.base.randomness import stream_seed
-from unplateau.curves.student import t_quantile
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 LEVEL = 0.95
-_REPLICATES = 4000
+CHECKPOINT, RECIPE = "checkpoint", "recipe"
 _SPLITS = 8  # halvings of the identities that are averaged, so that no single one decides
-_FEWEST_IDENTITIES = 6  # below, even the widened interval covers too little
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much one run is better than another, in mAP as a share."""
+    """By how much one run, or one recipe, is better than another, in mAP as a share."""
 
     first: str
     second: str
@@ -53,6 +47,17 @@ class Difference:
     """Two-sided; the level at which the interval would just touch zero."""
     p_adjusted: float
     """After Holm's correction over the comparisons asked for together."""
+    level: str = CHECKPOINT
+    """What it speaks of: `RECIPE` where both have several seeds, else `CHECKPOINT`, these very models."""
+    num_seeds: tuple[int, int] = (1, 1)
+    p_permutation: float | None = None
+    """A second opinion without a distribution: seeds exchanged between recipes, or identities' signs between checkpoints."""
+    effect_size: float | None = None
+    """In standard deviations between seeds (recipe), or between identities (checkpoint)."""
+    share_better: float | None = None
+    """Of all pairs of seeds (recipe), or of all identities (checkpoint), the share in which the first is better."""
+    seeds_needed: int | None = None
+    """Seeds of each, about, that would show a difference of this size; None where unknown or where no number would."""
 
     @property
     def is_sure(self) -> bool:
@@ -61,87 +66,42 @@ class Difference:
 
 @dataclass(frozen=True)
 class ValidationCurve:
-    """One run's average precision of every held-out query after every validated epoch."""
+    """One run's average precision of every query after every validated epoch."""
 
     name: str
     epochs_E: IntArray
     average_precision_EQ: FloatArray
     person_ids_Q: IntArray
+    asked: str = ""
+    """Which queries these are, where their persons do not tell, such as "test"."""
 
     @property
     def best_row(self) -> int:
         """Row of the epoch with the highest mAP, the earliest of equals."""
         return int(np.argmax(np.nanmean(self.average_precision_EQ, axis=1)))
 
+    @property
+    def best_map(self) -> float:
+        """The highest mAP of its epochs; a little optimistic, because the epoch was chosen on the same queries."""
+        return float(np.nanmean(self.average_precision_EQ[self.best_row]))
+
     def asks_the_same(self, other: ValidationCurve) -> bool:
         """Return whether both were scored on the same queries, so that they can be paired."""
-        return np.array_equal(self.person_ids_Q, other.person_ids_Q)
-
-
-class Resampling:
-    """Replicates of the identities of one set of queries, shared by everything that is compared on them."""
-
-    def __init__(self, person_ids_Q: IntArray, *, seed: int = 0, replicates: int = _REPLICATES) -> None:
-        persons, self._identity_of_query_Q = np.unique(person_ids_Q, return_inverse=True)
-        self.num_identities = len(persons)
-        self._queries_I = np.bincount(self._identity_of_query_Q, minlength=self.num_identities).astype(float)
-        rng = np.random.default_rng(stream_seed(seed, "identities drawn"))
-        shares_I = np.full(self.num_identities, 1 / self.num_identities)
-        self._weights_RI = rng.multinomial(self.num_identities, shares_I, size=replicates).astype(float)
-        self._total_R = self._weights_RI @ self._queries_I
-        self._widening = _widening(self.num_identities)
-
-    def estimate(self, values_Q: FloatArray) -> Estimate:
-        """Return the mean over queries with its interval."""
-        value, replicates_R = self._replicates(values_Q)
-        tail = (1 - LEVEL) / 2
-        low, high = np.quantile(replicates_R, [tail, 1 - tail])
-        return Estimate(value, float(low), float(high))
-
-    def p_value(self, values_Q: FloatArray) -> float:
-        """Return the two-sided level at which the interval of the mean would just touch zero; 1 where all values are zero."""
-        value, replicates_R = self._replicates(values_Q)
-        if value == 0:
-            return 1.0
-        beyond = np.count_nonzero(replicates_R <= 0 if value > 0 else replicates_R >= 0)
-        return min(1.0, 2 * (beyond + 1) / (len(replicates_R) + 1))
-
-    def _replicates(self, values_Q: FloatArray) -> tuple[float, FloatArray]:
-        """The mean, and its replicates widened for the small number of identities."""
-        sums_I = np.bincount(self._identity_of_query_Q, weights=values_Q, minlength=self.num_identities)
-        value = float(sums_I.sum() / self._queries_I.sum())
-        replicates_R = self._weights_RI @ sums_I / self._total_R
-        return value, value + self._widening * (replicates_R - value)
-
-
-def compare(
-    values: Mapping[str, FloatArray], person_ids_Q: IntArray, pairs: Sequence[tuple[str, str]], *, seed: int = 0
-) -> tuple[Difference, ...]:
-    """Return the differences of the pairs asked for, corrected together (Holm 1979).
-
-    Args:
-        values: by run, the average precision of each query, (Q,), at the epoch to compare.
-        person_ids_Q: the person of each query.
-        pairs: (first, second), as "first minus second".
-        seed: of the replicates.
-    """
-    resampling = Resampling(person_ids_Q, seed=seed)
-    apart = [values[first] - values[second] for first, second in pairs]
-    p_values = [resampling.p_value(values_Q) if _is_enough(resampling) else 1.0 for values_Q in apart]
-    estimates = [resampling.estimate(values_Q) if _is_enough(resampling) else _unknown(values_Q) for values_Q in apart]
-    rows = zip(pairs, estimates, p_values, holm(p_values), strict=True)
-    return tuple(Difference(*pair, estimate, p_value, adjusted) for pair, estimate, p_value, adjusted in rows)
+        return self.asked == other.asked and np.array_equal(self.person_ids_Q, other.person_ids_Q)
 
 
 def honest_values(curve: ValidationCurve, *, seed: int = 0) -> FloatArray:
     """Return each query's average precision at epochs chosen without that query's half of the identities.
 
-    Halves are drawn several times and averaged; they depend on the identities and the seed only, so all runs share them.
+    Else the best of many noisy epochs flatters. Halves are drawn several times and averaged; they depend on the identities and
+    the seed only, so all runs share them.
 
     Returns:
         Shape (Q,).
     """
     persons, identity_of_query_Q = np.unique(curve.person_ids_Q, return_inverse=True)
+    if len(persons) < 2 or len(curve.epochs_E) == 1:
+        return curve.average_precision_EQ[curve.best_row].copy()
     rng = np.random.default_rng(stream_seed(seed, "halves of the identities"))
     total_Q = np.zeros(len(curve.person_ids_Q))
     for _ in range(_SPLITS):
@@ -149,11 +109,8 @@ def honest_values(curve: ValidationCurve, *, seed: int = 0) -> FloatArray:
         in_first_I[rng.permutation(len(persons))[: len(persons) // 2]] = True
         in_first_Q = in_first_I[identity_of_query_Q]
         for chosen_on_Q in (in_first_Q, ~in_first_Q):
-            if chosen_on_Q.any():
-                row = int(np.argmax(curve.average_precision_EQ[:, chosen_on_Q].mean(axis=1)))
-                total_Q[~chosen_on_Q] += curve.average_precision_EQ[row, ~chosen_on_Q]
-    if len(persons) < 2:
-        return curve.average_precision_EQ[curve.best_row].copy()
+            row = int(np.argmax(curve.average_precision_EQ[:, chosen_on_Q].mean(axis=1)))
+            total_Q[~chosen_on_Q] += curve.average_precision_EQ[row, ~chosen_on_Q]
     return total_Q / _SPLITS
 
 
@@ -168,19 +125,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
         adjusted[index] = largest
     return adjusted
-
-
-def _widening(num_identities: int) -> float:
-    """What makes a percentile interval of few clusters as wide as Student's (Hesterberg 2015, section 5.2)."""
-    if num_identities < 2:
-        return math.inf
-    upper = 1 - (1 - LEVEL) / 2
-    return math.sqrt(num_identities / (num_identities - 1)) * t_quantile(upper, num_identities - 1) / NormalDist().inv_cdf(upper)
-
-
-def _is_enough(resampling: Resampling) -> bool:
-    return resampling.num_identities >= _FEWEST_IDENTITIES
-
-
-def _unknown(values_Q: FloatArray) -> Estimate:
-    return Estimate(float(values_Q.mean()), -math.inf, math.inf)

@@ -27,7 +27,8 @@ from unplateau.engine.stopping import Progress, take_drop
 from unplateau.optim.schedules import Schedule
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import Solution
-from unplateau.selection.statistics import Difference, compare
+from unplateau.selection.compare import compare
+from unplateau.selection.statistics import Difference
 from unplateau.solutions.bursts import (
     BurstCurve,
     BurstResult,
