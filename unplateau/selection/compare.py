@@ -106,7 +106,7 @@ def exchange_seeds(first_S: FloatArray, second_S: FloatArray) -> float:
 def drawn_signs(num_identities: int, *, seed: int = 0) -> FloatArray:
     """Return +1 and -1 at random, (R, I): in which identities two checkpoints are exchanged, replicate by replicate."""
     rng = np.random.default_rng(stream_seed(seed, "identities exchanged"))
-    return 2.0 * rng.integers(0, 2, size=(_SIGNS_DRAWN, num_identities)) - 1.0
+    return np.asarray(2.0 * rng.integers(0, 2, size=(_SIGNS_DRAWN, num_identities)) - 1.0, dtype=np.float64)
 
 
 def flip_signs(contributions_I: FloatArray, signs_RI: FloatArray) -> float:
