@@ -103,7 +103,7 @@ def test_the_p_value_agrees_with_the_interval(seeds: tuple[int, int]) -> None:
     for shift in np.linspace(-0.1, 0.1, 21):
         first_SQ, second_SQ = _two(rng, seeds)
         apart = Panel(PERSONS_Q).difference(first_SQ + shift, second_SQ)
-        assert apart.half_width(apart.p_value()) == pytest.approx(abs(apart.value), rel=1e-4)
+        assert apart.half_width(apart.p_value()) == pytest.approx(abs(apart.value), rel=2e-3)
         assert (apart.p_value() > 0.05) == apart.estimate().includes_zero
 
 

@@ -36,7 +36,8 @@ def compare(
     panel = Panel(person_ids_Q)
     made = [_Pair.of(panel, np.atleast_2d(values[first]), np.atleast_2d(values[second])) for first, second in pairs]
     p_values = [pair.apart.p_value() for pair in made]
-    signs_RI = drawn_signs(panel.num_identities, seed=seed)
+    has_checkpoints = any(pair.level == CHECKPOINT for pair in made)
+    signs_RI = drawn_signs(panel.num_identities, seed=seed) if has_checkpoints else np.zeros((0, panel.num_identities))
     rows = zip(pairs, made, p_values, holm(p_values), strict=True)
     return tuple(_difference(names, pair, p_value, adjusted, signs_RI) for names, pair, p_value, adjusted in rows)
 

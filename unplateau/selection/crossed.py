@@ -25,7 +25,7 @@ from unplateau.selection.statistics import LEVEL, Estimate, FloatArray, IntArray
 
 FEWEST_IDENTITIES = 6  # below, an estimated variance says next to nothing
 _LEAST_P = 1e-12
-_BISECTIONS = 28
+_CLOSE_ENOUGH = 1.0001
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,17 @@ class Uncertain:
     """False where there are too few identities or seeds to say anything."""
 
     @property
+    def _freedoms(self) -> tuple[float, float]:
+        return self.identities_freedom, self.seeds_freedom
+
+    @property
     def deviation(self) -> float:
         """The standard error."""
         return math.sqrt(self.identities + self.seeds)
 
     def half_width(self, p_value: float = 1 - LEVEL) -> float:
         """Return half the width of the interval that leaves out a share `p_value`."""
-        parts = ((self.identities, self.identities_freedom), (self.seeds, self.seeds_freedom))
+        parts = zip((self.identities, self.seeds), self._freedoms, strict=True)
         return math.sqrt(sum(variance * t_beyond(p_value, freedom) ** 2 for variance, freedom in parts if variance > 0))
 
     def estimate(self) -> Estimate:
@@ -62,13 +66,18 @@ class Uncertain:
         if not self.is_known or self.value == 0:
             return 1.0
         if self.identities <= 0 or self.seeds <= 0:
-            freedom = self.identities_freedom if self.seeds <= 0 else self.seeds_freedom
+            freedom = self._freedoms[0 if self.seeds <= 0 else 1]
             return t_two_sided(self.value / self.deviation, freedom) if self.deviation > 0 else 0.0
-        low, high = math.log(_LEAST_P), 0.0
-        for _ in range(_BISECTIONS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self.half_width(math.exp(middle)) > abs(self.value) else (low, middle)
-        return math.exp(high)
+        return self._p_between(*sorted(t_two_sided(self.value / self.deviation, freedom) for freedom in self._freedoms))
+
+    def _p_between(self, low: float, high: float) -> float:
+        """Halve the bracket on the scale of logarithms; the truth is between what the two degrees of freedom would give alone."""
+        while high > low * _CLOSE_ENOUGH:
+            middle = math.sqrt(max(low, _LEAST_P) * high)
+            low, high = (middle, high) if self.half_width(middle) > abs(self.value) else (low, middle)
+            if high <= _LEAST_P:
+                break
+        return high
 
 
 class Panel:

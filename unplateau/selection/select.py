@@ -171,12 +171,13 @@ def _on_common_queries(curves: Sequence[ValidationCurve]) -> list[ValidationCurv
     ]
 
 
-def _ranked(group: _Group, seed: int) -> Ranked:
+def _ranked(group: _Group, seed: int, values_SQ: FloatArray | None = None) -> Ranked:
     curves = _on_common_queries(group.curves)
     best, panel = curves[0], Panel(curves[0].person_ids_Q)
     runs = tuple(SeedRun(curve.name, int(curve.epochs_E[curve.best_row]), curve.best_map) for curve in group.curves)
     at_best = panel.mean(best.average_precision_EQ[[best.best_row]]).estimate()
-    mean = panel.mean(_values(group, seed)).estimate() if len(group.curves) > 1 else None
+    has_seeds = len(group.curves) > 1
+    mean = panel.mean(_values(group, seed) if values_SQ is None else values_SQ).estimate() if has_seeds else None
     return Ranked(group.name, runs[0].epoch, at_best, runs=runs, mean=mean)
 
 
@@ -193,7 +194,11 @@ def _compared(groups: Sequence[_Group], control: str | None, seed: int) -> list[
     over = compare(values, persons_Q, [(name, str(control)) for name in solutions], seed=seed)
     by_second, by_first = {one.second: one for one in behind}, {one.first: one for one in over}
     return [
-        replace(_ranked(group, seed), behind_winner=by_second.get(group.name), over_control=by_first.get(group.name))
+        replace(
+            _ranked(group, seed, values[group.name]),
+            behind_winner=by_second.get(group.name),
+            over_control=by_first.get(group.name),
+        )
         for group in groups
     ]
 
