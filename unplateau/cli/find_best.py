@@ -21,6 +21,11 @@ def find_best(
     output_dir: Annotated[
         Path, typer.Option("--output-dir", help="Where the runs to compare are, or where the search puts its runs.")
     ] = Path("logs/hyperparameter_search"),
+    seeds: Annotated[
+        int,
+        typer.Option("--seeds", min=0, help="With --compare-only: first train the best recipes again with so many fresh seeds."),
+    ] = 0,
+    top: Annotated[int, typer.Option("--top", min=0, help="With --seeds: how many recipes; 0 = those still undecided.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing; the files say it all.")] = False,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY VALUE]...", help="With --base-config: overrides for every run.")
@@ -38,14 +43,9 @@ def find_best(
         raise typer.Exit(_search(base_config, output_dir, tuple(overrides or ()), is_quiet=quiet))
     if overrides:
         raise UsageError(f"--compare-only trains nothing by itself, so it takes no KEY VALUE pairs: {' '.join(overrides)}")
-    raise typer.Exit(_compare(output_dir, is_quiet=quiet))
+    from unplateau.workflows.select import SelectRequest, run_select
 
-
-def _compare(output_dir: Path, *, is_quiet: bool) -> int:
-    """Compare what is there; return the exit code."""
-    from unplateau.base.errors import UsageError
-
-    raise UsageError(f"Comparing the runs below {output_dir} is not part of this version yet.")
+    raise typer.Exit(run_select(SelectRequest(output_dir, seeds=seeds, top=top, is_quiet=quiet)))
 
 
 def _search(base_config: Path, output_dir: Path, overrides: tuple[str, ...], *, is_quiet: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unplateau.diagnosis.advice import DEPLOYABLE_MAP, validation_trend
+from unplateau.report.selection_words import seeds_to_decide
 from unplateau.report.solutions_content import SolutionsReport, TriedSolution
 from unplateau.selection.select import CLEAR
 
@@ -17,17 +18,15 @@ def next_steps(report: SolutionsReport) -> list[str]:
     steps = []
     if report.broken_pipeline and not report.helped:
         steps.append(f"Repair the pipeline first; `python solve_plateau.py --run {_control_folder(report)}` says how.")
-    steps += _by_test(report, winner)
+    steps += _by_test(report, winner) if not winner.foreign_protocol else []
     steps += _more_epochs(winner)
     steps += [
         f"{run.name}: out of memory. Retry with a smaller batch, SOLVER.IMS_PER_BATCH." for run in _of(report, "out-of-memory")
     ]
     steps += [f"{run.name} diverged: a lower SOLVER.BASE_LR is the usual cure." for run in _of(report, "diverged")]
-    if report.selection.verdict != CLEAR and report.selection.undecided:
-        steps.append(
-            f"To decide between {winner.name} and {report.selection.undecided[0].name}, train both with more seeds and compare "
-            f"their held-out mAP: {winner.command} --seeds 5"
-        )
+    steps += _more_seeds(report, winner)
+    if winner.foreign_protocol:
+        return steps
     refit = f"{winner.command} --refit VALIDATION.SCORE_TEST True"
     steps.append(f"For numbers that compare with published ones, retrain it on all identities: {refit}")
     return steps
@@ -54,6 +53,22 @@ def _by_test(report: SolutionsReport, winner: TriedSolution) -> list[str]:
             "Solution 2, which is the advice here, is among the runs above."
         ]
     return [f"Test mAP {score:.4f} is above {DEPLOYABLE_MAP} and it plateaued: for more, try solution 2 (cosine annealing)."]
+
+
+def _more_seeds(report: SolutionsReport, winner: TriedSolution) -> list[str]:
+    if report.selection.verdict == CLEAR or not report.selection.undecided:
+        return []
+    names = f"{winner.name} and {report.selection.undecided[0].name}"
+    needed = seeds_to_decide(report.selection)
+    if needed is None:
+        return [
+            f"{names} hardly differ: take either, or hold more identities out (VALIDATION.HELD_OUT) to see smaller differences."
+        ]
+    if winner.foreign_protocol or not report.compare_command:
+        return [f"To decide between {names}, train both with about {needed} seeds each."]
+    return [
+        f"To decide between {names}, train both with about {needed} fresh seeds each: {report.compare_command} --seeds {needed}"
+    ]
 
 
 def _more_epochs(winner: TriedSolution) -> list[str]:

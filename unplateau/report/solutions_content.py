@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from unplateau.config.schema import Config
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import EpochRecord, RetrievalMetrics, StopReason
 from unplateau.selection.select import Selection
+
+SOLUTIONS, COMPARISON = "solutions", "comparison"
+"""Kinds of reports: of what a launcher trained, and of runs that were there."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,14 @@ class TriedSolution:
     """Why it has no stopping reason of its own."""
     command: str = ""
     """The command line that asks for this run; flags and overrides can be appended."""
+    foreign_protocol: str = ""
+    """For results of another trainer: what they were measured on. There is no model then, and `config_file` is the results."""
 
     @property
     def ended(self) -> str:
         """Why it ended, in a line."""
+        if self.foreign_protocol:
+            return "evaluated by another trainer"
         if self.stop is not None:
             return f"{self.stop.headline} ({self.stop.epochs_trained}/{self.stop.max_epochs})"
         first = next(iter(self.problem.splitlines()), "")
@@ -57,11 +65,17 @@ class SolutionsReport:
     broken_pipeline: str = ""
     """Why no hyper-parameter can help, where the diagnosis of the control says so."""
     notes: tuple[str, ...] = ()
+    kind: str = SOLUTIONS
+    recipes: Mapping[str, str] = field(default_factory=dict)
+    """By run, the recipe it is a seed of; a run that is not named is a recipe of its own."""
+    compare_command: str = ""
+    """The command line that compares these runs; flags can be appended."""
 
     @property
     def winner(self) -> TriedSolution | None:
+        """The run whose model to use: the best one of the recipe that won."""
         first = self.selection.winner
-        return next((run for run in self.tried if first is not None and run.name == first.name), None)
+        return next((run for run in self.tried if first is not None and run.name == first.best_run), None)
 
     @property
     def control(self) -> TriedSolution | None:

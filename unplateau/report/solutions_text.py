@@ -6,20 +6,18 @@ Expected against what happened: `solutions_expected`. Which advice follows a res
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 
 from unplateau.report.console import metrics_line
+from unplateau.report.selection_words import how_sure, why
 from unplateau.report.solutions_advice import next_steps
-from unplateau.report.solutions_content import SolutionsReport, TriedSolution
+from unplateau.report.solutions_content import COMPARISON, SolutionsReport, TriedSolution
 from unplateau.report.solutions_expected import expected_lines
-from unplateau.report.text import hyperparameter_lines
-from unplateau.report.words import difference_words, interval_words, points
-from unplateau.selection.select import CLEAR, MATTERS, TIE, Ranked
+from unplateau.report.text import bullet, hyperparameter_lines
+from unplateau.report.words import difference_words, interval_words
+from unplateau.selection.select import Ranked
 
 _WIDTH = 116
-_ONE_SEED = (
-    'One seed each: this supports "this checkpoint is better than that one", never "this recipe is better". For the recipe, '
-    "train the best ones with several seeds (--seeds 5)."
-)
 
 
 def selection_text(report: SolutionsReport) -> str:
@@ -27,15 +25,15 @@ def selection_text(report: SolutionsReport) -> str:
     winner = report.winner
     sections = [
         ("", _head(report)),
-        ("WHY:", _why(report)),
+        ("WHY:", [bullet(sentence) for sentence in why(report)]),
         ("METRICS:", _metrics(report)),
         ("HYPERPARAMETERS:", hyperparameter_lines(winner.config) if winner is not None and winner.config is not None else []),
-        ("WHAT DIFFERS FROM THE STALLED RUN:", _differences(report)),
+        (_differences_title(report), _differences(report)),
         ("FILES:", _files(winner) if winner is not None else []),
-        ("EVERY RUN, the best held-out mAP first:", _every_run(report)),
-        ("EXPECTED AGAINST WHAT HAPPENED:", expected_lines(report)),
-        ("WHAT TO DO NEXT:", [_bullet(sentence) for sentence in next_steps(report)]),
-        ("NOTES:", [_bullet(sentence) for sentence in _notes(report)]),
+        (f"EVERY {'RECIPE' if _has_seeds(report) else 'RUN'}, the best {_protocol(report)} mAP first:", _every_run(report)),
+        ("EXPECTED AGAINST WHAT HAPPENED:", expected_lines(report) if _tests_solutions(report) else []),
+        ("WHAT TO DO NEXT:", [bullet(sentence) for sentence in next_steps(report)]),
+        ("NOTES:", [bullet(sentence) for sentence in _notes(report)]),
     ]
     blocks = ["\n".join([title, *lines] if title else lines) for title, lines in sections if lines]
     return "\n\n".join(blocks) + "\n"
@@ -43,7 +41,7 @@ def selection_text(report: SolutionsReport) -> str:
 
 def _head(report: SolutionsReport) -> list[str]:
     winner = report.winner
-    lines = [f"WINNER: {winner.name if winner is not None else 'none trained'}", f"HOW SURE: {_how_sure(report)}"]
+    lines = [f"WINNER: {winner.name if winner is not None else 'none trained'}", f"HOW SURE: {how_sure(report)}"]
     if report.broken_pipeline and not report.helped:
         lines.append(_wrapped(f"NONE OF THEM CAN HELP: {report.broken_pipeline}"))
     elif report.broken_pipeline:
@@ -52,56 +50,17 @@ def _head(report: SolutionsReport) -> list[str]:
     return lines
 
 
-def _how_sure(report: SolutionsReport) -> str:
-    selection = report.selection
-    if selection.winner is None:
-        return "there is nothing to choose from: no run finished an epoch with a validated model"
-    names = ", ".join(run.name for run in selection.undecided)
-    if selection.verdict == CLEAR:
-        return "clear winner, better than every other run on the identities held out (this checkpoint; one seed each)"
-    if selection.verdict == TIE:
-        return f"tie with {names}: they differ by less than {points(MATTERS)} of mAP"
-    if len(selection.ranked) < 2:
-        return "not enough evidence: no other run was trained to compare it with"
-    if not names:
-        return "not enough evidence: the other runs were scored on other queries"
-    return f"not enough evidence: {names} cannot be told apart from it"
-
-
-def _why(report: SolutionsReport) -> list[str]:
-    selection = report.selection
-    winner = selection.winner
-    if winner is None:
-        return ["  - No run has a validated model. Why each of them ended stands below."]
-    sentences = [
-        f"It has the highest {_protocol(report)} mAP of {len(selection.ranked)} runs: {interval_words(winner.best_map)}."
-    ]
-    runner_up = next((run for run in selection.ranked if run.behind_winner is not None), None)
-    if runner_up is not None and runner_up.behind_winner is not None:
-        sentences.append(f"Against the runner-up {runner_up.name}: {difference_words(runner_up.behind_winner)}.")
-    if winner.over_control is not None and (runner_up is None or runner_up.name != selection.control):
-        sentences.append(f"Against the control {selection.control}: {difference_words(winner.over_control)}.")
-    if winner.name == selection.control:
-        sentences.append("The winner is the unchanged configuration: no solution reached more than a trainer that works.")
-    if runner_up is not None and runner_up.behind_winner is not None and selection.undecided:
-        width = (runner_up.behind_winner.estimate.high - runner_up.behind_winner.estimate.low) / 2
-        sentences.append(
-            f"With {selection.num_identities} identities held out, differences below about {points(width)} of mAP cannot be seen."
-        )
-    sentences.append(_ONE_SEED)
-    return [_bullet(sentence) for sentence in sentences]
-
-
 def _metrics(report: SolutionsReport) -> list[str]:
     first, winner = report.selection.winner, report.winner
     if first is None or winner is None:
         return []
-    lines = [f"  BEST mAP: {first.best_map.value:.4f} (Epoch {first.epoch}), {interval_words(first.best_map)}"]
+    epoch = f" (Epoch {first.epoch})" if first.epoch else ""
+    lines = [f"  BEST mAP: {first.best_map.value:.4f}{epoch}, {interval_words(first.best_map)}"]
     best = next((epoch.validation for epoch in winner.epochs if epoch.epoch == first.epoch), None)
     if best is not None:
         lines.append(_wrapped(f"  {metrics_line(best)}", indent="    "))
     lines += [_wrapped(f"  TEST mAP: {test.mAP:.4f}: {metrics_line(test)}", indent="    ") for test in report.tests]
-    if not report.tests:
+    if not report.tests and not winner.foreign_protocol:
         lines.append(f"  TEST mAP: not scored{f': {report.test_problem}' if report.test_problem else ' yet'}")
     return lines
 
@@ -110,6 +69,8 @@ def _differences(report: SolutionsReport) -> list[str]:
     winner = report.winner
     if winner is None:
         return []
+    if report.kind == COMPARISON:
+        return _recipes_apart(report)
     if report.control is None:
         return ["  not known: the solution files name no configuration that they change (_BASE_)"]
     if winner.is_control:
@@ -118,31 +79,83 @@ def _differences(report: SolutionsReport) -> list[str]:
     return changes or ["  nothing: the overrides have made it equal to the control"]
 
 
+def _differences_title(report: SolutionsReport) -> str:
+    if report.kind != COMPARISON:
+        return "WHAT DIFFERS FROM THE STALLED RUN:"
+    return f"WHAT EACH RECIPE CHANGES, against {'the control' if report.control is not None else 'the winner'}:"
+
+
+def _recipes_apart(report: SolutionsReport) -> list[str]:
+    """A line a recipe: the keys in which it differs, and how."""
+    lines: dict[str, str] = {}
+    for run in report.tried:
+        changes = ", ".join(f"{key} {shown(old)} -> {shown(new)}" for key, (old, new) in run.changes.items())
+        if changes:
+            lines.setdefault(report.recipes.get(run.name, run.name), changes)
+    return [_wrapped(f"  {name}: {changes}", indent="      ") for name, changes in lines.items()]
+
+
 def _files(winner: TriedSolution) -> list[str]:
     folder = winner.folder
+    if winner.foreign_protocol:
+        return [f"  Results: {winner.config_file}"]
     return [
         f"  Use this:       {folder.best_model}",
         f"  Read this:      {folder.stopping_reason}",
         f"  Every epoch:    {folder.history}",
         f"  To repeat it:   {folder.model_info}, {folder.config}",
-        f"  Solution file:  {winner.config_file}",
+        f"  {'Configuration:' if winner.config_file == folder.config else 'Solution file:'}  {winner.config_file}",
     ]
 
 
 def _every_run(report: SolutionsReport) -> list[str]:
-    names = [run.name for run in report.selection.ranked]
-    others = [run.name for run in report.tried if run.name not in names]
     by_name = {run.name: run for run in report.tried}
-    return [line for name in (*names, *others) for line in _one_run(by_name[name], report.selection.named(name))]
+    ranked = report.selection.ranked
+    counted = {name for one in ranked for name in (one.best_run, *(run.name for run in one.runs))}
+    lines = [
+        line
+        for one in ranked
+        for line in (_one_recipe(one, by_name) if len(one.runs) > 1 else _one_run(by_name[one.best_run], one))
+    ]
+    return lines + [line for run in report.tried if run.name not in counted for line in _one_run(run, None)]
+
+
+def _one_recipe(one: Ranked, by_name: Mapping[str, TriedSolution]) -> list[str]:
+    """A recipe, how far it is behind, and its seeds."""
+    mean = interval_words(one.mean) if one.mean is not None else f"{one.score:.2%}"
+    lines = [f"  {one.name}, {len(one.runs)} seeds: mean mAP {mean}"]
+    if one.behind_winner is not None:
+        lines.append(_wrapped(f"behind the winner by {difference_words(one.behind_winner, signed=False)}", indent="      "))
+    for run in one.runs:
+        epoch = f" at epoch {run.epoch}" if run.epoch else ""
+        lines.append(_wrapped(f"{run.name}: {run.best_map:.2%}{epoch}; ended: {by_name[run.name].ended}", indent="      "))
+    return lines
 
 
 def _one_run(run: TriedSolution, ranked: Ranked | None) -> list[str]:
-    score = f"mAP {interval_words(ranked.best_map)} at epoch {ranked.epoch}" if ranked is not None else "no validated model"
+    epoch = f" at epoch {ranked.epoch}" if ranked is not None and ranked.epoch else ""
+    score = f"mAP {interval_words(ranked.best_map)}{epoch}" if ranked is not None else _not_counted(run)
     lines = [f"  {run.name}: {score}"]
+    if ranked is not None and not ranked.is_candidate:
+        lines.append("      looked at once, and not trained again with fresh seeds")
     if ranked is not None and ranked.behind_winner is not None:
         lines.append(_wrapped(f"behind the winner by {difference_words(ranked.behind_winner, signed=False)}", indent="      "))
     lines.append(_wrapped(f"ended: {run.ended}", indent="      "))
     return lines
+
+
+def _not_counted(run: TriedSolution) -> str:
+    is_validated = any(epoch.validation is not None for epoch in run.epochs)
+    return "not counted, see NOTES" if is_validated and run.folder.best_model.exists() else "no validated model"
+
+
+def _tests_solutions(report: SolutionsReport) -> bool:
+    """Runs that were merely there have no expectation to be held against."""
+    return report.kind != COMPARISON or any(run.hypothesis for run in report.tried)
+
+
+def _has_seeds(report: SolutionsReport) -> bool:
+    return any(len(one.runs) > 1 for one in report.selection.ranked)
 
 
 def _notes(report: SolutionsReport) -> list[str]:
@@ -175,12 +188,6 @@ def _protocol(report: SolutionsReport) -> str:
 def shown(value: object) -> str:
     """Return a configuration value as people write it."""
     return f"[{', '.join(map(str, value))}]" if isinstance(value, (tuple, list)) else str(value)
-
-
-def _bullet(sentence: str) -> str:
-    return textwrap.fill(
-        sentence, _WIDTH, initial_indent="  - ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
-    )
 
 
 def _wrapped(text: str, *, indent: str = "") -> str:

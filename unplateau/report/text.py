@@ -33,7 +33,7 @@ def stopping_reason_text(
         ("NOTES:", tuple(caveats)),
     ):
         if sentences:
-            lines += ["", title, *(_bullet(sentence) for sentence in sentences)]
+            lines += ["", title, *(bullet(sentence) for sentence in sentences)]
     return "\n".join(lines) + "\n"
 
 
@@ -82,8 +82,8 @@ def schedule_words(solver: Solver) -> str:
     return f"{shape}; warm-up {solver.WARMUP_ITERS} steps" if solver.WARMUP_ITERS else shape
 
 
-def _bullet(sentence: str) -> str:
-    """Wrap a sentence; a command in it gets a line of its own, whole, so that it can be copied."""
+def bullet(sentence: str) -> str:
+    """Return a sentence wrapped, with a mark; a command in it gets a line of its own, whole, so that it can be copied."""
     lines = re.sub(f" ({_COMMAND.pattern})", r"\n\1", sentence).splitlines() or [""]
     starts = ["  - ", *["    "] * (len(lines) - 1)]
     return "\n".join(_wrapped(line, start) for line, start in zip(lines, starts, strict=True))

@@ -26,6 +26,8 @@ from unplateau.workflows.solution_runs import CONTROL, PlannedRun, SolutionsRequ
 
 TEXT = "BEST_MODEL_SELECTION.txt"
 RECORD = "selection.json"
+SCHEMA = 2
+"""Of `selection.json`: 2 added recipes, levels and where the curves are."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,11 @@ def choose(
     """
     report = report_of(request, runs, problems)
     path = request.output_dir / TEXT
-    earlier = _earlier_tests(request.output_dir, report)
-    _write(path, replace(report, tests=earlier))
+    earlier = earlier_tests(request.output_dir, report)
+    write_selection(path, replace(report, tests=earlier))
     if report.winner is not None and request.score_test and not earlier:
         report = _with_test(report, say)
-        _write(path, report)
+        write_selection(path, report)
     elif earlier:
         report = replace(report, tests=earlier)
     say("\n".join(path.read_text(encoding="utf-8").splitlines()[:2]))
@@ -66,11 +68,14 @@ def choose(
 def report_of(request: SolutionsRequest, runs: Sequence[PlannedRun], problems: Mapping[str, str]) -> SolutionsReport:
     """Return what is known of the runs and which of them to take. Reads run folders only."""
     tried = tuple(_tried(request, run, runs, problems.get(run.name, "")) for run in runs)
-    curves = [curve for one in tried if one.epochs and (curve := _curve(one)) is not None]
+    curves = [curve for one in tried if one.epochs and (curve := curve_of(one)) is not None]
     selection = select(curves, control=CONTROL)
-    protocol = _protocol(tried, selection)
+    protocol = protocol_of(tried, selection)
     notes = tuple(dict.fromkeys(note for run in runs for note in run.notes))
-    return SolutionsReport(selection, tried, protocol, broken_pipeline=_broken_pipeline(tried), notes=notes)
+    return SolutionsReport(
+        selection, tried, protocol, broken_pipeline=broken_pipeline(tried), notes=notes,
+        compare_command=f"python find_best_model.py --compare-only --output-dir {request.output_dir.as_posix()}",
+    )  # fmt: skip
 
 
 def _tried(request: SolutionsRequest, run: PlannedRun, runs: Sequence[PlannedRun], problem: str) -> TriedSolution:
@@ -95,8 +100,8 @@ def _still_running(folder: RunFolder) -> str:
     return "it is still being trained by another process" if is_running(folder) else ""
 
 
-def _curve(run: TriedSolution) -> ValidationCurve | None:
-    """A run's per-query scores; a run without a model to use is no candidate."""
+def curve_of(run: TriedSolution) -> ValidationCurve | None:
+    """Return a run's per-query scores; a run without a model to use is no candidate."""
     if not run.folder.average_precision.exists() or not run.folder.best_model.exists():
         return None
     with np.load(run.folder.average_precision, allow_pickle=False) as arrays:
@@ -106,14 +111,16 @@ def _curve(run: TriedSolution) -> ValidationCurve | None:
         return ValidationCurve(run.name, arrays["validation_epochs"], values_EQ, arrays["validation_person_ids"])
 
 
-def _protocol(tried: Sequence[TriedSolution], selection: Selection) -> str:
+def protocol_of(tried: Sequence[TriedSolution], selection: Selection) -> str:
+    """Return what the winner was measured on: "held-out" or "test"; empty where nothing was."""
     winner = selection.winner
-    epochs = [epoch for run in tried if winner is not None and run.name == winner.name for epoch in run.epochs]
-    return next((epoch.validation.protocol for epoch in epochs if epoch.validation is not None), "")
+    runs = [run for run in tried if winner is not None and run.name == winner.best_run]
+    measured = [epoch.validation.protocol for run in runs for epoch in run.epochs if epoch.validation is not None]
+    return next(iter([*(run.foreign_protocol for run in runs if run.foreign_protocol), *measured]), "")
 
 
-def _broken_pipeline(tried: Sequence[TriedSolution]) -> str:
-    """What the diagnosis of the control says, where it is that nothing can be tuned before something is repaired."""
+def broken_pipeline(tried: Sequence[TriedSolution]) -> str:
+    """Return what the diagnosis of the control says, where it is that nothing can be tuned before something is repaired."""
     control = next((run for run in tried if run.is_control), None)
     if control is None or control.config is None:
         return ""
@@ -145,39 +152,60 @@ def _with_test(report: SolutionsReport, say: Callable[[str], None]) -> Solutions
     return replace(report, tests=tests)
 
 
-def _earlier_tests(output_dir: Path, report: SolutionsReport) -> tuple[RetrievalMetrics, ...]:
-    """The winner's test scores where this very model was scored before: the test set is looked at once."""
+def earlier_tests(output_dir: Path, report: SolutionsReport) -> tuple[RetrievalMetrics, ...]:
+    """Return the winner's test scores where this very model was scored before: the test set is looked at once."""
     winner = report.winner
     try:
         known = read_json(output_dir / RECORD)
     except (OSError, ValueError):
         return ()
-    if winner is None or not isinstance(known, dict) or known.get("winner_sha256") != sha256_of(winner.folder.best_model):
+    if winner is None or not isinstance(known, dict) or not winner.folder.best_model.exists():
+        return ()
+    if known.get("winner_sha256") != sha256_of(winner.folder.best_model):
         return ()
     return tuple(from_plain(RetrievalMetrics, plain) for plain in known.get("tests", []))
 
 
-def _write(path: Path, report: SolutionsReport) -> None:
+def write_selection(path: Path, report: SolutionsReport) -> None:
+    """Write the text, and beside it `selection.json` with all that a page needs."""
     write_text(path, selection_text(report))
     write_json(path.with_name(RECORD), _plain(report))
 
 
 def _plain(report: SolutionsReport) -> dict[str, Any]:
     winner = report.winner
-    runs = {
-        run.name: {
-            "ended": run.ended,
-            "code": run.stop.code if run.stop else None,
-            "changes": {key: list(values) for key, values in run.changes.items()},
-        }
-        for run in report.tried
-    }
+    has_model = winner is not None and winner.folder.best_model.exists()
+    runs = {run.name: _plain_run(run, report) for run in report.tried}
     return {
+        "schema": SCHEMA,
+        "kind": report.kind,
         "winner": winner.name if winner else None,
-        "winner_sha256": sha256_of(winner.folder.best_model) if winner else None,
+        "winner_recipe": report.selection.winner.name if report.selection.winner else None,
+        "winner_sha256": sha256_of(winner.folder.best_model) if winner and has_model else None,
+        "protocol": report.protocol,
         "helped": list(report.helped),
         "selection": to_plain(report.selection),
         "tests": [to_plain(metrics) for metrics in report.tests],
         "runs": runs,
         "broken_pipeline": report.broken_pipeline,
+        "notes": list(report.notes),
+    }
+
+
+def _plain_run(run: TriedSolution, report: SolutionsReport) -> dict[str, Any]:
+    """One run: what it is, and where its curves are."""
+    curves = {"epochs": run.folder.metrics.as_posix(), "average_precision": run.folder.average_precision.as_posix()}
+    return {
+        "ended": run.ended,
+        "code": run.stop.code if run.stop else None,
+        "changes": {key: list(values) for key, values in run.changes.items()},
+        "recipe": report.recipes.get(run.name, run.name),
+        "seed": run.config.SEED if run.config is not None else None,
+        "is_control": run.is_control,
+        "hypothesis": run.hypothesis,
+        "expected": run.expected,
+        "config_file": run.config_file.as_posix(),
+        "folder": run.folder.path.as_posix(),
+        "is_foreign": bool(run.foreign_protocol),
+        "curves": None if run.foreign_protocol else curves,
     }

@@ -10,11 +10,11 @@ from typing import Any
 from unplateau.base.errors import ConfigError, UsageError
 from unplateau.config.delta import difference
 from unplateau.config.load import load
+from unplateau.config.recipe import CONTINUING_KEYS, HARMLESS_KEYS
 from unplateau.config.schema import Config
 from unplateau.runs.layout import RunFolder, run_folder
 from unplateau.runs.reader import read_stop
 from unplateau.solutions.read import SolutionFile, common_base, read_solutions
-from unplateau.workflows.start import CONTINUING_KEYS, HARMLESS_KEYS
 
 SOLUTIONS_FOLDER = Path("custom_configs") / "plateau_solutions"
 OUTPUT_DIR = Path("logs") / "plateau_solutions"

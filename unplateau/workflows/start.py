@@ -9,6 +9,7 @@ from typing import Any
 from unplateau.base.errors import ConfigError, RunExistsError, UsageError
 from unplateau.config.delta import difference
 from unplateau.config.load import Loaded, load
+from unplateau.config.recipe import CONTINUING_KEYS, HARMLESS_KEYS
 from unplateau.config.schema import Config
 from unplateau.engine.checkpoint import has_checkpoint, load_checkpoint
 from unplateau.runs.layout import RunFolder, run_folder
@@ -18,26 +19,6 @@ from unplateau.workflows.request import TrainRequest
 
 _log = logging.getLogger(__name__)
 
-# Keys that may change when a run goes on, because they do not change what the epochs already trained would have been.
-CONTINUING_KEYS = (
-    "SOLVER.MAX_EPOCH",
-    "SOLVER.STOP_EPOCH",
-    "SOLVER.ON_PLATEAU",
-    "SOLVER.EARLY_STOP_PATIENCE",
-    "SOLVER.TARGET_MAP",
-)
-HARMLESS_KEYS = (
-    "OUTPUT_DIR",
-    "MODEL.DEVICE",
-    "DATASETS.ROOT",
-    "DATALOADER.NUM_WORKERS",
-    "DATALOADER.CACHE",
-    "DATALOADER.CACHE_DIR",
-    "DATALOADER.CACHE_LIMIT_GB",
-    "SOLVER.TIME_BUDGET_HOURS",
-    "SOLVER.CHECKPOINT_PERIOD",
-    "VALIDATION.SCORE_TEST",
-)
 # Keys that say how an epoch is scored. Changed, the best epoch would be chosen among scores that do not compare, or on
 # identities that were trained on; so they cannot even be forced.
 SCORING_KEYS = (
