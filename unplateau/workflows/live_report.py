@@ -17,7 +17,8 @@ from unplateau.report.run_view import RunView
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import RunRecord
 from unplateau.runs.record import EpochRecord
-from unplateau.selection.statistics import Estimate, Resampling
+from unplateau.selection.crossed import Panel
+from unplateau.selection.statistics import Estimate
 from unplateau.workflows.report import intervals_of, write_run_report, written_words
 
 _log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class LiveReport:
     def __init__(self, folder: RunFolder, config: Config, info: dict[str, Any]) -> None:
         self._folder, self._config, self._info = folder, config, info
         self._intervals: dict[int, Estimate] = {}
-        self._resampling: tuple[Resampling, np.ndarray] | None = None
+        self._panel: tuple[Panel, np.ndarray] | None = None
         self._begun = time.perf_counter()
         self.spent_seconds = 0.0
         self.num_written = 0
@@ -66,10 +67,10 @@ class LiveReport:
         return self.spent_seconds <= LARGEST_SHARE * (now - self._begun)
 
     def _add_interval(self, epoch: int, average_precision_Q: np.ndarray, person_ids_Q: np.ndarray) -> None:
-        if self._resampling is None or not np.array_equal(self._resampling[1], person_ids_Q):
-            self._resampling = (Resampling(person_ids_Q), person_ids_Q)
+        if self._panel is None or not np.array_equal(self._panel[1], person_ids_Q):
+            self._panel = (Panel(person_ids_Q), person_ids_Q)
         if np.isfinite(average_precision_Q).all():
-            self._intervals[epoch] = self._resampling[0].estimate(average_precision_Q.astype(float))
+            self._intervals[epoch] = self._panel[0].mean(average_precision_Q[None].astype(float)).estimate()
 
 
 def write_safely(folder: RunFolder) -> None:

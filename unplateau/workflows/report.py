@@ -21,7 +21,8 @@ from unplateau.report.run_view import RunView
 from unplateau.runs.layout import RunFolder, is_run_folder
 from unplateau.runs.reader import is_running, read_run
 from unplateau.runs.record import Finding, RankList, from_plain
-from unplateau.selection.statistics import Estimate, Resampling
+from unplateau.selection.crossed import Panel
+from unplateau.selection.statistics import Estimate
 from unplateau.workflows.diagnose import Sources, gather
 
 _log = logging.getLogger(__name__)
@@ -85,10 +86,10 @@ def intervals_of(folder: RunFolder) -> dict[int, Estimate]:
         if "validation_epochs" not in arrays:
             return {}
         epochs, values_EQ = arrays["validation_epochs"].tolist(), arrays["validation_average_precision"].astype(float)
-        resampling = Resampling(arrays["validation_person_ids"])
+        panel = Panel(arrays["validation_person_ids"])
     if not np.isfinite(values_EQ).all():
         return {}
-    return {epoch: resampling.estimate(values_Q) for epoch, values_Q in zip(epochs, values_EQ, strict=True)}
+    return {epoch: panel.mean(values_Q[None]).estimate() for epoch, values_Q in zip(epochs, values_EQ, strict=True)}
 
 
 def config_of(folder: RunFolder) -> tuple[Config | None, str]:
