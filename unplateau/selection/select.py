@@ -134,24 +134,25 @@ def select(
     """
     if not curves:
         return Selection(NONE_TRAINED, control=control)
-    same = _asked_most(curves)
-    groups = _grouped(_on_common_queries(same), recipes or {})
-    is_candidate = [candidates is None or group.name in candidates for group in groups]
-    chosen = [group for group, is_one in zip(groups, is_candidate, strict=True) if is_one] or groups
-    left_out = [replace(_ranked(group, seed), is_candidate=False) for group in groups if group not in chosen]
-    others = [_Group(curve.name, (curve,)) for curve in curves if not curve.asks_the_same(same[0])]
+    names = recipes or {}
+    again = [curve for curve in curves if candidates is not None and names.get(curve.name, curve.name) in candidates]
+    asked = _asked_most(again or curves)
+    groups = _grouped(_on_common_queries([curve for curve in curves if curve.asks_the_same(asked)]), names)
+    chosen = [group for group in groups if not again or group.name in (candidates or ())]
+    others = [_Group(curve.name, (curve,)) for curve in curves if not curve.asks_the_same(asked)]
+    left_out = [group for group in groups if group.name not in [one.name for one in chosen]]
+    listed = [replace(_ranked(group, seed), is_candidate=not again) for group in (*left_out, *others)]
     compared = _compared(chosen, control, seed)
     persons_Q = chosen[0].curves[0].person_ids_Q
     return Selection(
-        _verdict(compared), (*compared, *left_out, *(_ranked(group, seed) for group in others)), control,
-        Panel(persons_Q).num_identities, len(persons_Q), tuple(group.name for group in others), _level(compared),
+        _verdict(compared), (*compared, *listed), control, Panel(persons_Q).num_identities, len(persons_Q),
+        tuple(group.name for group in others), _level(compared),
     )  # fmt: skip
 
 
-def _asked_most(curves: Sequence[ValidationCurve]) -> list[ValidationCurve]:
-    """The runs that were scored on one set of queries: the set of most runs, of equals the one where the best run is."""
-    sets = [[curve for curve in curves if curve.asks_the_same(one)] for one in curves]
-    return max(sets, key=lambda same: (len(same), max(curve.best_map for curve in same)))
+def _asked_most(curves: Sequence[ValidationCurve]) -> ValidationCurve:
+    """A run that was scored on the set of queries that most runs share, of equal sets the one where the best run is."""
+    return max(curves, key=lambda one: (sum(curve.asks_the_same(one) for curve in curves), one.best_map))
 
 
 def _grouped(curves: Sequence[ValidationCurve], recipes: Mapping[str, str]) -> list[_Group]:

@@ -128,4 +128,7 @@ def _train(repeat: _Repeat, request: SelectRequest, requests: StopRequests) -> s
     except BaseException:  # a second Ctrl+C ends at once
         process.kill()
         raise
-    return "" if code == 0 or was_asked else process.last_words()
+    stop = read_stop(repeat.folder)
+    if code == 0 or was_asked:
+        return ""
+    return stop.headline if stop is not None else f"exit code {code}. It said: {process.last_words() or 'nothing'}"

@@ -1,0 +1,68 @@
+"""`--seeds`: the best recipes are trained again with fresh seeds, which alone decide; broken off, it goes on where it stood."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.workflows.made_runs import write_run
+from unplateau.base.errors import UsageError
+from unplateau.base.files import read_json, read_json_lines, write_json
+from unplateau.workflows import confirm
+from unplateau.workflows.select import SelectRequest, report_on_folder, run_select
+
+FAKE = Path(__file__).with_name("fake_trainer.py")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    true_command = confirm.train_command
+
+    def fake_command(*words: object, **options: object) -> list[str]:
+        return [sys.executable, str(FAKE), *true_command(*words, **options)[4:]]  # type: ignore[arg-type]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(confirm, "train_command", fake_command)
+    monkeypatch.setattr(confirm, "_LOOK_EVERY_SECONDS", 0.02)
+    for name, gain, rate in (("good", 0.10, 0.0007), ("fair", 0.09, 0.0005), ("poor", -0.1, 0.0001)):
+        write_run(tmp_path / "runs" / name, seed=0, gain=gain, **{"SOLVER.BASE_LR": rate})
+    return tmp_path / "runs"
+
+
+def _calls(folder: Path) -> list[str]:
+    return [str(call["name"]) for call in read_json_lines(folder.parent / "calls.jsonl")]
+
+
+def test_the_undecided_ones_are_trained_with_fresh_seeds_which_alone_count(folder: Path) -> None:
+    assert run_select(SelectRequest(folder, seeds=2, top=2, is_quiet=True)) == 0
+    assert sorted(_calls(folder)) == ["fair_seed1", "fair_seed2", "good_seed1", "good_seed2"]
+    report = report_on_folder(SelectRequest(folder))
+    ranked = {one.name: one for one in report.selection.ranked}
+    assert {run.name for run in ranked["good"].runs} == {"confirmed/good_seed1", "confirmed/good_seed2"}
+    assert not ranked["poor"].is_candidate and ranked["poor"].behind_winner is None
+    assert any("helped to choose" in note for note in report.notes)
+    assert "looked at once" in (folder / "BEST_MODEL_SELECTION.txt").read_text()
+
+
+def test_what_is_finished_is_not_trained_again_and_more_seeds_are_added(folder: Path) -> None:
+    run_select(SelectRequest(folder, seeds=1, top=2, is_quiet=True))
+    plan = read_json(folder / "confirmation.json")
+    run_select(SelectRequest(folder, seeds=2, top=2, is_quiet=True))
+    assert sorted(_calls(folder)) == ["fair_seed1", "fair_seed2", "good_seed1", "good_seed2"]
+    assert read_json(folder / "confirmation.json") == plan
+
+
+def test_a_run_that_fails_costs_one_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_json(folder.parent / "behaviour.json", {"good_seed1": "oom"})
+    assert run_select(SelectRequest(folder, seeds=2, top=2)) == 0
+    assert "failed" in capsys.readouterr().out
+    write_json(folder.parent / "behaviour.json", {})
+    run_select(SelectRequest(folder, seeds=2, top=2, is_quiet=True))
+    assert _calls(folder).count("good_seed1") == 2 and _calls(folder).count("fair_seed1") == 1
+    assert "--resume" in next(call for call in read_json_lines(folder.parent / "calls.jsonl")[::-1])["flags"]
+
+
+def test_a_single_recipe_cannot_be_decided_between(tmp_path: Path) -> None:
+    write_run(tmp_path / "only", seed=0)
+    with pytest.raises(UsageError, match="needs two recipes"):
+        run_select(SelectRequest(tmp_path, seeds=2))
