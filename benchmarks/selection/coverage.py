@@ -11,6 +11,7 @@ number of identities), or were measured on six MiniMarket runs. Numbers of queri
 import argparse
 import platform
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,55 +159,72 @@ def report(simulations: int) -> list[str]:
     chosen = scenarios()
     seed, on_identity = fitted_to_curves()
     lines = [
-        "# Selection: coverage, false winners, power", "",
+        "# Selection: coverage, power, false winners", "",
         "Printed by `benchmarks/selection/coverage.py`, which says how average precision is made. "
         f"{simulations} simulated pairs a cell, so a standard error of {100 * np.sqrt(0.05 * 0.95 / simulations):.1f} % at 95 %. "
         f"Fitted to the recorded curves: a seed moves the mAP by {100 * seed:.2f} points, and by {100 * on_identity:.1f} points "
         "on each identity by itself (standard deviations). "
         f"{processor()}, Python {platform.python_version()}, numpy {np.__version__}.",
-        "", f"## Coverage of the 95 % interval, true difference {100 * DIFFERENCE:.0f} points", "",
-        "In brackets the mean width in points. One seed: the difference of the two checkpoints.", "",
-        f"| seeds of each | {' | '.join(map(str, SEEDS))} |", "|---" * (len(SEEDS) + 1) + "|",
     ]  # fmt: skip
+    for title, said, table in (
+        (f"Coverage of the 95 % interval, true difference {100 * DIFFERENCE:.0f} points",
+         "In brackets the mean width in points. One seed: the difference of the two checkpoints.", coverage_table),
+        ("Coverage of percentile bootstraps, for comparison", "Seeds are drawn in all of them.", bootstrap_table),
+        ("Power: how often a true difference is seen", "", power_table),
+        ("False winners: one of equal recipes becomes a clear winner",
+         f"The whole of `select`, {EPOCHS} epochs a run, first scenario; in brackets the share's 95 % interval.", winners_table),
+    ):  # fmt: skip
+        lines += ["", f"## {title}", "", *([said, ""] if said else [])]
+        for line in table(chosen, simulations):
+            lines.append(line)
+            print(line, flush=True)
+    return lines
+
+
+def coverage_table(chosen: list[Parts], simulations: int) -> Iterator[str]:
+    yield from _header("seeds of each", map(str, SEEDS))
     for parts in chosen:
         cells = [coverage(parts, count, simulations) for count in SEEDS]
-        lines.append(f"| {parts.name} | {' | '.join(f'{held:.3f} ({width:.1f})' for held, width in cells)} |")
-        print(lines[-1], flush=True)
-    lines += [
-        "",
-        "For comparison, percentile bootstraps on the first scenario:",
-        "",
-        "| seeds | identities drawn for each seed | once for all |",
-        "|---|---|---|",
-    ]
-    for count in (3, 5, 10):
-        lines.append("| {} | {:.3f} | {:.3f} | {:.3f} |".format(count, *bootstraps(chosen[0], count, max(100, simulations // 8))))
-        print(lines[-1], flush=True)
-    lines += [
-        "",
-        "## Power: a true difference is seen",
-        "",
-        f"| difference, scenario | {' | '.join(map(str, SEEDS[1:]))} seeds of each |",
-        "|---" * len(SEEDS) + "|",
-    ]
+        yield f"| {parts.name} | {' | '.join(f'{held:.3f} ({width:.1f})' for held, width in cells)} |"
+
+
+def bootstrap_table(chosen: list[Parts], simulations: int) -> Iterator[str]:
+    ways = ("identities as they are", "identities for each pair of seeds (nested)", "identities once for all (crossed)")
+    yield from _header("scenario, seeds of each", ways)
+    for parts in (chosen[0], chosen[2], chosen[5]):
+        for count in (3, 5, 10):
+            held = bootstraps(parts, count, simulations // 4)
+            yield f"| {parts.name}, {count} | {' | '.join(f'{cell:.3f}' for cell in held)} |"
+
+
+def power_table(chosen: list[Parts], simulations: int) -> Iterator[str]:
+    yield from _header("true difference, scenario; seeds of each", map(str, SEEDS[1:]))
     for parts in chosen[:2]:
         for gain in (0.01, 0.02, 0.03, 0.05):
             cells = [power(parts, count, gain, simulations // 2) for count in SEEDS[1:]]
-            lines.append(f"| {100 * gain:.0f} points, {parts.name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
-            print(lines[-1], flush=True)
-    lines += [
-        "",
-        "## False winners: equal recipes, the whole of `select`",
-        "",
-        "| recipes | 1 seed | 2 seeds | 3 seeds | 5 seeds |",
-        "|---|---|---|---|---|",
-    ]
+            yield f"| {100 * gain:.0f} points, {parts.name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |"
+
+
+def winners_table(chosen: list[Parts], simulations: int) -> Iterator[str]:
+    counts = (1, 2, 3, 5)
+    yield from _header("recipes; seeds of each", map(str, counts))
     for recipes in (2, 3, 6):
-        cells = [false_winners(chosen[0], recipes, count, simulations // 4) for count in (1, 2, 3, 5)]
-        lines.append(f"| {recipes} | {' | '.join(f'{cell:.3f}' for cell in cells)} |")
-        print(lines[-1], flush=True)
-    lines += ["", f"{simulations // 4} simulations a cell, {EPOCHS} epochs a run, the first scenario."]
-    return lines
+        number = simulations if recipes == 2 else simulations // 4  # more recipes: more work, and fewer winners
+        cells = [_share_words(false_winners(chosen[0], recipes, count, number), number) for count in counts]
+        yield f"| {recipes} | {' | '.join(cells)} |"
+
+
+def _share_words(share: float, number: int) -> str:
+    """A share with Wilson's (1927) interval."""
+    z = 1.96
+    middle, half = share + z * z / (2 * number), z * np.sqrt(share * (1 - share) / number + z * z / (4 * number**2))
+    low, high = ((middle + sign * half) / (1 + z * z / number) for sign in (-1, 1))
+    return f"{share:.3f} ({max(low, 0):.3f} to {high:.3f})"
+
+
+def _header(first: str, others: Iterable[str]) -> list[str]:
+    columns = [first, *others]
+    return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
 
 
 def main() -> None:
