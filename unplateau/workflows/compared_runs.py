@@ -87,7 +87,10 @@ def _own_runs(folder: Path) -> list[Found]:
     names = {place.path: place.path.relative_to(folder).as_posix() if place.path != folder else place.name for place in places}
     recipes = _recipe_names({names[path]: recipe_of(config) for path, (config, _) in configs.items() if config is not None})
     told = _told_before(folder)
-    return [_own(place, names[place.path], *configs[place.path], recipes, told, folder) for place in places]
+    return [
+        _own(place, names[place.path], configs[place.path], recipe=recipes.get(names[place.path], ""), told=told, root=folder)
+        for place in places
+    ]
 
 
 def _config(folder: RunFolder) -> tuple[Config | None, str]:
@@ -98,14 +101,9 @@ def _config(folder: RunFolder) -> tuple[Config | None, str]:
 
 
 def _own(
-    place: RunFolder,
-    name: str,
-    config: Config | None,
-    problem: str,
-    recipes: Mapping[str, str],
-    told: Mapping[str, Any],
-    root: Path,
+    place: RunFolder, name: str, read: tuple[Config | None, str], *, recipe: str, told: Mapping[str, Any], root: Path
 ) -> Found:
+    config, problem = read
     run = read_run(place.path)
     before = told.get(name, {})
     one = TriedSolution(
@@ -119,7 +117,7 @@ def _own(
     if curve is not None and scored is not None:
         curve = replace(curve, asked=f"{scored.protocol} {scored.dataset}")
     is_fresh = CONFIRMED in place.path.relative_to(root).parts[:-1]
-    return Found(one, curve, recipes.get(name, name), config.SEED if config is not None else 0, is_fresh)
+    return Found(one, curve, recipe or name, config.SEED if config is not None else 0, is_fresh)
 
 
 def _recipe_names(recipes: Mapping[str, str]) -> dict[str, str]:
