@@ -5,9 +5,8 @@ import numpy as np
 from unplateau.export.model_card import Score
 from unplateau.runs.reader import RunRecord
 from unplateau.runs.record import RetrievalMetrics, from_plain
-from unplateau.selection.statistics import Estimate, Resampling
-
-_FEWEST_IDENTITIES = 6  # as `selection.statistics` has it: below, an interval covers too little
+from unplateau.selection.crossed import Panel
+from unplateau.selection.statistics import Estimate
 
 
 def scores_of(run: RunRecord) -> tuple[Score, ...]:
@@ -45,7 +44,4 @@ def _estimate(arrays: dict[str, np.ndarray], prefix: str) -> Estimate | None:
 
 
 def _interval(average_precision_Q: np.ndarray, person_ids_Q: np.ndarray) -> Estimate:
-    resampling = Resampling(person_ids_Q)
-    if resampling.num_identities < _FEWEST_IDENTITIES:
-        return Estimate(float(average_precision_Q.mean()), float("-inf"), float("inf"))
-    return resampling.estimate(average_precision_Q.astype(np.float64))
+    return Panel(person_ids_Q).mean(average_precision_Q[None].astype(np.float64)).estimate()
