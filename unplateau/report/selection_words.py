@@ -9,7 +9,7 @@ from unplateau.selection.select import CLEAR, MATTERS, TIE, Ranked, Selection
 from unplateau.selection.statistics import CHECKPOINT, RECIPE, Difference
 
 _FEW_SEEDS = 3  # fewer leave an interval of 10 points and more
-_USUAL_SEEDS = 5
+USUAL_SEEDS = 5
 
 
 def how_sure(report: SolutionsReport) -> str:
@@ -66,7 +66,7 @@ def seeds_to_decide(selection: Selection) -> int | None:
         return None
     if selection.level == CHECKPOINT:
         numbers = [seeds_to_see(abs(one.estimate.value)) for one in differences]
-        return min(10, max([_USUAL_SEEDS, *(number for number in numbers if number is not None)]))
+        return min(10, max([USUAL_SEEDS, *(number for number in numbers if number is not None)]))
     needed = [one.seeds_needed for one in differences]
     return None if None in needed else max(number for number in needed if number is not None)
 
@@ -147,25 +147,20 @@ def _lucky_seeds(selection: Selection, winner: Ranked) -> list[str]:
 def _reach(report: SolutionsReport) -> list[str]:
     """What may be concluded, and what not."""
     selection = report.selection
-    again = f" ({report.compare_command} --seeds {_USUAL_SEEDS})" if report.compare_command and _has_own(report) else ""
     if not selection.rivals:
         return []
     if selection.level == CHECKPOINT:
         each = "One seed each" if _seeds_words(selection) == "one seed each" else "Not every recipe has several seeds"
         return [
             f'{each}: this supports "this checkpoint is better than that one", never "this recipe is better". For the recipe, '
-            f"train the best ones with several seeds{again}."
+            "train the best ones with several seeds."
         ]
     fewest = min(len(one.runs) for one in (selection.winner, *selection.rivals) if one is not None)
     if fewest < _FEW_SEEDS:
-        return [f"Two seeds say little of how much seeds differ, so the intervals are very wide. Take three or more{again}."]
+        return ["Two seeds say little of how much seeds differ, so the intervals are very wide. Take three or more."]
     if selection.num_identities == 1:
         return ["Only the mAP of each seed is known, so this speaks of these test identities and of no others."]
     return ["This speaks of the recipes: of new seeds, and of new identities like these."]
-
-
-def _has_own(report: SolutionsReport) -> bool:
-    return any(run.config is not None for run in report.tried)
 
 
 def _half_width(one: Ranked) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from unplateau.diagnosis.advice import DEPLOYABLE_MAP, validation_trend
-from unplateau.report.selection_words import seeds_to_decide
+from unplateau.report.selection_words import USUAL_SEEDS, seeds_to_decide
 from unplateau.report.solutions_content import SolutionsReport, TriedSolution
 from unplateau.selection.select import CLEAR
+from unplateau.selection.statistics import CHECKPOINT
 
 _COSINE = "solution_2_cosine_annealing"
 
@@ -56,6 +57,12 @@ def _by_test(report: SolutionsReport, winner: TriedSolution) -> list[str]:
 
 
 def _more_seeds(report: SolutionsReport, winner: TriedSolution) -> list[str]:
+    can_train = bool(report.compare_command) and not winner.foreign_protocol
+    if report.selection.verdict == CLEAR and report.selection.level == CHECKPOINT and can_train:
+        return [
+            "To know whether its recipe is better, and not only this checkpoint, train it and the runner-up with fresh seeds: "
+            f"{report.compare_command} --seeds {USUAL_SEEDS} --top 2"
+        ]
     if report.selection.verdict == CLEAR or not report.selection.undecided:
         return []
     names = f"{winner.name} and {report.selection.undecided[0].name}"
@@ -64,7 +71,7 @@ def _more_seeds(report: SolutionsReport, winner: TriedSolution) -> list[str]:
         return [
             f"{names} hardly differ: take either, or hold more identities out (VALIDATION.HELD_OUT) to see smaller differences."
         ]
-    if winner.foreign_protocol or not report.compare_command:
+    if not can_train:
         return [f"To decide between {names}, train both with about {needed} seeds each."]
     return [
         f"To decide between {names}, train both with about {needed} fresh seeds each: {report.compare_command} --seeds {needed}"
