@@ -17,7 +17,8 @@ from unplateau.report.group_view import GroupRun, GroupView, SearchView, Selecti
 from unplateau.report.html import page_html
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import find_runs, is_running, read_run
-from unplateau.selection.statistics import Estimate, Resampling
+from unplateau.selection.crossed import Panel
+from unplateau.selection.statistics import Estimate
 from unplateau.workflows.report import config_of, write_run_report, written_words
 
 _log = logging.getLogger(__name__)
@@ -75,9 +76,9 @@ def group_view(folder: Path) -> GroupView:
     selection_plain, search_plain = _read(folder / SELECTION), _read(folder / SEARCH)
     selection = read_selection(selection_plain, str(folder / SELECTION)) if selection_plain is not None else None
     search = read_search(search_plain, str(folder / SEARCH)) if search_plain is not None else None
-    resamplings: dict[bytes, Resampling] = {}
+    panels: dict[bytes, Panel] = {}
     problems = [f"Of {len(folders)} runs the newest {_MOST_RUNS} are shown."] if len(folders) > _MOST_RUNS else []
-    runs = [_run(folder, one, selection, search, resamplings, problems) for one in folders[:_MOST_RUNS]]
+    runs = [_run(folder, one, selection, search, panels, problems) for one in folders[:_MOST_RUNS]]
     return GroupView(
         title=folder.resolve().name,
         runs=tuple(run for run in runs if run is not None),
@@ -94,7 +95,7 @@ def _run(
     folder: RunFolder,
     selection: SelectionView | None,
     search: SearchView | None,
-    resamplings: dict[bytes, Resampling],
+    panels: dict[bytes, Panel],
     problems: list[str],
 ) -> GroupRun | None:
     name = folder.path.relative_to(top).as_posix()
@@ -111,7 +112,7 @@ def _run(
         record,
         config_of(folder)[0],
         is_running=record.stop is None and is_running(folder),
-        best_map=_best_map(folder, resamplings),
+        best_map=_best_map(folder, panels),
         has_page=_with_page(folder),
         changes=changes,
     )
@@ -130,8 +131,8 @@ def _with_page(folder: RunFolder) -> bool:
     return folder.report.exists()
 
 
-def _best_map(folder: RunFolder, resamplings: dict[bytes, Resampling]) -> Estimate | None:
-    """The best epoch's mAP with its interval; replicates are shared by runs that asked the same."""
+def _best_map(folder: RunFolder, panels: dict[bytes, Panel]) -> Estimate | None:
+    """The best epoch's mAP with its interval; the identities are shared by runs that asked the same."""
     if not folder.average_precision.exists():
         return None
     with np.load(folder.average_precision, allow_pickle=False) as arrays:
@@ -141,9 +142,9 @@ def _best_map(folder: RunFolder, resamplings: dict[bytes, Resampling]) -> Estima
     if not np.isfinite(values_EQ).all() or not values_EQ.size:
         return None
     key = persons_Q.tobytes()
-    if key not in resamplings:
-        resamplings[key] = Resampling(persons_Q)
-    return resamplings[key].estimate(values_EQ[int(values_EQ.mean(axis=1).argmax())])
+    if key not in panels:
+        panels[key] = Panel(persons_Q)
+    return panels[key].mean(values_EQ[[int(values_EQ.mean(axis=1).argmax())]]).estimate()
 
 
 def _read(path: Path) -> dict[str, Any] | None:
