@@ -50,31 +50,41 @@ def choose(
         say: takes a line for the console.
     """
     report = report_of(request, runs, problems)
-    path = request.output_dir / TEXT
-    earlier = earlier_tests(request.output_dir, report)
+    return choose_among(report, request.output_dir, score_test=request.score_test, say=say)
+
+
+def choose_among(report: SolutionsReport, output_dir: Path, *, score_test: bool, say: Callable[[str], None]) -> Chosen:
+    """Write down what was selected, then score the winner once and add its test mAP; `say` takes a line for the console."""
+    path = output_dir / TEXT
+    earlier = earlier_tests(output_dir, report)
     write_selection(path, replace(report, tests=earlier))
-    if report.winner is not None and request.score_test and not earlier:
+    if report.winner is not None and score_test and not earlier:
         report = _with_test(report, say)
         write_selection(path, report)
     elif earlier:
         report = replace(report, tests=earlier)
     say("\n".join(path.read_text(encoding="utf-8").splitlines()[:2]))
     say(f"Read this: {path}")
-    if write_group_safely(request.output_dir):
-        say(f"Look at this: {request.output_dir / PAGE}")
+    if write_group_safely(output_dir):
+        say(f"Look at this: {output_dir / PAGE}")
     return Chosen(report, path)
 
 
 def report_of(request: SolutionsRequest, runs: Sequence[PlannedRun], problems: Mapping[str, str]) -> SolutionsReport:
     """Return what is known of the runs and which of them to take. Reads run folders only."""
     tried = tuple(_tried(request, run, runs, problems.get(run.name, "")) for run in runs)
-    curves = [curve for one in tried if one.epochs and (curve := curve_of(one)) is not None]
-    selection = select(curves, control=CONTROL)
-    protocol = protocol_of(tried, selection)
     notes = tuple(dict.fromkeys(note for run in runs for note in run.notes))
+    return report_on(tried, request.output_dir, control=CONTROL, notes=notes)
+
+
+def report_on(tried: Sequence[TriedSolution], output_dir: Path, *, control: str, notes: tuple[str, ...] = ()) -> SolutionsReport:
+    """Return which of the runs of a folder to take; `control` names the unchanged one."""
+    curves = [curve for one in tried if one.epochs and (curve := curve_of(one)) is not None]
+    selection = select(curves, control=control)
+    protocol = protocol_of(tried, selection)
     return SolutionsReport(
-        selection, tried, protocol, broken_pipeline=broken_pipeline(tried), notes=notes,
-        compare_command=f"python find_best_model.py --compare-only --output-dir {request.output_dir.as_posix()}",
+        selection, tuple(tried), protocol, broken_pipeline=broken_pipeline(tried), notes=notes,
+        compare_command=f"python find_best_model.py --compare-only --output-dir {output_dir.as_posix()}",
     )  # fmt: skip
 
 
