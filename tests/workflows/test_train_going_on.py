@@ -22,6 +22,22 @@ def test_raising_max_epoch_goes_on_with_a_finished_run(lab: Lab) -> None:
     assert read_json(lab.folder("longer").model_info)["changed_on_resume"] == ["SOLVER.MAX_EPOCH"]
 
 
+def test_a_test_set_scored_again_after_it_was_seen_is_said(lab: Lab) -> None:
+    lab.train("run", "SOLVER.MAX_EPOCH 1")
+    assert "scored 2 times" not in lab.folder("run").stopping_reason.read_text(encoding="utf-8")
+    lab.train("run", "SOLVER.MAX_EPOCH 2", resume=True)
+    assert "scored 2 times" in lab.folder("run").stopping_reason.read_text(encoding="utf-8")
+    assert read_json(lab.folder("run").model_info)["times_test_was_scored"] == 2
+    lab.train("run", "SOLVER.MAX_EPOCH 3", resume=True)
+    assert "scored 3 times" in lab.folder("run").stopping_reason.read_text(encoding="utf-8")
+
+
+def test_preflight_looks_at_a_run_that_goes_on_too(lab: Lab) -> None:
+    lab.train("run", "SOLVER.STOP_EPOCH 1")
+    lab.train("run", resume=True)
+    assert read_json(lab.folder("run").model_info)["preflight"]["ran"] is True
+
+
 def test_a_longer_cosine_is_called_a_warm_restart(lab: Lab) -> None:
     cosine = "SOLVER.SCHED CosineAnnealingLR SOLVER.WARMUP_ITERS 0"
     assert "warm restart" in " ".join(lab.train("run", f"{cosine} SOLVER.MAX_EPOCH 2").reason.recommendation)

@@ -69,6 +69,8 @@ def advise(ending: Ending) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if ending.code in _RESUMABLE and not _saved_epoch(ending):
         missing = "checkpoint was written" if ending.epochs else "epoch was finished"
         return evidence, (f"No {missing}, so nothing can be resumed. Start again: {ending.resume_command}",)
+    if _is_refit(ending):
+        return evidence, ("All epochs that were asked for are trained: use best_model.pth.",)
     return evidence, (_PROMISED[ending.code], *_what_next(ending, trend))
 
 
@@ -126,16 +128,20 @@ def _what_next(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
     if ending.code == "out-of-memory":
         return _smaller_batch(ending)
     if ending.code == "paused":
-        if all(epoch.validation is None for epoch in ending.epochs):  # a refit: its length was chosen before
-            return ("All epochs that were asked for are trained: use best_model.pth.",)
         return (f"Train the rest of its {ending.max_epochs} epochs: {ending.resume_command} --resume SOLVER.STOP_EPOCH 0",)
     if ending.code in _RESUMABLE:
         return (*_trained_again(ending), f"Continue: {ending.resume_command} --resume")
     if ending.code == "diverged":
-        return (f"A lower rate is the usual cure: {ending.new_run_command} SOLVER.BASE_LR {ending.base_rate / 3:.2g}",)
+        lower = float(f"{ending.base_rate / 3:.2g}")
+        return (f"A lower rate is the usual cure: {ending.new_run_command} SOLVER.BASE_LR {lower:g}",)
     if ending.code in ("error", "preflight"):
         return ()
     return (*_continue_or_not(ending, trend), *_by_test_map(ending, trend), *_by_gap(ending))
+
+
+def _is_refit(ending: Ending) -> bool:
+    """Whether it ended where it was meant to: its length was chosen before, and nothing was validated."""
+    return ending.code == "paused" and all(epoch.validation is None for epoch in ending.epochs)
 
 
 def _saved_epoch(ending: Ending) -> int:

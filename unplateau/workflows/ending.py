@@ -20,6 +20,7 @@ from unplateau.engine.stopping import Progress
 from unplateau.report.text import stopping_reason_text
 from unplateau.runs.provenance import provenance
 from unplateau.runs.record import RetrievalMetrics, StopReason, to_plain
+from unplateau.workflows.going_on import times_test_was_scored
 from unplateau.workflows.journal import Journal, person_ids_of
 from unplateau.workflows.live_report import write_safely
 from unplateau.workflows.request import TrainOutcome
@@ -189,6 +190,10 @@ def _headline(ended: Ended, patience: int, last_epoch: int) -> str:
 
 def _text(journal: Journal, session: Session | None, reason: StopReason, scores: FinalScores) -> str:
     caveats = list(session.notes) if session else []
+    if scores.tests and (earlier := times_test_was_scored(journal.start)):
+        caveats.append(
+            f"The test set was scored {earlier + 1} times in this run, which went on after it was seen: a little optimistic."
+        )
     if journal.request.skip_preflight:
         caveats.append("Preflight was switched off (--no-preflight): nothing has shown that the weights move.")
     return stopping_reason_text(reason, journal.start.config, tests=scores.tests, caveats=caveats)
@@ -200,6 +205,7 @@ def _info(journal: Journal, session: Session | None, reason: StopReason, scores:
         "run": journal.start.folder.name,
         "stopping_reason": to_plain(reason),
         "test": [to_plain(metrics) for metrics in scores.tests],
+        "times_test_was_scored": times_test_was_scored(journal.start) + bool(scores.tests),
         "train_identities": to_plain(scores.train_identities) if scores.train_identities else None,
         "seed": config.SEED,
         "preflight": {**journal.preflight_summary, "skipped": journal.request.skip_preflight},

@@ -13,6 +13,7 @@ from unplateau.engine.checkpoint import restore
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.stopping import Progress, decide, take_drop
 from unplateau.optim.schedules import Schedule
+from unplateau.runs.reader import read_run
 from unplateau.runs.record import EpochRecord
 from unplateau.workflows.session import DataPlan, Session, plan_data
 from unplateau.workflows.start import Start
@@ -57,6 +58,14 @@ def first_progress(session: Session, start: Start) -> Progress:
     if "SOLVER.MAX_EPOCH" in start.changed:
         return progress.with_patience_reset()
     return take_drop(progress) if decide(start.config, progress) == "drop" else progress
+
+
+def times_test_was_scored(start: Start) -> int:
+    """Return how often earlier parts of this run have scored the test set."""
+    if start.checkpoint is None:
+        return 0
+    info = read_run(start.folder.path).info
+    return int(info.get("times_test_was_scored", 1 if info.get("test") else 0))
 
 
 def warm_restart_notes(schedule: Schedule, epochs: Sequence[EpochRecord]) -> tuple[str, ...]:

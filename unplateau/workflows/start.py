@@ -139,7 +139,8 @@ def _choices(folder: RunFolder, request: TrainRequest) -> str:
         f"{folder.path} already holds a run. {state} Choose:\n"
         f"  go on with it:   {request.command} --resume\n"
         f"  another name:    --run-name {request.run_name}_2\n"
-        f"  start it over:   {request.command} --restart   (keeps this one under another name)"
+        f"  start it over, with this one kept under another name:\n"
+        f"                   {request.command} --restart"
     )
 
 

@@ -108,7 +108,7 @@ def _prepare(
     if start.checkpoint is not None:
         session = replace(session, notes=(*session.notes, *warm_restart_notes(session.schedule, journal.epochs)))
     journal.note_session(session)
-    if start.checkpoint is None and not request.skip_preflight:
+    if not request.skip_preflight:  # of a run that goes on too: code and libraries may be others than at its start
         _preflight(session, journal)
     return replace(session, parts=replace(session.parts, network=wrapped_network(session.parts)))
 
