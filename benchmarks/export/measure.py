@@ -154,7 +154,7 @@ def main() -> None:
         "",
         table(rows),
         "",
-        "Allowed: 1e-4, times the largest number where that is above one; and equal scores. "
+        "Allowed: 1e-4, times the largest number where that is above one; and scores that are equal, near ties in any order. "
         + ("Failed: " + "; ".join(failed) if failed else "All passed."),
     ]
     chosen.output.write_text("\n".join(text) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from unplateau.config.schema import Config
 from unplateau.export.parity import Parity
 from unplateau.export.terms import data_terms, shown_name, weight_terms
+from unplateau.export.ties import TIED
 from unplateau.report.text import hyperparameter_lines
 from unplateau.report.words import interval_words
 from unplateau.runs.record import RetrievalMetrics
@@ -143,9 +144,13 @@ def _parity(parity: Parity) -> list[str]:
         return [*lines, "The images were noise: the run's own were not at hand, so rankings were not compared."]
     return [
         *lines,
-        f"Rankings of the sample are equal: mAP {parity.before.mAP:.4f} and {parity.after.mAP:.4f}, rank-1 "
+        ("Rankings of the sample are equal" if parity.has_equal_scores else _NEARLY)
+        + f": mAP {parity.before.mAP:.4f} and {parity.after.mAP:.4f}, rank-1 "
         f"{parity.before.cmc['1']:.4f} and {parity.after.cmc['1']:.4f}. A sample is small, so these are no scores of the model.",
     ]
+
+
+_NEARLY = f"Rankings of the sample are equal, but for pictures whose similarity differs by less than {TIED:g}"
 
 
 def _data(facts: CardFacts) -> list[str]:

@@ -7,13 +7,10 @@ from numpy.typing import NDArray
 
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.ranking import retrieve
+from unplateau.export.ties import Bounds, bounds
 from unplateau.runs.record import RetrievalMetrics
 
 MAX_DIFFERENCE = 1e-4  # of numbers up to one, and of the largest number where it is greater: see `Parity.allowed`
-_COLLAPSED = (
-    ", although the embeddings agree: pictures are so alike to this model that rounding decides their order, as in an untrained "
-    "or collapsed one"
-)
 _EQUAL = 1e-9  # of the same ranking, only the order of summing can differ
 
 
@@ -30,6 +27,8 @@ class Parity:
     """Of the model in torch, on a sample; None where there were no images of persons."""
     after: RetrievalMetrics | None = None
     """Of the exported model, on the same sample."""
+    bounds: Bounds | None = None
+    """What the scores before can be, near ties in any order."""
 
     @property
     def allowed(self) -> float:
@@ -41,6 +40,13 @@ class Parity:
         return MAX_DIFFERENCE * max(1.0, self.largest_value)
 
     @property
+    def has_equal_scores(self) -> bool:
+        """mAP and rank-1 are the same to the last digit, not only within near ties."""
+        if self.before is None or self.after is None:
+            return False
+        return abs(self.before.mAP - self.after.mAP) <= _EQUAL and abs(self.before.cmc["1"] - self.after.cmc["1"]) <= _EQUAL
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """What is not the same, one sentence each; none is what is wanted."""
         problems = []
@@ -49,14 +55,13 @@ class Parity:
                 f"embeddings differ by up to {self.largest_difference:.2e}, more than {self.allowed:.2e} "
                 f"(the largest number in them is {self.largest_value:.3g})"
             )
-        if self.before is not None and self.after is not None:
-            pairs = {
-                "mAP": (self.before.mAP, self.after.mAP),
-                **{f"rank-{k}": (self.before.cmc[k], self.after.cmc[k]) for k in self.before.cmc},
-            }
-            apart = {name: pair for name, pair in pairs.items() if abs(pair[0] - pair[1]) > _EQUAL}
-            changed = [f"{name} is {old:.6f} before and {new:.6f} after" for name, (old, new) in apart.items()]
-            problems += [", ".join(changed) + ("" if problems else _COLLAPSED)] if changed else []
+        if self.before is not None and self.after is not None and self.bounds is not None:
+            (low, high), mean, first = self.bounds.mAP, self.after.mAP, self.after.cmc["1"]
+            if not self.bounds.hold(mean, first, slack=_EQUAL):
+                problems.append(
+                    f"rankings differ: mAP {self.before.mAP:.6f} before, {mean:.6f} after (near ties allow {low:.6f} to "
+                    f"{high:.6f}), rank-1 {self.before.cmc['1']:.6f} before, {first:.6f} after"
+                )
         return tuple(problems)
 
 
@@ -77,5 +82,6 @@ def compare(before: Embedded, after_ND: NDArray[np.float32], *, num_queries: int
         return Parity(len(before), float("nan"), largest)
     after = Embedded(after_ND, before.person_ids_N, before.camera_ids_N)
     rows = np.split(np.arange(len(before)), [num_queries])
-    metrics = [retrieve(one.rows(rows[0]), one.rows(rows[1]), metric=metric).metrics for one in (before, after)]
-    return Parity(len(before), difference, largest, *metrics)
+    old, new = (retrieve(one.rows(rows[0]), one.rows(rows[1]), metric=metric).metrics for one in (before, after))
+    possible = bounds(before.rows(rows[0]), before.rows(rows[1]), metric=metric)
+    return Parity(len(before), difference, largest, old, new, possible)
