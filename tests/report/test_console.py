@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from unplateau.report.console import TrainingConsole, epoch_line, metrics_line, use_utf8
+from unplateau.report.console import TrainingConsole
+from unplateau.report.lines import epoch_line, metrics_line, use_utf8
 from unplateau.runs.record import EpochRecord, RetrievalMetrics
 
 METRICS = RetrievalMetrics("held-out", 0.4823, 0.2, {"1": 0.7, "5": 0.9}, 300, 900, 75, 0.0195, "Market1501", {"flip": "on"})

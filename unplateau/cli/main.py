@@ -6,7 +6,7 @@ import typer
 
 from unplateau.base.errors import UnplateauError
 from unplateau.cli import config, doctor, explain, export, find_best, report, run_solutions, solve, train
-from unplateau.report.console import use_utf8
+from unplateau.report.lines import use_utf8
 
 VERBS = (train, solve, run_solutions, find_best, report, explain, config, doctor, export)
 

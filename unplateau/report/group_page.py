@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unplateau.config.delta import flatten
-from unplateau.report.console import metrics_line
 from unplateau.report.content import Cell, Charts, Fact, Listing, Page, Section, Table, sections_of
 from unplateau.report.group_charts import importance_charts, interval_charts, overlay_charts
 from unplateau.report.group_view import GroupRun, GroupView
+from unplateau.report.lines import metrics_line
 from unplateau.report.run_verdict import duration_words
 from unplateau.report.solutions_text import shown
 from unplateau.report.words import points, share_words

@@ -7,8 +7,8 @@ from typing import Any
 from unplateau.config.delta import difference
 from unplateau.config.schema import Config
 from unplateau.config.tree import leaves
-from unplateau.report.console import metrics_line
 from unplateau.report.content import Cell, Charts, Findings, Listing, Page, Section, Table, Text, sections_of, text_table
+from unplateau.report.lines import metrics_line
 from unplateau.report.rankings import rankings_block
 from unplateau.report.run_charts import loss_charts, motion_charts, score_charts, time_charts, triplet_charts
 from unplateau.report.run_verdict import facts_of, verdict_of

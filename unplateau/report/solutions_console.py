@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from unplateau.report.console import epoch_line
+from unplateau.report.lines import epoch_line
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import read_run
 from unplateau.runs.record import EpochRecord

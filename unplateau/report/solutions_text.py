@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 
-from unplateau.report.console import metrics_line
+from unplateau.report.lines import metrics_line
 from unplateau.report.selection_words import how_sure, why
 from unplateau.report.solutions_advice import next_steps
 from unplateau.report.solutions_content import COMPARISON, SolutionsReport, TriedSolution

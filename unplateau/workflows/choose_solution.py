@@ -11,7 +11,6 @@ import numpy as np
 
 from unplateau.base.errors import UnplateauError
 from unplateau.base.files import read_json, sha256_of, write_json, write_text
-from unplateau.diagnosis.diagnose import diagnose
 from unplateau.report.solutions_content import SolutionsReport, TriedSolution
 from unplateau.report.solutions_text import selection_text
 from unplateau.runs.layout import RunFolder
@@ -19,8 +18,6 @@ from unplateau.runs.reader import is_running, read_run, read_stop
 from unplateau.runs.record import RetrievalMetrics, from_plain, to_plain
 from unplateau.selection.select import Selection, select
 from unplateau.selection.statistics import ValidationCurve
-from unplateau.workflows.diagnose import Sources, gather
-from unplateau.workflows.report_group import PAGE, write_group_safely
 from unplateau.workflows.request import TrainRequest
 from unplateau.workflows.solution_runs import CONTROL, PlannedRun, SolutionsRequest, changes_of
 
@@ -55,6 +52,8 @@ def choose(
 
 def choose_among(report: SolutionsReport, output_dir: Path, *, score_test: bool, say: Callable[[str], None]) -> Chosen:
     """Write down what was selected, then score the winner once and add its test mAP; `say` takes a line for the console."""
+    from unplateau.workflows.report_group import PAGE, write_group_safely
+
     path = output_dir / TEXT
     earlier = earlier_tests(output_dir, report)
     write_selection(path, replace(report, tests=earlier))
@@ -138,6 +137,9 @@ def broken_pipeline(tried: Sequence[TriedSolution]) -> str:
         return f"the control did not pass preflight: {control.stop.headline.removeprefix('Error: ')}"
     if len(control.epochs) == 0:
         return ""
+    from unplateau.diagnosis.diagnose import diagnose  # here: rules and page take half a second to load
+    from unplateau.workflows.diagnose import Sources, gather
+
     diagnosis = diagnose(gather(Sources(log_file=control.folder.path)))
     if not diagnosis.is_pipeline_broken or diagnosis.first is None:
         return ""

@@ -15,7 +15,8 @@ from unplateau.engine.loop import EpochDone
 from unplateau.engine.model_file import save_model
 from unplateau.engine.scoring import RetrievalTask
 from unplateau.evaluation.ranking import Retrieval
-from unplateau.report.console import TrainingConsole, epoch_line
+from unplateau.report.console import TrainingConsole
+from unplateau.report.lines import epoch_line
 from unplateau.runs.record import EpochRecord, Finding, Measurement, to_plain
 from unplateau.runs.writer import RunWriter
 from unplateau.workflows.live_report import LiveReport

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from unplateau.base.errors import UsageError
 from unplateau.config.load import load
-from unplateau.report.console import metrics_line
+from unplateau.report.lines import metrics_line
 from unplateau.runs.record import RetrievalMetrics
 
 

@@ -1,6 +1,6 @@
 """What the command line says when a training has ended: the reason, the scores, where things are, what to do."""
 
-from unplateau.report.console import metrics_line
+from unplateau.report.lines import metrics_line
 from unplateau.workflows.request import TrainOutcome
 
 
