@@ -9,7 +9,7 @@ import pytest
 
 from tests.workflows.made_runs import PERSONS_Q, average_precision, write_run
 from unplateau.base.errors import DataError, DataNotFoundError
-from unplateau.base.files import read_json
+from unplateau.base.files import read_json, write_json
 from unplateau.runs.record import from_plain
 from unplateau.selection.select import CLEAR, NOT_ENOUGH, Selection
 from unplateau.selection.statistics import CHECKPOINT, RECIPE
@@ -115,6 +115,20 @@ def test_results_of_other_queries_are_named_and_not_compared(tmp_path: Path) -> 
     (tmp_path / "other.json").write_text(json.dumps({"mAP": 0.99}))
     _, record = _selected(tmp_path)
     assert record["selection"]["not_comparable"] == ["other_seed0"] and record["winner_recipe"] == "higher"
+
+
+def test_what_a_launcher_knew_of_its_solutions_is_kept(tmp_path: Path) -> None:
+    for name, gain, values in (("solution_0_control", 0.0, {}), ("solution_1_higher_lr", 0.1, HIGHER)):
+        write_run(tmp_path / name, seed=0, gain=gain, **values)
+    write_json(
+        tmp_path / "selection.json", {"runs": {"solution_1_higher_lr": {"hypothesis": "too small", "expected": "CE falls"}}}
+    )
+    for _ in range(2):  # read back from what it has written itself
+        lines, record = _selected(tmp_path)
+        text = " ".join(" ".join(lines).split())
+        assert "hypothesis: too small" in text and "expected, as asked: CE falls" in text
+        assert "solution_1_higher_lr: helped: +" in text and record["helped"] == ["solution_1_higher_lr"]
+        assert "WHAT EACH RECIPE CHANGES, against the control:" in lines
 
 
 def test_a_mistake_in_a_results_file_is_said(tmp_path: Path) -> None:
