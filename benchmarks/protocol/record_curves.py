@@ -119,7 +119,7 @@ def augment(pixels, rng):
 def embed(net, pixels):
     net.eval()
     with torch.inference_mode():
-        return torch.cat([F.normalize(net(normalise(pixels[k : k + 256]))[1]) for k in range(0, len(pixels), 256)]).numpy()
+        return torch.cat([F.normalize(net(normalise(part))[1]) for part in pixels.split(128)]).numpy()
 
 
 def retrieve(query, gallery):
@@ -161,7 +161,8 @@ def learning_rate(recipe, step, steps_per_epoch, scale):
     return recipe.lr * warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / EPOCHS)))
 
 
-def train_epoch(net, optimizer, train, recipe, rng, *, epoch, scale):
+def train_epoch(net, optimizer, train, recipe, rng, *, epoch, scale, rate=learning_rate, after_step=None):
+    """Train one epoch at the rates of `rate`; `after_step(net, steps an epoch)` may look on. Return mean CE and triplet."""
     labels = np.unique(train.persons, return_inverse=True)[1]
     of_identity = [np.flatnonzero(labels == i) for i in range(labels.max() + 1)]
     steps, sums = len(labels) // recipe.batch, np.zeros(2)
@@ -170,7 +171,7 @@ def train_epoch(net, optimizer, train, recipe, rng, *, epoch, scale):
         chosen = rng.choice(len(of_identity), recipe.batch // 4, replace=False)
         rows = np.concatenate([rng.choice(of_identity[i], 4, replace=len(of_identity[i]) < 4) for i in chosen])
         target = torch.from_numpy(labels[rows])
-        optimizer.param_groups[0]["lr"] = learning_rate(recipe, epoch * steps + step, steps, scale)
+        optimizer.param_groups[0]["lr"] = rate(recipe, epoch * steps + step, steps, scale)
         pooled, necked = net(augment(train.pixels[rows], rng))
         ce = F.cross_entropy(net.classifier(necked), target, label_smoothing=0.1)
         squared = pooled.square().sum(1)
@@ -181,6 +182,8 @@ def train_epoch(net, optimizer, train, recipe, rng, *, epoch, scale):
         (recipe.ce_scale * ce + recipe.triplet_scale * triplet).backward()
         optimizer.step()
         sums += ce.item(), triplet.item()
+        if after_step is not None:
+            after_step(net, steps)
     return sums / steps
 
 
@@ -189,6 +192,13 @@ def run(task):
     path = Path(arguments.out) / f"{name}_seed{seed}.jsonl"
     if path.exists():
         return
+    lines = train_run(name, seed, arguments, data)
+    keep(path, lines)
+    print(name, seed, lines[-1], flush=True)
+
+
+def train_run(name, seed, arguments, data, *, after_epoch=None, after_step=None):
+    """Train one run and return its epochs, epoch 0 first; `after_epoch(net, optimizer, epochs done)` may look on."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     rng, recipe, (train, test, held_out) = np.random.default_rng(seed), RECIPES[name], data
@@ -196,15 +206,22 @@ def run(task):
     optimizer = torch.optim.Adam(net.parameters(), lr=recipe.lr, weight_decay=5e-4)
     lines = [{"epoch": 0, **score(net, test, held_out)}]
     for epoch in range(EPOCHS // arguments.scale):
-        started = time.perf_counter()
-        ce, triplet = train_epoch(net, optimizer, train, recipe, rng, epoch=epoch, scale=arguments.scale)
+        started, how = time.perf_counter(), {"epoch": epoch, "scale": arguments.scale, "after_step": after_step}
+        ce, triplet = train_epoch(net, optimizer, train, recipe, rng, **how)
         seconds = time.perf_counter() - started
         losses = {"ce": round(ce, 4), "triplet": round(triplet, 4), "train_seconds": round(seconds, 2)}
         lines.append({"epoch": epoch + 1, **losses, **score(net, test, held_out)})
+        if after_epoch is not None:
+            after_epoch(net, optimizer, epoch + 1)
+    return lines
+
+
+def keep(path, lines):
+    """Write the lines, the whole file or nothing."""
     partial = path.with_suffix(".part")
-    partial.write_text("".join(json.dumps({k: round(v, 5) for k, v in line.items()}) + "\n" for line in lines))
+    rounded = [{k: round(v, 5) if isinstance(v, float) else v for k, v in line.items()} for line in lines]
+    partial.write_text("".join(json.dumps(line) + "\n" for line in rounded))
     partial.replace(path)
-    print(name, seed, lines[-1], flush=True)
 
 
 def load_mini(data: Path):

@@ -49,7 +49,8 @@ def _train(folder: RunFolder, config, behaviour: str) -> None:
     writer.config(to_yaml(config))
     folder.log.write_text("log\n")
     done = len(read_json(folder.history)["epochs"]) if folder.history.exists() else 0
-    for epoch in range(done + 1, config.SOLVER.MAX_EPOCH + 1):
+    last = min(config.SOLVER.STOP_EPOCH or config.SOLVER.MAX_EPOCH, config.SOLVER.MAX_EPOCH)
+    for epoch in range(done + 1, last + 1):
         if behaviour == "slow":
             for _ in range(600):
                 time.sleep(0.02)
@@ -64,6 +65,8 @@ def _train(folder: RunFolder, config, behaviour: str) -> None:
         if _asked:
             raise SystemExit(_stop(writer, config, "interrupted", "User interrupted (Ctrl+C)", epoch - 1, 130))
         _epoch(writer, epoch)
+    if last < config.SOLVER.MAX_EPOCH:
+        raise SystemExit(_stop(writer, config, "paused", f"Stopped after {last} epochs as asked", last, 0))
     raise SystemExit(_stop(writer, config, "completed", "Training completed all epochs", config.SOLVER.MAX_EPOCH, 0))
 
 

@@ -10,72 +10,16 @@ from pathlib import Path
 import pytest
 
 from unplateau.base.errors import ConfigError, DataNotFoundError, UsageError
-from unplateau.base.files import read_json, read_json_lines, write_json
+from unplateau.base.files import read_json, write_json
 from unplateau.base.locks import FileLock
-from unplateau.report.solutions_content import SolutionsReport
 from unplateau.runs.record import RetrievalMetrics
 from unplateau.testing.small_market import Lab
 from unplateau.workflows import run_solutions as launcher
 from unplateau.workflows import score
-from unplateau.workflows.run_solutions import SolutionsOutcome, run_solutions
+from unplateau.workflows.run_solutions import run_solutions
 from unplateau.workflows.solution_runs import CONTROL, SolutionsRequest
 
-FAKE = Path(__file__).with_name("fake_trainer.py")
-HIGHER, COSINE = "solution_1_higher_lr", "solution_2_cosine_annealing"
-ALL = (CONTROL, HIGHER, COSINE)
-_TEST = RetrievalMetrics("test", 0.45, 0.2, {"1": 0.6}, 10, 50, 10, 0.02)
-
-
-class Desk:
-    """A folder of solutions, a stand-in for the trainer, and what it was called with."""
-
-    def __init__(self, place: Path) -> None:
-        self.place, self.output = place, place / "logs"
-        self.folder = place / "solutions"
-        self.folder.mkdir()
-        (place / "stalled.yml").write_text("SOLVER: {MAX_EPOCH: 3, STEPS: [2]}\nDATASETS: {NAMES: [Market1501]}\n")
-        self.write(HIGHER, "SOLVER: {BASE_LR: 0.0007}", "# Hypothesis: too small\n#   steps.\n# Hoped for: CE 6.7 -> 5.5-6.0.\n")
-        self.write(COSINE, "SOLVER: {SCHED: CosineAnnealingLR}")
-
-    def write(self, name: str, text: str, header: str = "") -> None:
-        (self.folder / f"{name}.yml").write_text(f"{header}_BASE_: ../stalled.yml\n{text}\n")
-
-    def behave(self, **runs: str) -> None:
-        write_json(self.place / "behaviour.json", runs)
-
-    def run(self, *overrides: str, **options: object) -> SolutionsOutcome:
-        return run_solutions(SolutionsRequest(self.folder, self.output, overrides, **options))  # type: ignore[arg-type]
-
-    def report(self, *overrides: str, **options: object) -> SolutionsReport:
-        chosen = self.run(*overrides, **options).chosen
-        assert chosen is not None
-        return chosen.report
-
-    @property
-    def calls(self) -> list[dict[str, object]]:
-        return read_json_lines(self.place / "calls.jsonl")
-
-    @property
-    def text(self) -> str:
-        return (self.output / "BEST_MODEL_SELECTION.txt").read_text(encoding="utf-8")
-
-    @property
-    def lines(self) -> list[str]:
-        return self.text.splitlines()
-
-
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    true_command = launcher.train_command
-
-    def fake_command(*words: object, **options: object) -> list[str]:
-        return [sys.executable, str(FAKE), *true_command(*words, **options)[4:]]  # type: ignore[arg-type]
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(launcher, "train_command", fake_command)
-    monkeypatch.setattr(launcher, "_LOOK_EVERY_SECONDS", 0.02)
-    monkeypatch.setattr(score, "run_scoring", lambda config_file, overrides: (_TEST,))
-    return Desk(tmp_path)
+from .desk import ALL, COSINE, HIGHER, TEST_SCORE, Desk
 
 
 def test_the_control_and_all_solutions_are_trained_and_the_best_is_named(desk: Desk) -> None:
@@ -120,7 +64,7 @@ def test_the_test_set_is_scored_after_the_selection_is_written_and_once(desk: De
     def scored(config_file: Path, overrides: tuple[str, ...]) -> tuple[RetrievalMetrics, ...]:
         seen.append(desk.text)
         assert overrides == ("MODEL.WEIGHTS", (desk.output / HIGHER / "best_model.pth").as_posix())
-        return (_TEST,)
+        return (TEST_SCORE,)
 
     monkeypatch.setattr(score, "run_scoring", scored)
     desk.run()
@@ -257,6 +201,9 @@ def test_two_launchers_do_not_share_a_folder(desk: Desk) -> None:
 
 
 def test_an_empty_folder_is_refused(desk: Desk, tmp_path: Path) -> None:
+    with pytest.raises(DataNotFoundError, match="There is no folder"):
+        run_solutions(SolutionsRequest(tmp_path / "nothing", desk.output))
+    (tmp_path / "nothing").mkdir()
     with pytest.raises(DataNotFoundError, match="holds no solution file"):
         run_solutions(SolutionsRequest(tmp_path / "nothing", desk.output))
 

@@ -33,16 +33,31 @@ def run_solutions(
         bool, typer.Option("--restart-changed", help="Begin anew runs whose values changed; the old ones are kept.")
     ] = False,
     no_test: Annotated[bool, typer.Option("--no-test", help="Do not score the winner on the test set.")] = False,
+    halving: Annotated[
+        bool,
+        typer.Option("--halving", help="Fewer epochs: train a slice of each, only the better part goes on, the others freeze."),
+    ] = False,
+    halving_plan: Annotated[
+        str,
+        typer.Option(
+            "--halving-plan",
+            help="With --halving: careful, half, third, or cuts SHARE_OF_EPOCHS:SHARE_OF_RUNS_KEPT, such as 0.5:0.5,0.83:0.33.",
+        ),
+    ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing; the files say it all.")] = False,
 ) -> None:
     """Train the stalled configuration unchanged and every solution, then write BEST_MODEL_SELECTION.txt."""
+    from unplateau.selection.halving import DEFAULT_PLAN
     from unplateau.workflows.run_solutions import run_solutions as run
     from unplateau.workflows.solution_runs import SOLUTIONS_FOLDER, SolutionsRequest
 
+    if halving_plan and not halving:
+        raise UsageError("--halving-plan says how --halving works; give --halving too.")
     folder, overrides = _split(tuple(words or ()))
     request = SolutionsRequest(
         folder or SOLUTIONS_FOLDER, output_dir, overrides,
         control=control, restart_changed=restart_changed, score_test=not no_test, is_quiet=quiet,
+        halving=(halving_plan or DEFAULT_PLAN) if halving else "",
     )  # fmt: skip
     raise typer.Exit(run(request).exit_code)
 

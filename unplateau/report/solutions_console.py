@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -58,6 +58,7 @@ class SolutionsConsole:
         for row in self._rows.values():
             row.epochs = _epochs(row.folder)
         is_live = self._console.is_terminal and not is_quiet
+        self._title, self._later_epochs = "", 0
         self._live = Live(console=self._console, get_renderable=self.table, refresh_per_second=2) if is_live else None
 
     def __enter__(self) -> SolutionsConsole:
@@ -87,6 +88,20 @@ class SolutionsConsole:
         if self._live is None:
             self.say(f"{name}: {state}{f': {detail}' if detail else ''}")
 
+    def begin_round(self, title: str, goals: Mapping[str, int], *, later_epochs: int) -> None:
+        """Show a round of halving: how far its runs train, and how many epochs the rounds after it will take at most."""
+        for name, goal in goals.items():
+            self._rows[name].max_epochs = goal
+            if self._rows[name].state not in _OPEN:
+                self._rows[name].state = "waiting"
+        self._later_epochs = later_epochs
+        if title == self._title:
+            return
+        self._title = title
+        if self._live is None:
+            listed = ", ".join(f"{name} to epoch {epoch}" for name, epoch in goals.items())
+            self.say(f"{title[:1].upper()}{title[1:]}: {listed}")
+
     def look(self, name: str) -> None:
         """Read what a training run has written since the last look."""
         row = self._rows[name]
@@ -102,7 +117,7 @@ class SolutionsConsole:
 
     def table(self) -> Table:
         """Return the table as it stands."""
-        table = Table(caption=f"left, about: {_duration(self._seconds_left())}")
+        table = Table(title=self._title or None, caption=f"left, about: {_duration(self._seconds_left())}")
         for title in ("solution", "epoch", *_LOSSES.values(), "mAP", "best", "state", "left"):
             table.add_column(title, justify="left" if title in ("solution", "state") else "right", no_wrap=title != "state")
         for name, row in self._rows.items():
@@ -117,7 +132,9 @@ class SolutionsConsole:
     def _seconds_left(self) -> float | None:
         parts = [self._seconds_of(row) for row in self._rows.values() if row.state in _OPEN]
         known = [part for part in parts if part is not None]
-        return sum(known) if len(known) == len(parts) else None
+        usual = [value for row in self._rows.values() for value in row.epoch_seconds]
+        later = statistics.median(usual) * self._later_epochs if usual else 0.0
+        return sum(known) + later if len(known) == len(parts) else None
 
     def _seconds_of(self, row: _Row) -> float | None:
         """Epochs to go times the usual epoch of this run, or of all runs as long as it has none. Patience may end it sooner."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unplateau.config.schema import Config
+from unplateau.report.solutions_rounds import RoundsTold
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import EpochRecord, RetrievalMetrics, StopReason
 from unplateau.selection.select import Selection
@@ -70,6 +71,8 @@ class SolutionsReport:
     """By run, the recipe it is a seed of; a run that is not named is a recipe of its own."""
     compare_command: str = ""
     """The command line that compares these runs; flags can be appended."""
+    rounds: RoundsTold | None = None
+    """What halving did; None where every run was trained to its end."""
 
     @property
     def winner(self) -> TriedSolution | None:

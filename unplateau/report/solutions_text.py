@@ -13,6 +13,7 @@ from unplateau.report.selection_words import how_sure, why
 from unplateau.report.solutions_advice import next_steps
 from unplateau.report.solutions_content import COMPARISON, SolutionsReport, TriedSolution
 from unplateau.report.solutions_expected import expected_lines
+from unplateau.report.solutions_rounds import of_rounds, rounds_section
 from unplateau.report.text import bullet, hyperparameter_lines
 from unplateau.report.words import difference_words, interval_words
 from unplateau.selection.select import Ranked
@@ -30,6 +31,7 @@ def selection_text(report: SolutionsReport) -> str:
         ("HYPERPARAMETERS:", hyperparameter_lines(winner.config) if winner is not None and winner.config is not None else []),
         (_differences_title(report), _differences(report)),
         ("FILES:", _files(winner) if winner is not None else []),
+        ("ROUNDS OF HALVING:", rounds_section(report.rounds) if report.rounds is not None else []),
         (f"EVERY {'RECIPE' if _has_seeds(report) else 'RUN'}, the best {_protocol(report)} mAP first:", _every_run(report)),
         ("EXPECTED AGAINST WHAT HAPPENED:", expected_lines(report) if _tests_solutions(report) else []),
         ("WHAT TO DO NEXT:", [bullet(sentence) for sentence in next_steps(report)]),
@@ -41,7 +43,10 @@ def selection_text(report: SolutionsReport) -> str:
 
 def _head(report: SolutionsReport) -> list[str]:
     winner = report.winner
-    lines = [f"WINNER: {winner.name if winner is not None else 'none trained'}", f"HOW SURE: {how_sure(report)}"]
+    lines = [
+        f"WINNER: {winner.name if winner is not None else 'none trained'}",
+        f"HOW SURE: {how_sure(report)}{of_rounds(report.rounds)}",
+    ]
     if report.broken_pipeline and not report.helped:
         lines.append(_wrapped(f"NONE OF THEM CAN HELP: {report.broken_pipeline}"))
     elif report.broken_pipeline:

@@ -121,6 +121,7 @@ def select(
     control: str | None = None,
     recipes: Mapping[str, str] | None = None,
     candidates: Sequence[str] | None = None,
+    dropped: Mapping[str, int] | None = None,
     seed: int = 0,
 ) -> Selection:
     """Return the recipe with the highest held-out mAP, its best run, and whether that is sure.
@@ -130,6 +131,8 @@ def select(
         control: name of the unchanged recipe, where there is one.
         recipes: by run, the recipe it is a seed of; a run that is not named here is a recipe of its own.
         candidates: recipes that were trained with fresh seeds to decide between them; the others are listed and not compared.
+        dropped: recipes that were dropped before their end, and after which epoch. They are compared with others as both were at
+            that epoch, for a run that trained longer is better by that alone.
         seed: of the resampling.
     """
     if not curves:
@@ -142,7 +145,7 @@ def select(
     others = [_Group(curve.name, (curve,)) for curve in curves if not curve.asks_the_same(asked)]
     left_out = [group for group in groups if group.name not in [one.name for one in chosen]]
     listed = [replace(_ranked(group, seed), is_candidate=not again) for group in (*left_out, *others)]
-    compared = _compared(chosen, control, seed)
+    compared = _compared(chosen, control, dropped or {}, seed)
     persons_Q = chosen[0].curves[0].person_ids_Q
     return Selection(
         _verdict(compared), (*compared, *listed), control, Panel(persons_Q).num_identities, len(persons_Q),
@@ -172,36 +175,55 @@ def _on_common_queries(curves: Sequence[ValidationCurve]) -> list[ValidationCurv
     ]
 
 
-def _ranked(group: _Group, seed: int, values_SQ: FloatArray | None = None) -> Ranked:
+def _ranked(group: _Group, seed: int) -> Ranked:
     curves = _on_common_queries(group.curves)
     best, panel = curves[0], Panel(curves[0].person_ids_Q)
     runs = tuple(SeedRun(curve.name, int(curve.epochs_E[curve.best_row]), curve.best_map) for curve in group.curves)
     at_best = panel.mean(best.average_precision_EQ[[best.best_row]]).estimate()
     has_seeds = len(group.curves) > 1
-    mean = panel.mean(_values(group, seed) if values_SQ is None else values_SQ).estimate() if has_seeds else None
+    mean = panel.mean(_values(group, seed)).estimate() if has_seeds else None
     return Ranked(group.name, runs[0].epoch, at_best, runs=runs, mean=mean)
 
 
-def _values(group: _Group, seed: int) -> FloatArray:
-    return np.stack([honest_values(curve, seed=seed) for curve in group.curves])
+def _values(group: _Group, seed: int, until: int | None = None) -> FloatArray:
+    return np.stack([honest_values(curve.until(until), seed=seed) for curve in group.curves])
 
 
-def _compared(groups: Sequence[_Group], control: str | None, seed: int) -> list[Ranked]:
+def _compared(groups: Sequence[_Group], control: str | None, dropped: Mapping[str, int], seed: int) -> list[Ranked]:
     """Two families of comparisons, each corrected: the winner with every other, every solution with the control."""
-    values: Mapping[str, FloatArray] = {group.name: _values(group, seed) for group in groups}
-    persons_Q, winner = groups[0].curves[0].person_ids_Q, groups[0].name
-    behind = compare(values, persons_Q, [(winner, group.name) for group in groups[1:]], seed=seed)
-    solutions = [group.name for group in groups if group.name != control] if control in values else []
-    over = compare(values, persons_Q, [(name, str(control)) for name in solutions], seed=seed)
+    names = [group.name for group in groups]
+    solutions = [name for name in names if name != control] if control in names else []
+    behind = _differences(groups, [(names[0], name) for name in names[1:]], dropped, seed)
+    over = _differences(groups, [(name, str(control)) for name in solutions], dropped, seed)
     by_second, by_first = {one.second: one for one in behind}, {one.first: one for one in over}
     return [
-        replace(
-            _ranked(group, seed, values[group.name]),
-            behind_winner=by_second.get(group.name),
-            over_control=by_first.get(group.name),
-        )
+        replace(_ranked(group, seed), behind_winner=by_second.get(group.name), over_control=by_first.get(group.name))
         for group in groups
     ]
+
+
+def compare_until(
+    curves: Sequence[ValidationCurve], pairs: Sequence[tuple[str, str]], dropped: Mapping[str, int], *, seed: int = 0
+) -> tuple[Difference, ...]:
+    """Return the differences of pairs of runs, corrected together; each up to the epoch at which the first of it was dropped."""
+    return _differences([_Group(curve.name, (curve,)) for curve in _on_common_queries(curves)], pairs, dropped, seed)
+
+
+def _differences(
+    groups: Sequence[_Group], pairs: Sequence[tuple[str, str]], dropped: Mapping[str, int], seed: int
+) -> tuple[Difference, ...]:
+    by_name = {group.name: group for group in groups}
+    values: dict[str, FloatArray] = {}
+    keys = []
+    for first, second in pairs:
+        until = min((dropped[name] for name in (first, second) if name in dropped), default=None)
+        first_key, second_key = (name if until is None else f"{name} until {until}" for name in (first, second))
+        for name, key in ((first, first_key), (second, second_key)):
+            if key not in values:
+                values[key] = _values(by_name[name], seed, until)
+        keys.append((first_key, second_key))
+    found = compare(values, groups[0].curves[0].person_ids_Q, keys, seed=seed)
+    return tuple(replace(one, first=pair[0], second=pair[1]) for one, pair in zip(found, pairs, strict=True))
 
 
 def _level(ranked: Sequence[Ranked]) -> str:

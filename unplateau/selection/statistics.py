@@ -8,7 +8,7 @@ Legend: E epochs, Q queries, I identities, S seeds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,13 @@ class ValidationCurve:
     def best_map(self) -> float:
         """The highest mAP of its epochs; a little optimistic, because the epoch was chosen on the same queries."""
         return float(np.nanmean(self.average_precision_EQ[self.best_row]))
+
+    def until(self, epoch: int | None) -> ValidationCurve:
+        """Return the curve up to `epoch`, with one epoch at least; the whole one for None."""
+        if epoch is None:
+            return self
+        rows = max(1, int(np.count_nonzero(self.epochs_E <= epoch)))
+        return replace(self, epochs_E=self.epochs_E[:rows], average_precision_EQ=self.average_precision_EQ[:rows])
 
     def asks_the_same(self, other: ValidationCurve) -> bool:
         """Return whether both were scored on the same queries, so that they can be paired."""

@@ -12,14 +12,16 @@ import numpy as np
 from unplateau.base.errors import UnplateauError
 from unplateau.base.files import read_json, sha256_of, write_json, write_text
 from unplateau.report.solutions_content import SolutionsReport, TriedSolution
+from unplateau.report.solutions_rounds import RoundsTold
 from unplateau.report.solutions_text import selection_text
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import is_running, read_run, read_stop
 from unplateau.runs.record import RetrievalMetrics, from_plain, to_plain
-from unplateau.selection.select import Selection, select
+from unplateau.selection.halving import MEASURED, Standings
+from unplateau.selection.select import Selection, compare_until, select
 from unplateau.selection.statistics import ValidationCurve
 from unplateau.workflows.request import TrainRequest
-from unplateau.workflows.solution_runs import CONTROL, PlannedRun, SolutionsRequest, changes_of
+from unplateau.workflows.solution_runs import CONTROL, PlannedRun, SolutionsRequest, changes_of, epochs_of
 
 TEXT = "BEST_MODEL_SELECTION.txt"
 RECORD = "selection.json"
@@ -36,7 +38,12 @@ class Chosen:
 
 
 def choose(
-    request: SolutionsRequest, runs: Sequence[PlannedRun], problems: Mapping[str, str], say: Callable[[str], None]
+    request: SolutionsRequest,
+    runs: Sequence[PlannedRun],
+    problems: Mapping[str, str],
+    say: Callable[[str], None],
+    *,
+    rounds: Standings | None = None,
 ) -> Chosen:
     """Select among the runs, write `BEST_MODEL_SELECTION.txt`, then score the winner once and add its test mAP.
 
@@ -45,8 +52,9 @@ def choose(
         runs: the control and the solutions.
         problems: by run, why it left no stopping reason.
         say: takes a line for the console.
+        rounds: what halving decided, where it was asked for.
     """
-    report = report_of(request, runs, problems)
+    report = report_of(request, runs, problems, rounds=rounds)
     return choose_among(report, request.output_dir, score_test=request.score_test, say=say)
 
 
@@ -69,17 +77,45 @@ def choose_among(report: SolutionsReport, output_dir: Path, *, score_test: bool,
     return Chosen(report, path)
 
 
-def report_of(request: SolutionsRequest, runs: Sequence[PlannedRun], problems: Mapping[str, str]) -> SolutionsReport:
+def report_of(
+    request: SolutionsRequest, runs: Sequence[PlannedRun], problems: Mapping[str, str], *, rounds: Standings | None = None
+) -> SolutionsReport:
     """Return what is known of the runs and which of them to take. Reads run folders only."""
     tried = tuple(_tried(request, run, runs, problems.get(run.name, "")) for run in runs)
     notes = tuple(dict.fromkeys(note for run in runs for note in run.notes))
-    return report_on(tried, request.output_dir, control=CONTROL, notes=notes)
+    if rounds is None:
+        return report_on(tried, request.output_dir, control=CONTROL, notes=notes)
+    report = report_on(tried, request.output_dir, control=CONTROL, notes=notes, dropped=rounds.dropped)
+    return replace(report, rounds=_told(request, rounds, runs, tried))
 
 
-def report_on(tried: Sequence[TriedSolution], output_dir: Path, *, control: str, notes: tuple[str, ...] = ()) -> SolutionsReport:
-    """Return which of the runs of a folder to take; `control` names the unchanged one."""
+def _told(request: SolutionsRequest, rounds: Standings, runs: Sequence[PlannedRun], tried: Sequence[TriedSolution]) -> RoundsTold:
+    """The rounds, and how far each dropped run was behind the last one kept when it was dropped."""
     curves = [curve for one in tried if one.epochs and (curve := curve_of(one)) is not None]
-    selection = select(curves, control=control)
+    names = {curve.name for curve in curves}
+    pairs = [(done.kept[-1].name, run.name) for done in rounds.rounds if done.kept for run in done.dropped]
+    usable = [pair for pair in pairs if names.issuperset(pair)]
+    behind = compare_until(curves, usable, rounds.dropped) if usable else ()
+    return RoundsTold(
+        rounds,
+        {one.second: one for one in behind},
+        epochs_trained=sum(run.epochs[-1].epoch for run in tried if run.epochs),
+        epochs_of_all=sum(epochs_of(run) for run in runs),
+        measured=MEASURED.get(request.halving, ""),
+    )
+
+
+def report_on(
+    tried: Sequence[TriedSolution],
+    output_dir: Path,
+    *,
+    control: str,
+    notes: tuple[str, ...] = (),
+    dropped: Mapping[str, int] | None = None,
+) -> SolutionsReport:
+    """Return which of a folder's runs to take; `control` names the unchanged one, `dropped` those halving dropped, and when."""
+    curves = [curve for one in tried if one.epochs and (curve := curve_of(one)) is not None]
+    selection = select(curves, control=control, dropped=dropped)
     protocol = protocol_of(tried, selection)
     return SolutionsReport(
         selection, tuple(tried), protocol, broken_pipeline=broken_pipeline(tried), notes=notes,
@@ -196,6 +232,7 @@ def _plain(report: SolutionsReport) -> dict[str, Any]:
         "winner_sha256": sha256_of(winner.folder.best_model) if winner and has_model else None,
         "protocol": report.protocol,
         "helped": list(report.helped),
+        "halving": to_plain(report.rounds) if report.rounds is not None else None,
         "selection": to_plain(report.selection),
         "tests": [to_plain(metrics) for metrics in report.tests],
         "runs": runs,

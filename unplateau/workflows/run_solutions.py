@@ -1,7 +1,7 @@
 """`run_plateau_solutions`: train a control and every solution, one after the other, and name the best model.
 
 Each run is a process of our own train command (`train_process`), so a failed one costs one run. Started again, everything goes on
-where it stood. Choosing and scoring: `choose_solution`.
+where it stood. In rounds, for fewer epochs: `halving`. Choosing and scoring: `choose_solution`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from unplateau.base.locks import FileLock
 from unplateau.engine.requests import StopRequests
 from unplateau.report.solutions_console import SolutionsConsole
 from unplateau.runs.reader import is_running
+from unplateau.selection.halving import Plan, Standings, read_plan
 from unplateau.workflows.choose_solution import Chosen, choose
+from unplateau.workflows.halving import Train, refuse_unlike, slice_end, train_in_rounds
 from unplateau.workflows.killed import write_killed
 from unplateau.workflows.report_group import LiveGroupReport
 from unplateau.workflows.request import TrainRequest
@@ -25,6 +27,7 @@ from unplateau.workflows.solution_runs import (
     Standing,
     changes_of,
     ended_state,
+    epochs_of,
     plan_runs,
     standing_of,
 )
@@ -52,21 +55,24 @@ def run_solutions(request: SolutionsRequest) -> SolutionsOutcome:
     """
     if "OUTPUT_DIR" in request.overrides[::2]:
         raise UsageError("OUTPUT_DIR is set by run-solutions. Use --output-dir FOLDER.")
+    plan = read_plan(request.halving) if request.halving else ()
     runs = plan_runs(request.folder, request.output_dir, request.all_overrides, control=request.control)
     _refuse_changed(request, runs)
+    if plan:
+        refuse_unlike(runs)
     lock = FileLock(request.output_dir / _LAUNCHER / ".lock")
     if not lock.acquire():
         raise UsageError(f"Another run-solutions is at work in {request.output_dir}. Wait for it, or use --output-dir.")
     try:
-        return _run_all(request, runs)
+        return _run_all(request, runs, plan)
     finally:
         lock.release()
 
 
-def _run_all(request: SolutionsRequest, runs: Sequence[PlannedRun]) -> SolutionsOutcome:
+def _run_all(request: SolutionsRequest, runs: Sequence[PlannedRun], plan: Plan) -> SolutionsOutcome:
     problems = {run.name: run.problem for run in runs if run.problem}
     console = SolutionsConsole(
-        [(run.name, run.folder, _epochs_of(run)) for run in runs],
+        [(run.name, run.folder, epochs_of(run)) for run in runs],
         is_quiet=request.is_quiet,
         on_news=LiveGroupReport(request.output_dir).look,
     )
@@ -74,16 +80,26 @@ def _run_all(request: SolutionsRequest, runs: Sequence[PlannedRun]) -> Solutions
         for run in runs:
             console.set_state(run.name, standing_of(run).state, problems.get(run.name, ""))
         console.say_equal([run.name for run in runs if run.config and not run.is_control and not changes_of(run, runs)])
-        for run in runs:
-            standing = standing_of(run)
-            if standing.action:
-                problems[run.name] = _train(request, run, standing, console, requests)
-                console.set_state(run.name, ended_state(run), problems[run.name])
-            if requests.pending() is not None:
-                console.say(f"Stopped; everything finished so far is kept. Go on with:  {request.command}")
-                return SolutionsOutcome(None, INTERRUPTED)
-    chosen = choose(request, runs, problems, console.say)
+
+        def train(run: PlannedRun) -> bool:
+            problems[run.name] = _train(request, run, standing_of(run), console, requests)
+            console.set_state(run.name, slice_end(run) or ended_state(run), problems[run.name])
+            return requests.pending() is None
+
+        finished = train_in_rounds(runs, plan, console, train) if plan else _train_each(runs, train)
+        if finished is None or requests.pending() is not None:
+            console.say(f"Stopped; everything finished so far is kept. Go on with:  {request.command}")
+            return SolutionsOutcome(None, INTERRUPTED)
+    chosen = choose(request, runs, problems, console.say, rounds=finished if plan else None)
     return SolutionsOutcome(chosen, 0 if chosen.report.selection.winner else 1)
+
+
+def _train_each(runs: Sequence[PlannedRun], train: Train) -> Standings | None:
+    """Train every run to its end, one after the other; None where it was interrupted."""
+    for run in runs:
+        if standing_of(run).action and not train(run):
+            return None
+    return Standings((), 1, ())
 
 
 def _train(
@@ -95,7 +111,8 @@ def _train(
         if requests.pending() is not None or _slept(requests):
             return ""
     flags = {"resume": ("--resume",), "restart": ("--restart",)}.get(standing.action, ())
-    command = train_command(run.solution.path, run.name, request.all_overrides, flags=flags)
+    overrides = (*request.all_overrides, *run.overrides)
+    command = train_command(run.solution.path, run.name, overrides, flags=flags)
     earlier = _stop_time(run)
     process = TrainProcess(command, request.output_dir / _LAUNCHER / f"{run.name}.txt")
     console.set_state(run.name, "training")
@@ -103,7 +120,7 @@ def _train(
     if code == 0 or _stop_time(run) not in (None, earlier):
         return ""
     if run.folder.checkpoint_manifest.exists() and earlier is None:
-        write_killed(run.folder, TrainRequest(run.solution.path, run.name, request.all_overrides).command)
+        write_killed(run.folder, TrainRequest(run.solution.path, run.name, overrides).command)
         return ""
     return _without_folder(code, process.last_words())
 
@@ -138,12 +155,6 @@ def _slept(requests: StopRequests) -> bool:
 def _without_folder(code: int, words: str) -> str:
     how = f"killed by signal {-code}, as a system out of memory does" if code < 0 else f"exit code {code}"
     return f"The process ended without a written reason ({how}). It said: {words or 'nothing'}"
-
-
-def _epochs_of(run: PlannedRun) -> int:
-    if run.config is None:
-        return 0
-    return min(run.config.SOLVER.STOP_EPOCH or run.config.SOLVER.MAX_EPOCH, run.config.SOLVER.MAX_EPOCH)
 
 
 def _refuse_changed(request: SolutionsRequest, runs: Sequence[PlannedRun]) -> None:

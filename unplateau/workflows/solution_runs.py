@@ -38,12 +38,15 @@ class SolutionsRequest:
     """Begin anew the runs whose configuration changed since they were begun; the old ones are kept under another name."""
     score_test: bool = True
     is_quiet: bool = False
+    halving: str = ""
+    """A plan of `selection.halving`, by name or as cuts; empty: every run is trained to its end."""
 
     @property
     def command(self) -> str:
         """The command line that goes on with this."""
         words = ["unplateau run-solutions", str(self.folder), "--output-dir", str(self.output_dir)]
         words += ["--control", str(self.control)] if self.control else []
+        words += ["--halving", "--halving-plan", self.halving] if self.halving else []
         return " ".join([*words, *self.overrides])
 
     @property
@@ -62,6 +65,8 @@ class PlannedRun:
     """None where the file has a problem."""
     notes: tuple[str, ...] = ()
     problem: str = ""
+    overrides: tuple[str, ...] = ()
+    """KEY VALUE pairs of this training alone, such as where its slice ends."""
 
     @property
     def name(self) -> str:
@@ -107,6 +112,13 @@ def changes_of(run: PlannedRun, runs: Sequence[PlannedRun]) -> dict[str, tuple[A
     """Return what a run changes: key -> (control's value, its own); empty where there is no control to compare with."""
     control = next((other.config for other in runs if other.is_control), None)
     return {} if control is None or run.config is None else difference(control, run.config)
+
+
+def epochs_of(run: PlannedRun) -> int:
+    """Return after how many epochs it ends by itself; 0 where its file has a problem."""
+    if run.config is None:
+        return 0
+    return min(run.config.SOLVER.STOP_EPOCH or run.config.SOLVER.MAX_EPOCH, run.config.SOLVER.MAX_EPOCH)
 
 
 def standing_of(run: PlannedRun) -> Standing:
