@@ -5,6 +5,55 @@ from typing import Annotated
 
 import typer
 
+CompareOnly = Annotated[
+    bool, typer.Option("--compare-only", help="Compare the runs, or results of other trainers, below --output-dir.")
+]
+BaseConfig = Annotated[
+    Path | None, typer.Option("--base-config", help="Search hyper-parameters, starting from this configuration.")
+]
+OutputDir = Annotated[
+    Path, typer.Option("--output-dir", help="Where the runs to compare are, or where the search puts its runs.")
+]
+Seeds = Annotated[
+    int,
+    typer.Option("--seeds", min=0, help="With --compare-only: first train the best recipes again with so many fresh seeds."),
+]
+Top = Annotated[int, typer.Option("--top", min=0, help="With --seeds: how many recipes; 0 = those still undecided.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing; the files say it all.")]
+Space = Annotated[Path | None, typer.Option("--space", help="Search: a space file (YAML); default: one made for re-ID.")]
+Sampler = Annotated[str, typer.Option("--sampler", help="Search: tpe, gp, cmaes or random.")]
+SamplerSeed = Annotated[int, typer.Option("--sampler-seed", min=0, help="Search: another seed suggests other trials.")]
+MaxTrials = Annotated[
+    int | None, typer.Option("--max-trials", min=1, help="Search: trials at most; default 40 where no budget is given.")
+]
+BudgetEpochs = Annotated[
+    int | None, typer.Option("--budget-epochs", min=1, help="Search: epochs at most, of all trials together.")
+]
+Hours = Annotated[float | None, typer.Option("--hours", min=0, help="Search: hours at most, over all its calls.")]
+Keep = Annotated[int, typer.Option("--keep", min=2, help="Search: one trial in so many goes on at a rung's end.")]
+FirstRung = Annotated[
+    int | None, typer.Option("--first-rung", min=1, help="Search: epochs before trials are first compared; default a ninth.")
+]
+NoPruning = Annotated[bool, typer.Option("--no-pruning", help="Search: train every trial to the end.")]
+Executor = Annotated[str, typer.Option("--executor", help="Search: where trials run: local, ray or slurm.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Search: trials at the same time; default: one a GPU, or one.")
+]
+PerGpu = Annotated[int, typer.Option("--per-gpu", min=1, help="Search, local: trials that share a GPU.")]
+RayAddress = Annotated[str | None, typer.Option("--ray-address", help="Search, ray: of the cluster; default: none.")]
+TrialCpus = Annotated[float, typer.Option("--trial-cpus", min=0, help="Search, ray: cores of a trial.")]
+TrialGpus = Annotated[float, typer.Option("--trial-gpus", min=0, help="Search, ray: GPUs of a trial, such as 0.5.")]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option("--slurm", help="Search, slurm: NAME=VALUE for submitit, such as gpus_per_node=1; may be repeated."),
+]
+Storage = Annotated[str | None, typer.Option("--storage", help="Search: an Optuna storage URL; default SQLite in --output-dir.")]
+StudyName = Annotated[str, typer.Option("--study-name", help="Search: name in the storage; default the folder's.")]
+NoTest = Annotated[bool, typer.Option("--no-test", help="Search: do not score the winner on the test set.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY VALUE]...", help="With --base-config: overrides for every run.")
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the verb to the command."""
@@ -12,58 +61,32 @@ def register(app: typer.Typer) -> None:
 
 
 def find_best(
-    compare_only: Annotated[
-        bool, typer.Option("--compare-only", help="Compare the runs, or results of other trainers, below --output-dir.")
-    ] = False,
-    base_config: Annotated[
-        Path | None, typer.Option("--base-config", help="Search hyper-parameters, starting from this configuration.")
-    ] = None,
-    output_dir: Annotated[
-        Path, typer.Option("--output-dir", help="Where the runs to compare are, or where the search puts its runs.")
-    ] = Path("logs/hyperparameter_search"),
-    seeds: Annotated[
-        int,
-        typer.Option("--seeds", min=0, help="With --compare-only: first train the best recipes again with so many fresh seeds."),
-    ] = 0,
-    top: Annotated[int, typer.Option("--top", min=0, help="With --seeds: how many recipes; 0 = those still undecided.")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing; the files say it all.")] = False,
-    space: Annotated[
-        Path | None, typer.Option("--space", help="Search: a space file (YAML); default: one made for re-ID.")
-    ] = None,
-    sampler: Annotated[str, typer.Option("--sampler", help="Search: tpe, gp, cmaes or random.")] = "tpe",
-    sampler_seed: Annotated[int, typer.Option("--sampler-seed", min=0, help="Search: another seed suggests other trials.")] = 0,
-    max_trials: Annotated[
-        int | None, typer.Option("--max-trials", min=1, help="Search: trials at most; default 40 where no budget is given.")
-    ] = None,
-    budget_epochs: Annotated[
-        int | None, typer.Option("--budget-epochs", min=1, help="Search: epochs at most, of all trials together.")
-    ] = None,
-    hours: Annotated[float | None, typer.Option("--hours", min=0, help="Search: hours at most, over all its calls.")] = None,
-    keep: Annotated[int, typer.Option("--keep", min=2, help="Search: one trial in so many goes on at a rung's end.")] = 3,
-    first_rung: Annotated[
-        int | None, typer.Option("--first-rung", min=1, help="Search: epochs before trials are first compared; default a ninth.")
-    ] = None,
-    no_pruning: Annotated[bool, typer.Option("--no-pruning", help="Search: train every trial to the end.")] = False,
-    executor: Annotated[str, typer.Option("--executor", help="Search: where trials run: local, ray or slurm.")] = "local",
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Search: trials at the same time; default: one a GPU, or one.")
-    ] = None,
-    per_gpu: Annotated[int, typer.Option("--per-gpu", min=1, help="Search, local: trials that share a GPU.")] = 1,
-    ray_address: Annotated[str | None, typer.Option("--ray-address", help="Search, ray: of the cluster; default: none.")] = None,
-    trial_cpus: Annotated[float, typer.Option("--trial-cpus", min=0, help="Search, ray: cores of a trial.")] = 1.0,
-    trial_gpus: Annotated[float, typer.Option("--trial-gpus", min=0, help="Search, ray: GPUs of a trial, such as 0.5.")] = 0.0,
-    slurm: Annotated[
-        list[str] | None,
-        typer.Option("--slurm", help="Search, slurm: NAME=VALUE for submitit, such as gpus_per_node=1; may be repeated."),
-    ] = None,
-    storage: Annotated[
-        str | None, typer.Option("--storage", help="Search: an Optuna storage URL; default SQLite in --output-dir.")
-    ] = None,
-    study_name: Annotated[str, typer.Option("--study-name", help="Search: name in the storage; default the folder's.")] = "",
-    no_test: Annotated[bool, typer.Option("--no-test", help="Search: do not score the winner on the test set.")] = False,
-    overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY VALUE]...", help="With --base-config: overrides for every run.")
-    ] = None,
+    compare_only: CompareOnly = False,
+    base_config: BaseConfig = None,
+    output_dir: OutputDir = Path("logs/hyperparameter_search"),
+    seeds: Seeds = 0,
+    top: Top = 0,
+    quiet: Quiet = False,
+    space: Space = None,
+    sampler: Sampler = "tpe",
+    sampler_seed: SamplerSeed = 0,
+    max_trials: MaxTrials = None,
+    budget_epochs: BudgetEpochs = None,
+    hours: Hours = None,
+    keep: Keep = 3,
+    first_rung: FirstRung = None,
+    no_pruning: NoPruning = False,
+    executor: Executor = "local",
+    workers: Workers = None,
+    per_gpu: PerGpu = 1,
+    ray_address: RayAddress = None,
+    trial_cpus: TrialCpus = 1.0,
+    trial_gpus: TrialGpus = 0.0,
+    slurm: Slurm = None,
+    storage: Storage = None,
+    study_name: StudyName = "",
+    no_test: NoTest = False,
+    overrides: Overrides = None,
 ) -> None:
     """Compare runs (--compare-only) or search hyper-parameters (--base-config); leaves BEST_MODEL_SELECTION.txt."""
     from unplateau.base.errors import UsageError
