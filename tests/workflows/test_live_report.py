@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unplateau.base.files import read_json
 from unplateau.config.schema import Config
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import EpochRecord, RetrievalMetrics
@@ -73,6 +74,21 @@ def test_intervals_kept_while_training_are_those_read_back_from_the_folder(lab: 
     for number, values_Q in enumerate(values_EQ, 1):
         report.epoch(epochs[:number], values_Q, persons_Q)
     assert report._intervals == intervals_of(outcome.folder)
+
+
+def test_a_run_leaves_ranked_lists_of_its_best_model_with_images_only_on_request(lab: Lab) -> None:
+    outcome = lab.train("ranked")
+    lists = {one["protocol"]: one for one in read_json(outcome.folder.rank_lists)}
+    assert set(lists) == {"held-out", "test"}
+    for one in lists.values():
+        assert {query["kind"] for query in one["queries"]} == {"best", "median", "worst"} or len(one["queries"]) < 9
+        assert all(Path(image["path"]).exists() for query in one["queries"] for image in (query["query"], *query["answers"]))
+    html = outcome.folder.report.read_text(encoding="utf-8")
+    assert "Best: average precision" in html
+    assert "<img" not in html
+    with_images = write_report(outcome.folder.path, with_images=True).read_text(encoding="utf-8")
+    assert "data:image/jpeg;base64," in with_images
+    assert "photographs of persons" in with_images
 
 
 def test_a_page_can_be_written_again_from_the_folder_alone(lab: Lab) -> None:

@@ -14,6 +14,7 @@ from unplateau.engine.precision import Precision
 from unplateau.engine.ranks import Ranks
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.extract import extract
+from unplateau.evaluation.rank_lists import rank_lists
 from unplateau.evaluation.ranking import Retrieval, retrieve
 from unplateau.evaluation.reranking import Reranking, retrieve_reranked
 
@@ -64,6 +65,7 @@ class Scorer:
             result = retrieve_reranked(query, gallery, settings, **kind)
         else:
             result = retrieve(query, gallery, metric=test.METRIC, protocol=task.protocol, dataset=task.dataset)
+            result = replace(result, rank_lists=rank_lists(query, gallery, result, metric=test.METRIC))
         if not test.FLIP.ENABLED:
             return result
         return replace(result, metrics=replace(result.metrics, options={**result.metrics.options, "flip": "on"}))

@@ -21,6 +21,7 @@ from unplateau.base.errors import DataError
 from unplateau.evaluation.chance import chance_average_precision
 from unplateau.evaluation.embedded import JUNK_PERSON, Embedded
 from unplateau.evaluation.matches import Matches, find_matches
+from unplateau.evaluation.ranked_rows import RankedRows
 from unplateau.evaluation.scores import DEFAULT_MEMORY_MEGABYTES, block_rows, check_metric, score_blocks
 from unplateau.runs.record import RetrievalMetrics
 
@@ -45,6 +46,8 @@ class Retrieval:
     """From 1."""
     query_rows_Q: Rows  # noqa: N815
     """Which queries these are; those missing have no right answer and do not count."""
+    rank_lists: tuple[RankedRows, ...] = ()
+    """Some queries with their first answers, where they were asked for."""
 
 
 def retrieve(

@@ -19,10 +19,11 @@ from unplateau.engine.requests import Diverged, StopRequested
 from unplateau.engine.stopping import Progress
 from unplateau.report.text import stopping_reason_text
 from unplateau.runs.provenance import provenance
-from unplateau.runs.record import RetrievalMetrics, StopReason, to_plain
+from unplateau.runs.record import RankList, RetrievalMetrics, StopReason, to_plain
 from unplateau.workflows.going_on import times_test_was_scored
 from unplateau.workflows.journal import Journal, person_ids_of
 from unplateau.workflows.live_report import write_safely
+from unplateau.workflows.rank_lists import rank_list_of, write_rank_lists
 from unplateau.workflows.request import TrainOutcome
 from unplateau.workflows.session import Session
 from unplateau.workflows.session_info import session_info
@@ -57,6 +58,8 @@ class FinalScores:
     tests: tuple[RetrievalMetrics, ...] = ()
     train_identities: RetrievalMetrics | None = None
     arrays: dict[str, np.ndarray] | None = None
+    rank_lists: tuple[RankList, ...] = ()
+    """Of the tests."""
 
 
 def describe_failure(error: BaseException) -> Ended:
@@ -90,6 +93,7 @@ def finish(journal: Journal, session: Session | None, ended: Ended, scores: Fina
     if journal.is_main:
         if scores.arrays:
             journal.writer.average_precision({**journal.validation_arrays(), **scores.arrays})
+            write_rank_lists(journal.start.folder, scores.rank_lists, keeps_others=True)
         journal.writer.stop(reason, _text(journal, session, reason, scores))
         journal.writer.info(_info(journal, session, reason, scores))
         write_safely(journal.start.folder)
@@ -118,15 +122,17 @@ def _score_best(journal: Journal, session: Session) -> FinalScores:
     validation = session.plan.validation
     metrics: list[RetrievalMetrics] = []
     arrays: dict[str, np.ndarray] = {}
+    lists: list[RankList] = []
     for task in session.plan.tests:
         for rerank in (False, True) if session.parts.config.TEST.RERANK.ENABLED else (False,):
             result = session.scorer.score(model, task, rerank=rerank)
+            lists += [rank_list_of(task, result)] if result.rank_lists else []
             name = f"test_{task.dataset}{'_reranked' if rerank else ''}"
             arrays[f"{name}_average_precision"] = np.asarray(result.average_precision_Q, dtype=np.float32)
             arrays[f"{name}_person_ids"] = person_ids_of(task, result)
             is_chosen_on_it = validation is not None and validation.protocol == "test" and validation.dataset == task.dataset
             metrics.append(replace(result.metrics, chosen_on_it=is_chosen_on_it))
-    return FinalScores(tuple(metrics), seen, arrays)
+    return FinalScores(tuple(metrics), seen, arrays, tuple(lists))
 
 
 def _reason(journal: Journal, session: Session | None, ended: Ended, scores: FinalScores) -> StopReason:

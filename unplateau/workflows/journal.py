@@ -20,6 +20,7 @@ from unplateau.report.lines import epoch_line
 from unplateau.runs.record import EpochRecord, Finding, Measurement, to_plain
 from unplateau.runs.writer import RunWriter
 from unplateau.workflows.live_report import LiveReport
+from unplateau.workflows.rank_lists import rank_list_of, write_rank_lists
 from unplateau.workflows.request import TrainRequest
 from unplateau.workflows.session import Session
 from unplateau.workflows.session_info import session_info
@@ -123,6 +124,9 @@ class Journal:
             self.writer.average_precision(self.validation_arrays())
         if record.is_best:
             self.save_best(session, record.epoch, progress.best_map)
+            if done.retrieval is not None and session.plan.validation is not None:
+                validated = rank_list_of(session.plan.validation, done.retrieval)
+                write_rank_lists(self.start.folder, [validated], keeps_others=False)
         self.epochs.append(record)
         self.writer.epoch(record)
         console.on_epoch(record, progress.best_map)
