@@ -83,6 +83,13 @@ class Validation(Section):
     SCORE_TEST: bool = key(True, "(ours) score the best model once on query/gallery at the end; launchers turn it off")
 
 
+class Logging(Section):
+    TENSORBOARD: bool = key(False, "(ours) also write TensorBoard event files, into `tensorboard/` of the run folder")
+    WANDB: bool = key(
+        False, "(ours) also write an offline Weights & Biases run, into `wandb/` of the run folder; nothing is sent"
+    )
+
+
 class Config(Section):
     MODEL: Model = section(Model, "network and losses")
     INPUT: Input = section(Input, "image size and augmentation")
@@ -91,6 +98,7 @@ class Config(Section):
     SOLVER: Solver = section(Solver, "optimiser, schedule, stopping, precision")
     TEST: Test = section(Test, "retrieval and its scores")
     VALIDATION: Validation = section(Validation, "(ours) what early stopping and the best epoch look at")
+    LOGGING: Logging = section(Logging, "(ours) records for other programs; our own do not depend on them")
     OUTPUT_DIR: str = key("", "folder of run folders; empty = logs/<first training set>, such as logs/market1501")
     SEED: int = key(0, "(ours) seed of every random stream", ge=0, lt=2**31)
     CUDNN_BENCHMARK: bool = key(False, "let cuDNN choose its fastest kernels; not reproducible to the bit")

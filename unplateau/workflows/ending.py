@@ -96,6 +96,7 @@ def finish(journal: Journal, session: Session | None, ended: Ended, scores: Fina
             write_rank_lists(journal.start.folder, scores.rank_lists, keeps_others=True)
         journal.writer.stop(reason, _text(journal, session, reason, scores))
         journal.writer.info(_info(journal, session, reason, scores))
+        journal.close()
         write_safely(journal.start.folder)
         _log.info("STOPPING REASON: %s", reason.headline)
     return TrainOutcome(journal.start.folder, reason, scores.tests)

@@ -20,6 +20,7 @@ from unplateau.report.lines import epoch_line
 from unplateau.runs.record import EpochRecord, Finding, Measurement, to_plain
 from unplateau.runs.writer import RunWriter
 from unplateau.workflows.live_report import LiveReport
+from unplateau.workflows.loggers import Loggers, open_loggers
 from unplateau.workflows.rank_lists import rank_list_of, write_rank_lists
 from unplateau.workflows.request import TrainRequest
 from unplateau.workflows.session import Session
@@ -42,6 +43,7 @@ class Journal:
         self._average_precision: dict[int, np.ndarray] = {}
         self._query_person_ids = np.empty(0, dtype=np.int64)
         self._report: LiveReport | None = None
+        self._loggers: Loggers | None = None
 
     def begin(self) -> None:
         """Claim the folder: a new run clears what a broken-off start left, a resumed one keeps its records."""
@@ -92,6 +94,8 @@ class Journal:
         if self.is_main:
             self._report = LiveReport(self.start.folder, self.start.config, session_info(session))
             self._report.resume()
+            first_step = self.epochs[-1].steps if self.epochs else 0
+            self._loggers = open_loggers(self.start.config, self.start.folder, first_step=first_step)
 
     def _tell(self, line: str) -> None:
         _log.info("%s", line)
@@ -141,8 +145,15 @@ class Journal:
             _log.info("Plateau: the next learning-rate drop is taken now, after epoch %d.", record.epoch)
         if self._report is not None:
             self._report.epoch(self.epochs, self._average_precision.get(record.epoch), self._query_person_ids)
+        if self._loggers is not None:
+            self._loggers.epoch(record)
         if self.request.on_epoch is not None:
             self.request.on_epoch(record)
+
+    def close(self) -> None:
+        """Let other programs' records be written out; our own are whole at every moment."""
+        if self._loggers is not None:
+            self._loggers.close()
 
     def save_best(self, session: Session, epoch: int, validation_map: float | None) -> None:
         """Write `best_model.pth`."""

@@ -29,6 +29,7 @@ from unplateau.runs.record import Finding
 from unplateau.workflows.ending import Ended, FinalScores, conclude, describe_failure, finish
 from unplateau.workflows.going_on import first_progress, identity, plan_to_go_on, warm_restart_notes
 from unplateau.workflows.journal import Journal, logging_to
+from unplateau.workflows.loggers import check_loggers
 from unplateau.workflows.request import TrainOutcome, TrainRequest
 from unplateau.workflows.session import DataPlan, Session, build_session, plan_data, wrapped_network
 from unplateau.workflows.start import Start, decide_start, read_config
@@ -43,6 +44,7 @@ def run_training(request: TrainRequest) -> TrainOutcome:
         UsageError, ConfigError: nothing was begun.
     """
     loaded = read_config(request)
+    check_loggers(loaded.config)
     device = choose_device(loaded.config, local_rank())
     if device.type == "cpu":
         keep_freed_memory()
