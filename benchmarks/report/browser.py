@@ -137,8 +137,7 @@ def browser() -> Iterator[Browser]:
             tab.begin()
             yield tab
         finally:
-            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
-                tab.call("Browser.close")
+            process.terminate()
             process.wait(10)
             os.close(to_write)
             os.close(from_read)

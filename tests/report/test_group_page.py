@@ -122,13 +122,14 @@ def test_runs_of_other_protocols_never_share_an_overlay(tmp_path: Path) -> None:
 
 
 def test_a_search_shows_what_mattered(solutions: Path) -> None:
-    search = read_search(
-        {"importances": {"SOLVER.BASE_LR": 0.7, "SEED": 0.3}, "trials": [{"name": "x", "changes": {"A": [1, 2]}}]}, "s"
-    )
+    shares = [{"name": "erasing", "share": 0.3, "low": 0.1, "high": 0.5}, {"name": "rate", "share": 0.7, "low": 0.5, "high": 0.9}]
+    trials = [{"folder": "x", "name": "X", "changes": {"SOLVER.STEPS": [1, 2]}, "state": "paused"}]
+    search = read_search({"importances": {"shares": shares}, "trials": trials}, "s")
     view = replace(group_view(solutions), search=search)
     bars = next(chart for chart in _charts(view) if chart.title == "Importance of the parameters")
-    assert [row.name for row in bars.rows_shown] == ["SOLVER.BASE_LR", "SEED"]
-    assert search.changes["x"] == {"A": "2"}
+    assert [(row.name, row.low, row.high) for row in bars.rows_shown] == [("rate", 50, 90), ("erasing", 10, 50)]
+    assert search.changes["x"] == {"SOLVER.STEPS": "[1, 2]"}
+    assert search.states["x"] == "paused"
 
 
 def test_absent_keys_cost_their_part_and_wrong_ones_are_refused() -> None:

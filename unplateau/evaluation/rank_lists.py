@@ -44,7 +44,8 @@ def rank_lists(
     )
     scores_BG = np.concatenate([block.copy() for _, block in blocks])
     return tuple(
-        _ranked(kind, place, retrieval, query, gallery, scores_BG[number], answers) for number, (kind, place) in enumerate(chosen)
+        _ranked(kind, retrieval, place, answers=_first_answers(query, gallery, row, scores_G)[:, :answers])
+        for (kind, place), row, scores_G in zip(chosen, rows_B.tolist(), scores_BG, strict=True)
     )
 
 
@@ -77,22 +78,23 @@ def _first_persons(places: Sequence[int] | Rows, person_ids_Q: Rows, each: int, 
     return found
 
 
-def _ranked(
-    kind: str, place: int, retrieval: Retrieval, query: Embedded, gallery: Embedded, scores_G: NDArray[np.float32], answers: int
-) -> RankedRows:
-    row = int(retrieval.query_rows_Q[place])
+def _first_answers(query: Embedded, gallery: Embedded, row: int, scores_G: NDArray[np.float32]) -> Rows:
+    """All that counts, ranked: the gallery rows, and below them whether each is right."""
     person, camera = int(query.person_ids_N[row]), int(query.camera_ids_N[row])
     own_G = (gallery.person_ids_N == person) & (gallery.camera_ids_N == camera) & (camera != UNKNOWN_CAMERA)
     counted = np.flatnonzero(~own_G & (gallery.person_ids_N != JUNK_PERSON))
     is_right = gallery.person_ids_N[counted] == person
-    order = np.lexsort((is_right, -scores_G[counted]))[
-        :answers
-    ]  # of equal scores the wrong answer comes first, as in the metrics
+    order = np.lexsort((is_right, -scores_G[counted]))  # of equal scores the wrong answer comes first, as in the metrics
+    return np.stack((counted[order], is_right[order]))
+
+
+def _ranked(kind: str, retrieval: Retrieval, place: int, *, answers: Rows) -> RankedRows:
+    gallery_rows, is_right = answers
     return RankedRows(
         kind,
         float(retrieval.average_precision_Q[place]),
         int(retrieval.first_match_rank_Q[place]),
-        row,
-        tuple(counted[order].tolist()),
-        tuple(is_right[order].tolist()),
+        int(retrieval.query_rows_Q[place]),
+        tuple(gallery_rows.tolist()),
+        tuple(is_right.astype(bool).tolist()),
     )

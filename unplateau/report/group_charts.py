@@ -50,11 +50,22 @@ def importance_charts(view: GroupView) -> tuple[RowChart, ...]:
     """Return which keys of a search made its trials differ."""
     if view.search is None or not view.search.importances:
         return ()
-    ordered = sorted(view.search.importances.items(), key=lambda item: -item[1])
-    rows = tuple(Row(key, 100 * value, f"{value:.0%}") for key, value in ordered)
-    caption = "Share of what made trials differ. It says which key matters in this space, not which value is good."
+    ordered = sorted(view.search.importances.items(), key=lambda item: -item[1].value)
+    rows = tuple(
+        Row(key, 100 * share.value, f"{share.value:.0%} ({share.low:.0%} to {share.high:.0%})", 100 * share.low, 100 * share.high)
+        for key, share in ordered
+    )
+    caption = "Share of what makes a trial one of the best, with 95 % intervals: which key matters here, not which value is good."
     return (
-        RowChart("Importance of the parameters", rows, name_title="key", value_title="importance", unit=" %", caption=caption),
+        RowChart(
+            "Importance of the parameters",
+            rows,
+            kind="interval",
+            name_title="key",
+            value_title="importance",
+            unit=" %",
+            caption=caption,
+        ),
     )
 
 

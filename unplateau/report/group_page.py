@@ -153,7 +153,7 @@ def _expected(view: GroupView) -> Section:
         "nothing: a trainer that works beats them in its first epoch."
     )
     columns = ("solution", "epoch", "happened", "control here", "expected, as asked", "stalled run")
-    table = Table("Expected against what happened", columns, tuple(rows))
+    table = Table("Unweighted losses at the epochs that were asked about, and at the last", columns, tuple(rows))
     return Section("expected", "Expected against what happened", (table,), intro)
 
 

@@ -100,12 +100,12 @@ class SelectionView:
 class SearchView:
     """What `search.json` says beyond its selection."""
 
-    importances: Mapping[str, float] = field(default_factory=dict)
-    """By key, its share of what made trials differ."""
+    importances: Mapping[str, Estimate] = field(default_factory=dict)
+    """By parameter, its share of what made trials good, with an interval."""
     changes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By trial, what it changes against the base."""
+    """By trial's folder, what it changes against the base."""
     states: Mapping[str, str] = field(default_factory=dict)
-    """By trial, how far it came."""
+    """By trial's folder, how far it came."""
 
 
 @dataclass(frozen=True)
@@ -166,13 +166,14 @@ def read_search(plain: Mapping[str, Any], source: str) -> SearchView:
         RecordError: a value is of another kind than expected.
     """
     try:
-        trials = [trial for trial in plain.get("trials", []) if "name" in trial]
+        trials = {str(trial["folder"]): trial for trial in plain.get("trials", [])}
+        shares = (plain.get("importances") or {}).get("shares", [])
         return SearchView(
-            importances={str(key): float(value) for key, value in (plain.get("importances") or {}).items()},
-            changes={trial["name"]: _pairs(trial.get("changes", {})) for trial in trials},
-            states={trial["name"]: str(trial.get("state", "")) for trial in trials},
+            importances={str(one["name"]): Estimate(*(float(one[end]) for end in ("share", "low", "high"))) for one in shares},
+            changes={name: {key: _words(new) for key, new in trial.get("changes", {}).items()} for name, trial in trials.items()},
+            states={name: str(trial.get("state", "")) for name, trial in trials.items()},
         )
-    except (TypeError, ValueError, AttributeError) as problem:
+    except (TypeError, ValueError, KeyError, AttributeError) as problem:
         raise RecordError(
             f"{source} is not a search as this version writes it ({type(problem).__name__}: {problem})."
         ) from problem
@@ -198,10 +199,8 @@ def _estimate(plain: Mapping[str, Any]) -> Estimate | None:
 
 
 def _pairs(changes: Mapping[str, Any]) -> dict[str, str]:
-    """Changes in words: (before, after) as `after`, anything else as it is."""
-    return {
-        str(key): _words(value[1] if isinstance(value, list) and len(value) == 2 else value) for key, value in changes.items()
-    }
+    """Changes, written as (before, after), in words."""
+    return {str(key): _words(after) for key, (_, after) in changes.items()}
 
 
 def _words(value: object) -> str:
