@@ -62,6 +62,11 @@ def test_a_run_that_fails_costs_one_run(folder: Path, capsys: pytest.CaptureFixt
     assert "--resume" in next(call for call in read_json_lines(folder.parent / "calls.jsonl")[::-1])["flags"]
 
 
+def test_fresh_runs_are_not_named_after_the_seed_that_chose_them() -> None:
+    assert confirm._as_folders(["base_seed0", "deep/wide_seed3"]) == {"base_seed0": "base", "deep/wide_seed3": "deep_wide"}
+    assert confirm._as_folders(["base_seed0", "base"]) == {"base_seed0": "base_seed0", "base": "base"}
+
+
 def test_a_single_recipe_cannot_be_decided_between(tmp_path: Path) -> None:
     write_run(tmp_path / "only", seed=0)
     with pytest.raises(UsageError, match="needs two recipes"):

@@ -26,7 +26,7 @@ from unplateau.workflows.solution_runs import CONTROL
 
 CONFIRMED = "confirmed"
 """Folder of the runs that `--seeds` trains, below the folder that is compared."""
-_SEED_AT_END = re.compile(r"[_.-]*seed[_.-]?\d+$", re.IGNORECASE)
+SEED_AT_END = re.compile(r"[_.-]*seed[_.-]?\d+$", re.IGNORECASE)
 _REPLACED = re.compile(r"_before\d+$")  # what --restart leaves of an earlier run
 
 
@@ -128,7 +128,7 @@ def _recipe_names(recipes: Mapping[str, str]) -> dict[str, str]:
     named: dict[str, str] = {}
     for key, runs in by_key.items():
         first = min(runs, key=lambda run: (run.startswith(f"{CONFIRMED}/"), len(run), run))
-        wanted = _SEED_AT_END.sub("", first) if len(runs) > 1 else first
+        wanted = SEED_AT_END.sub("", first) if len(runs) > 1 else first
         name = wanted if wanted and wanted not in named.values() else f"{first} ({key})"
         named |= dict.fromkeys(runs, name)
     return named

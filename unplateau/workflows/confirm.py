@@ -18,7 +18,7 @@ from unplateau.engine.requests import StopRequests
 from unplateau.report.solutions_content import SolutionsReport, TriedSolution
 from unplateau.runs.layout import RunFolder, run_folder
 from unplateau.runs.reader import is_running, read_stop
-from unplateau.workflows.compared_runs import CONFIRMED
+from unplateau.workflows.compared_runs import CONFIRMED, SEED_AT_END
 from unplateau.workflows.select import SelectRequest
 from unplateau.workflows.train_process import TrainProcess, train_command
 
@@ -85,15 +85,19 @@ def _chosen(report: SolutionsReport, top: int) -> list[TriedSolution]:
 def _repeats(request: SelectRequest, plan: dict[str, Any]) -> list[_Repeat]:
     """Seed by seed, so that a comparison is possible as soon as two seeds of each are there."""
     place, first = request.output_dir / CONFIRMED, int(plan["first_seed"])
+    folders = _as_folders(list(plan["recipes"]))
     return [
-        _Repeat(name, Path(config), seed, run_folder(place, f"{_as_folder(name)}_seed{seed}"))
+        _Repeat(name, Path(config), seed, run_folder(place, f"{folders[name]}_seed{seed}"))
         for seed in range(first, first + request.seeds)
         for name, config in plan["recipes"].items()
     ]
 
 
-def _as_folder(name: str) -> str:
-    return re.sub(r"[^\w.+=-]+", "_", name).strip("._") or "recipe"
+def _as_folders(names: Sequence[str]) -> dict[str, str]:
+    """Return recipe -> what its folders' names begin with: without the seed that chose it, where they still differ then."""
+    plain = {name: re.sub(r"[^\w.+=-]+", "_", name).strip("._") or "recipe" for name in names}
+    short = {name: SEED_AT_END.sub("", folder) for name, folder in plain.items()}
+    return short if len({*short.values(), ""}) == len(names) + 1 else plain
 
 
 def _train_all(repeats: Sequence[_Repeat], request: SelectRequest, say: Callable[[str], None]) -> bool:
