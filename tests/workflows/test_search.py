@@ -136,13 +136,17 @@ def test_the_base_and_the_five_solutions_come_first_then_what_is_suggested_and_t
     assert len(names) == 12
     assert names[0] == "trial_000_base" and names[1] == "trial_001_solution_1_higher_lr"
     assert [trial["origin"] for trial in desk.trials] == ["base"] + ["solution"] * 5 + ["suggested"] * 6
-    best = max(desk.trials, key=lambda trial: trial["best_map"] or 0)
+    finished = [trial for trial in desk.trials if trial["state"] == "finished"]
+    best = max(finished, key=lambda trial: trial["best_map"])
     assert desk.record["winner"] == best["name"]
     assert desk.text().splitlines()[0] == f"WINNER: {best['name']}"
     assert desk.text().splitlines()[1].startswith("HOW SURE: ")
     assert "TEST mAP: 0.4500" in desk.text()
     assert not any(call["test"] for call in desk.calls), "trials never score the test set"
     assert desk.text("COMPARISON.txt").startswith(f"BEST TRIAL: {best['name']}")
+    pruned = [trial["name"] for trial in desk.trials if trial["state"] == "paused"]
+    assert pruned and f"{len(pruned)} of 12 trials were pruned" in desk.text().replace("\n    ", " ")
+    assert (desk.output / "report.html").exists()
     for name in names:
         assert name in desk.text("COMPARISON.txt")
 
@@ -200,9 +204,9 @@ def test_time_that_is_used_up_ends_the_search_with_a_selection(desk: Desk) -> No
 def test_failed_trials_cost_one_trial_each_and_are_told(desk: Desk) -> None:
     (desk.place / "space.yml").write_text("SOLVER.IMS_PER_BATCH: [32, 64, 128]\nSOLVER.BASE_LR: [0.0005, 0.1]\n")
     desk.run(max_trials=10)
-    ended = {trial["changes"].get("SOLVER.IMS_PER_BATCH", 32): trial["ended"] for trial in desk.trials}
+    ended = {trial["changes"].get("SOLVER.IMS_PER_BATCH", [0, 32])[1]: trial["ended"] for trial in desk.trials}
     assert ended[128] == "Out of memory"
-    diverged = [trial for trial in desk.trials if trial["changes"].get("SOLVER.BASE_LR") == 0.1 and trial["ended"]]
+    diverged = [trial for trial in desk.trials if trial["changes"].get("SOLVER.BASE_LR", [0, 0])[1] == 0.1 and trial["ended"]]
     assert any("became nan" in trial["ended"] for trial in diverged)
     assert desk.record["winner"] is not None
 
@@ -266,7 +270,8 @@ def test_several_workers_train_each_epoch_once(desk: Desk) -> None:
 
 def test_importances_are_told_once_enough_trials_were_compared(desk: Desk) -> None:
     desk.run(max_trials=20)
-    shares = desk.record["importances"]["shares"]
+    shares = desk.record["importance_details"]["shares"]
+    assert desk.record["importances"]["SOLVER.BASE_LR"] == shares[0]["share"]
     assert shares[0]["name"] == "SOLVER.BASE_LR"
     assert shares[0]["low"] <= shares[0]["share"] <= shares[0]["high"]
     assert "WHAT DECIDES:\n  SOLVER.BASE_LR" in desk.text("COMPARISON.txt")

@@ -11,7 +11,7 @@ from unplateau.report.solutions_text import shown
 from unplateau.search.trial import BASE, FAILED, FINISHED, PAUSED, Standing
 
 _WIDTH = 116
-_ROW = "{:>4}  {:<40}  {:>7}  {:>16}  {:>6}  {:>7}  {}"
+_ROW = "{:>4}  {:<44}  {:>7}  {:>16}  {:>6}  {:>7}  {}"
 _STATES = {FINISHED: "to the end", PAUSED: "pruned"}
 
 
@@ -19,7 +19,7 @@ def comparison_text(report: SearchReport) -> str:
     """Return the whole text."""
     sections = [
         ("", _head(report)),
-        ("ALL TRIALS, the best held-out mAP first:", _table(report)),
+        ("ALL TRIALS, the longest trained first, then by held-out mAP (compare within equal epochs only):", _table(report)),
         ("WHAT EACH TRIAL CHANGES (the others keep the base's value):", _changes(report)),
         ("WHAT DECIDES:", _importances(report)),
         ("NOTES:", _notes(report)),
@@ -39,7 +39,7 @@ def _head(report: SearchReport) -> list[str]:
 
 
 def _table(report: SearchReport) -> list[str]:
-    ranked = sorted(report.trials, key=lambda one: (-(one.best if one.best is not None else -1.0), one.number))
+    ranked = sorted(report.trials, key=lambda one: (one.state != FINISHED, -one.epochs, -(one.best or 0.0), one.number))
     rows = [_ROW.format("", "trial", "mAP", "95 % interval", "epoch", "trained", "ended")]
     return rows + [_row(place, one, report) for place, one in enumerate(ranked, 1)]
 

@@ -13,8 +13,8 @@ from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import EpochRecord, RetrievalMetrics, StopReason
 from unplateau.selection.select import Selection
 
-SOLUTIONS, COMPARISON = "solutions", "comparison"
-"""Kinds of reports: of what a launcher trained, and of runs that were there."""
+SOLUTIONS, COMPARISON, SEARCH = "solutions", "comparison", "search"
+"""Kinds of reports: of what a launcher trained, of runs that were there, and of trials of a search."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from unplateau.report.solutions_content import SolutionsReport, TriedSolution
+from unplateau.report.solutions_content import SEARCH, SolutionsReport, TriedSolution
 from unplateau.report.words import difference_words
 from unplateau.runs.record import EpochRecord
 from unplateau.selection.statistics import Difference
@@ -17,7 +17,7 @@ _ROW = "      {:<12}{:<27}{:<27}{:<27}{}"
 
 def expected_lines(report: SolutionsReport) -> list[str]:
     """Return a block a solution: hypothesis, what was hoped for, what happened, and whether it helped."""
-    solutions = [run for run in report.tried if not run.is_control]
+    solutions = [run for run in report.tried if not run.is_control and (report.kind != SEARCH or run.hypothesis)]
     if not solutions:
         return []
     lines = [

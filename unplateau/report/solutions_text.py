@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from unplateau.report.lines import metrics_line
 from unplateau.report.selection_words import how_sure, why
 from unplateau.report.solutions_advice import next_steps
-from unplateau.report.solutions_content import COMPARISON, SolutionsReport, TriedSolution
+from unplateau.report.solutions_content import COMPARISON, SEARCH, SolutionsReport, TriedSolution
 from unplateau.report.solutions_expected import expected_lines
 from unplateau.report.solutions_rounds import of_rounds, rounds_section
 from unplateau.report.text import bullet, hyperparameter_lines
@@ -79,12 +79,15 @@ def _differences(report: SolutionsReport) -> list[str]:
     if report.control is None:
         return ["  not known: the solution files name no configuration that they change (_BASE_)"]
     if winner.is_control:
-        return ["  nothing: it is the stalled configuration in a trainer that works"]
+        which = "base" if report.kind == SEARCH else "stalled"
+        return [f"  nothing: it is the {which} configuration in a trainer that works"]
     changes = [f"  {key}: {shown(old)} -> {shown(new)}" for key, (old, new) in winner.changes.items()]
     return changes or ["  nothing: the overrides have made it equal to the control"]
 
 
 def _differences_title(report: SolutionsReport) -> str:
+    if report.kind == SEARCH:
+        return "WHAT DIFFERS FROM THE BASE:"
     if report.kind != COMPARISON:
         return "WHAT DIFFERS FROM THE STALLED RUN:"
     return f"WHAT EACH RECIPE CHANGES, against {'the control' if report.control is not None else 'the winner'}:"

@@ -8,9 +8,9 @@ several workers stay busy, and one worker loses nothing. The base is always trai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from unplateau.search.trial import BASE, FAILED, PAUSED, RUNNING, WAITING, Standing
+from unplateau.search.trial import BASE, FAILED, PAUSED, RUNNING, SUGGESTED, WAITING, Standing, Trial
 
 
 @dataclass(frozen=True)
@@ -109,47 +109,64 @@ def _score_at(one: Standing, end: int) -> float:
 
 def _promotion(trials: Sequence[Standing], rungs: Rungs, left: float) -> Step | None:
     for end, next_end in reversed(list(zip(rungs.ends, rungs.ends[1:], strict=False))):
-        reached = sorted((one for one in trials if one.has_reached(end)), key=lambda one: (-_score_at(one, end), one.number))
-        allowed = len(reached) // rungs.keep
-        for place, one in enumerate(reached):
-            is_next = place < allowed or one.trial.origin == BASE
-            if is_next and one.state == PAUSED and one.epochs == end and _fits(next_end - end, left):
+        base = [one for one in trials if one.trial.origin == BASE and one.has_reached(end)]
+        reached = sorted((one for one in _others(trials) if one.has_reached(end)), key=lambda one: _order(one, end))
+        for one in (*base, *reached[: len(reached) // rungs.keep]):
+            after = [replace(other, epochs=next_end) if other is one else other for other in trials]
+            if one.state == PAUSED and one.epochs == end and _leaves_enough(next_end - end, trials, after, rungs, left):
                 return Step(one.number, next_end)
     return None
 
 
 def _may_begin(trials: Sequence[Standing], rungs: Rungs, budget: Budget, left: float) -> bool:
-    """Whether a new trial can be paid for, with enough left to train the best one to its end."""
     if budget.max_trials is not None and len(trials) >= budget.max_trials:
         return False
-    best = _best_paused(trials)
-    reserve = rungs.last - best.epochs if best is not None and not _is_one_done(trials, rungs) else 0
-    return _fits(rungs.ends[0] + reserve, left)
+    new = Standing(Trial(len(trials), "", SUGGESTED if trials else BASE, {}), PAUSED, epochs=rungs.ends[0])
+    return _leaves_enough(rungs.ends[0], trials, [*trials, new], rungs, left)
+
+
+def _leaves_enough(cost: int, before: Sequence[Standing], after: Sequence[Standing], rungs: Rungs, left: float) -> bool:
+    """Whether a step can be paid for, with enough left to train the base and the best other trial to their ends.
+
+    Where there is not enough for these two anyway, what is left may be spent.
+    """
+    is_hopeless = _reserve(before, rungs) > left
+    return cost <= left if is_hopeless else cost + _reserve(after, rungs) <= left
+
+
+def _reserve(trials: Sequence[Standing], rungs: Rungs) -> int:
+    """Epochs that the base and the best other trial still need, beyond the rung they are in."""
+    base = max((_reaches(one, rungs) for one in trials if one.trial.origin == BASE), default=0)
+    others = max((_reaches(one, rungs) for one in _others(trials) if one.state != FAILED), default=rungs.last)
+    return (rungs.last - base) + (rungs.last - others)
+
+
+def _reaches(one: Standing, rungs: Rungs) -> int:
+    """The epoch that a trial is at when what runs has come to the end of its rung."""
+    if one.has_reached(rungs.last):
+        return rungs.last
+    return rungs.next_end(one.epochs) if one.state == RUNNING else one.epochs
 
 
 def _finish_best(trials: Sequence[Standing], rungs: Rungs, left: float) -> Step | None:
-    """When nothing else is to be done, the best trial is still trained to the end, whatever its rung would have kept."""
-    if any(one.state in (RUNNING, WAITING) for one in trials):
+    """When nothing else is to be done, the best trial beside the base is trained to the end, that the two can be compared."""
+    others = [one for one in _others(trials) if one.state != FAILED]
+    if any(one.state in (RUNNING, WAITING) for one in trials) or any(one.has_reached(rungs.last) for one in others):
         return None
-    best = _best_paused(trials)
-    if best is None or _is_best_done(trials, best, rungs):
+    paused = [one for one in others if one.state == PAUSED]
+    best = min(paused, key=lambda one: (-one.epochs, *_order(one, one.epochs)), default=None)
+    if best is None:
         return None
     end = rungs.next_end(best.epochs)
     return Step(best.number, end) if _fits(end - best.epochs, left) else None
 
 
-def _best_paused(trials: Sequence[Standing]) -> Standing | None:
-    paused = [one for one in trials if one.state == PAUSED and one.best is not None]
-    return max(paused, key=lambda one: (one.best or 0.0, -one.number), default=None)
+def _others(trials: Sequence[Standing]) -> list[Standing]:
+    return [one for one in trials if one.trial.origin != BASE]
 
 
-def _is_best_done(trials: Sequence[Standing], best: Standing, rungs: Rungs) -> bool:
-    """Whether a trial that was trained to the end is better than the best one that was not."""
-    return any(one.has_reached(rungs.last) and (one.best or 0.0) >= (best.best or 0.0) for one in trials)
-
-
-def _is_one_done(trials: Sequence[Standing], rungs: Rungs) -> bool:
-    return any(one.has_reached(rungs.last) and one.best is not None and one.trial.origin != BASE for one in trials)
+def _order(one: Standing, end: int) -> tuple[float, int]:
+    return -_score_at(one, end), one.number
 
 
 def _epochs_left(trials: Sequence[Standing], rungs: Rungs, budget: Budget) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from unplateau.config.delta import difference, to_delta_yaml
 from unplateau.config.load import load
 from unplateau.report.search_content import Importance, SearchReport
 from unplateau.report.search_text import comparison_text
-from unplateau.report.solutions_content import SolutionsReport, TriedSolution
+from unplateau.report.solutions_content import SEARCH, SolutionsReport, TriedSolution
 from unplateau.runs.reader import read_run, read_stop
 from unplateau.search.suggest import Scored, importances
-from unplateau.search.trial import BASE, FAILED, Standing
+from unplateau.search.trial import BASE, FAILED, FINISHED, SOLUTION, Standing
 from unplateau.solutions.asked_for import ASKED_FOR
 from unplateau.workflows.choose_solution import Chosen, choose_among, report_on
 from unplateau.workflows.request import TrainRequest
@@ -35,14 +35,33 @@ _SCHEMA = 1
 
 def conclude(search: Search, standings: Sequence[Standing], seconds: float, say: Callable[[str], None]) -> Chosen:
     """Choose among the trials, write all of it, then score the winner once on the test set."""
-    tried = tuple(_tried(search, one) for one in standings)
+    tried = tuple(_tried(search, one) for one in _comparable(standings))
     base = next(one.trial.name for one in standings if one.trial.origin == BASE)
-    report = report_on(tried, search.request.output_dir, control=base, notes=search.notes)
+    chosen_among = report_on(tried, search.request.output_dir, control=base, notes=(*_about_pruned(standings), *search.notes))
+    report = replace(chosen_among, kind=SEARCH)
     _write(search, standings, report, seconds)
     chosen = choose_among(report, search.request.output_dir, score_test=search.request.score_test, say=say)
     for name in (COMPARISON, WINNER) if report.winner is not None else (COMPARISON,):
         say(f"{'Its configuration' if name == WINNER else 'All trials'}: {search.request.output_dir / name}")
     return chosen
+
+
+def _comparable(standings: Sequence[Standing]) -> list[Standing]:
+    """Trials that were trained to the end: one epoch of one says nothing against all epochs of another."""
+    finished = [one for one in standings if one.state in (FINISHED, FAILED)]
+    return finished if any(one.state == FINISHED for one in standings) else list(standings)
+
+
+def _about_pruned(standings: Sequence[Standing]) -> tuple[str, ...]:
+    pruned = [one for one in standings if one.state not in (FINISHED, FAILED)]
+    if not pruned or len(pruned) == len(standings):
+        return ()
+    solutions = [one.trial.name for one in pruned if one.trial.origin == SOLUTION]
+    which = f", among them {', '.join(solutions)}" if solutions else ""
+    return (
+        f"{len(pruned)} of {len(standings)} trials were pruned{which}: they were behind others after the same epochs, which is "
+        f"weaker evidence than a whole training, so they are not compared here. All trials: {COMPARISON}.",
+    )
 
 
 def _tried(search: Search, one: Standing) -> TriedSolution:
@@ -153,7 +172,8 @@ def _plain(search: Search, content: SearchReport) -> dict[str, Any]:
         },
         "space": [{"kind": type(part).__name__.lower(), **asdict(part)} for part in search.space.parameters],
         "trials": [_plain_trial(search, one, content) for one in content.trials],
-        "importances": {
+        "importances": {one.name: one.share for one in content.importances},
+        "importance_details": {
             "after_epochs": content.importance_epoch,
             "num_trials": content.num_compared,
             "method": "PED-ANOVA; low and high: 95 % of resampled sets of trials",
@@ -171,7 +191,7 @@ def _plain_trial(search: Search, one: Standing, content: SearchReport) -> dict[s
         "folder": search.folder_of(one.trial).path.name,
         "origin": one.trial.origin,
         "point": dict(one.trial.point) if one.trial.point is not None else None,
-        "changes": dict(one.trial.changes),
+        "changes": {key: list(pair) for key, pair in difference(search.base, search.config_of(one.trial)).items()},
         "state": one.state,
         "ended": one.ended,
         "epochs": one.epochs,
