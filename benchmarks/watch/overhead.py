@@ -1,21 +1,30 @@
-"""What watching costs: seconds a step of a bare loop beside the same loop under `unplateau.watch`, interleaved in one process.
+"""What watching costs: bare steps beside watched steps of one training, in turn, in one process.
 
-    python benchmarks/watch/overhead.py [--blocks 8] [--output benchmarks/results/watch_overhead.md]
+    OMP_NUM_THREADS=1 python benchmarks/watch/overhead.py [--output benchmarks/results/watch.md]
 
-Blocks of steps alternate between two equal trainings, bare and watched; the ratio of each pair of neighbouring blocks is one
-observation, so that what else the machine does falls on both. `every=1` is the worst case: it measures as often as its own limit
-of 1 % of the time allows. The first steps, which are measured one by one, are reported apart.
+One training runs step by step in the order bare, watched, watched, bare: in a bare step the watch's hooks are off its optimiser
+and `watch.step` is not called. So both sides have the same weights at the same addresses, and whatever else the machine does
+falls on both; two trainings side by side differ by more than what is to be measured.
+
+Two parts add up to the overhead of a step's processor time. What runs inside watch (`watch.step`, its hook) is timed by itself:
+its sum over all steps over the sum of all bare steps, so that the few steps in which watch measures count in full. What watch
+costs the rest of the step, such as a cooler cache, is the median over groups of four of rest of the watched over bare, minus 1.
+95 % intervals are a bootstrap over 50 stretches of neighbouring steps. The same for wall time, where other processes of the
+machine come in between. Bare steps beside bare steps show what the second part calls a difference where there is none. The first
+steps, which are measured one by one, are reported apart.
+
+`every=1` is the worst case: it measures as often as its own limit allows.
 """
 
 import argparse
-import random
-import statistics
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -29,36 +38,93 @@ from unplateau.engine.watching.training_reader import FIRST_STEPS  # noqa: E402
 from unplateau.testing.tiny_problem import tiny_backbone  # noqa: E402
 
 IDENTITIES = 751
-MOST_CPU_SECONDS = 80.0  # for one network
+STRETCHES = 50
+_PATTERN = (0, 1, 1, 0)  # 0 bare, 1 watched
+_WARM_UP = 20  # steps before timing
+
+Step = Callable[[], torch.Tensor]
 
 
-@dataclass
-class Training:
-    """A loop that can be run some steps at a time."""
+@dataclass(frozen=True)
+class Timed:
+    """Seconds of each step on one clock; shape (steps,)."""
 
-    step: Callable[[], torch.Tensor]
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
+    bare: np.ndarray
+    watched: np.ndarray
+    inside: np.ndarray
+    """Part of `watched` that ran inside watch."""
+
+    def parts(self) -> dict[str, tuple[float, float, float]]:
+        """Return "inside", "rest" and "all" as (share of a bare step, low, high), 95 % bootstrap over stretches."""
+        groups = [side.reshape(-1, 2).sum(axis=1) for side in (self.bare, self.watched, self.inside)]
+        ratio = (groups[1] - groups[2]) / groups[0] - 1
+        pieces = [np.array_split(side, STRETCHES) for side in (groups[2], groups[0], ratio)]
+        inside, bare = (np.array([piece.sum() for piece in side]) for side in pieces[:2])
+        found = {"inside": inside.sum() / bare.sum(), "rest": float(np.median(ratio))}
+        drawn = np.random.default_rng(0).integers(0, STRETCHES, (1000, STRETCHES))
+        draws = {
+            "inside": inside[drawn].sum(axis=1) / bare[drawn].sum(axis=1),
+            "rest": np.array([np.median(np.concatenate([pieces[2][place] for place in row])) for row in drawn]),
+        }
+        found["all"], draws["all"] = sum(found.values()), draws["inside"] + draws["rest"]
+        return {name: (float(found[name]), *map(float, np.quantile(draws[name], (0.025, 0.975)))) for name in found}
 
 
-def tiny() -> Training:
-    """The tests' two-layer network on 16 images of 16 x 8: the shortest step there is."""
-    model = nn.Sequential(tiny_backbone(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, IDENTITIES))
-    return _training(model, torch.randn(16, 3, 16, 8))
+class Stopwatch:
+    """Nanoseconds of processor and wall time spent in what it wraps."""
+
+    def __init__(self) -> None:
+        self.processor = self.wall = 0
+
+    def around(self, call: Callable[..., object]) -> Callable[..., object]:
+        """Return the call, timed."""
+
+        def timed(*arguments: object) -> object:
+            used, began = time.process_time_ns(), time.perf_counter_ns()
+            try:
+                return call(*arguments)
+            finally:
+                self.processor += time.process_time_ns() - used
+                self.wall += time.perf_counter_ns() - began
+
+        return timed
 
 
-def mobilenet() -> Training:
-    """MobileNetV2 on 64 images of 128 x 64."""
+def tiny() -> tuple[nn.Module, torch.Tensor]:
+    """The tests' two-layer network on 64 images of 64 x 32."""
+    return nn.Sequential(tiny_backbone(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, IDENTITIES)), _images(64, 64, 32)
+
+
+def small() -> tuple[nn.Module, torch.Tensor]:
+    """MobileNetV2 of a quarter of the width on 16 images of 64 x 32: many tensors, little arithmetic, the hardest case."""
     from torchvision.models import mobilenet_v2
 
-    return _training(mobilenet_v2(num_classes=IDENTITIES), torch.randn(64, 3, 128, 64))
+    return mobilenet_v2(num_classes=IDENTITIES, width_mult=0.25), _images(16, 64, 32)
 
 
-NETWORKS = (("tiny, 16 images of 16x8", tiny, 100), ("MobileNetV2, 64 images of 128x64", mobilenet, 2))
-"""Name, network, steps a block."""
+def whole() -> tuple[nn.Module, torch.Tensor]:
+    """MobileNetV2 on 64 images of 128 x 64, as in the recipe for two cores."""
+    from torchvision.models import mobilenet_v2
+
+    return mobilenet_v2(num_classes=IDENTITIES), _images(64, 128, 64)
 
 
-def _training(model: nn.Module, images_BCHW: torch.Tensor) -> Training:
+NETWORKS = (
+    ("two layers, 64 images of 64x32", tiny, 3000),
+    ("MobileNetV2 x0.25, 16 images of 64x32", small, 2000),
+    ("MobileNetV2, 64 images of 128x64", whole, 100),
+)
+"""Name, network, timed steps of each side."""
+
+
+def _images(*size: int) -> torch.Tensor:
+    return torch.randn(size[0], 3, *size[1:], generator=torch.Generator().manual_seed(0))
+
+
+def training(make: Callable[[], tuple[nn.Module, torch.Tensor]]) -> tuple[nn.Module, torch.optim.Optimizer, Step]:
+    """A network, its optimiser, and a step of a plain loop."""
+    torch.manual_seed(0)
+    model, images_BCHW = make()
     labels_B = torch.arange(len(images_BCHW)) % 16
     optimizer = torch.optim.Adam(model.parameters(), lr=3.5e-4)
 
@@ -69,80 +135,95 @@ def _training(model: nn.Module, images_BCHW: torch.Tensor) -> Training:
         optimizer.step()
         return loss
 
-    return Training(step, model, optimizer)
+    return model, optimizer, step
 
 
-def seconds_of(step: Callable[[], object], steps: int) -> float:
-    """Processor seconds a step: on one thread the same as elapsed ones, and not those of other processes of the machine."""
-    started = time.process_time()
-    for _ in range(steps):
-        step()
-    return (time.process_time() - started) / steps
+@contextlib.contextmanager
+def under_watch(
+    model: nn.Module, optimizer: torch.optim.Optimizer, bare: Step, *, every: int, inside: Stopwatch
+) -> Iterator[tuple[Step, Callable[[], float]]]:
+    """Give a watched step of a training, and watch's own account of its share of the time."""
+    hooks = optimizer._optimizer_step_pre_hooks
+    with unplateau.watch(model, optimizer, every=every, num_identities=IDENTITIES) as watch:
+        watching = {name: inside.around(hook) for name, hook in hooks.items()}
+        take = inside.around(watch.step)
+
+        def step() -> torch.Tensor:
+            hooks.update(watching)  # type: ignore[arg-type]
+            loss = bare()
+            take({"cross_entropy": loss})
+            hooks.clear()
+            return loss
+
+        hooks.clear()
+        yield step, lambda: watch.share_of_time
+        hooks.update(watching)  # type: ignore[arg-type]
 
 
-def compare(make: Callable[[], Training], *, blocks: int, steps: int) -> dict[str, float]:
-    """Median ratio watched / bare with a 95 % bootstrap interval, and what the first steps cost."""
-    torch.manual_seed(0)
-    bare, watched = make(), make()
-    deadline = time.process_time() + MOST_CPU_SECONDS
-    ratios: list[float] = []
-    times: list[float] = []
-    seconds_of(bare.step, 2)
-    with unplateau.watch(watched.model, watched.optimizer, every=1, on_finding=print, num_identities=IDENTITIES) as watch:
-
-        def step() -> None:
-            watch.step({"cross_entropy": watched.step()})
-
-        first = seconds_of(step, FIRST_STEPS) - seconds_of(bare.step, FIRST_STEPS)
-        for number in range(blocks):
-            order = (0, 1) if number % 2 == 0 else (1, 0)
-            pair = {place: seconds_of(step if place else bare.step, steps) for place in order}
-            ratios.append(pair[1] / pair[0])
-            times.append(pair[0])
-            if time.process_time() > deadline:
-                break
-        booked = watch.share_of_time
-    low, high = _interval(ratios)
-    ratio, base = statistics.median(ratios), statistics.median(times)
-    return {"base": base, "ratio": ratio, "low": low, "high": high, "first": first * FIRST_STEPS, "booked": booked,
-            "steps": len(ratios) * steps}  # fmt: skip
+def in_turn(bare: Step, watched: Step, steps: int, inside: Stopwatch) -> tuple[Timed, Timed]:
+    """Return what `steps` steps of each took in (processor time, wall time), in the order of the pattern."""
+    rows: tuple[list[tuple[int, ...]], list[tuple[int, ...]]] = ([], [])
+    for _ in range(steps // 2):
+        for side in _PATTERN:
+            within = inside.processor, inside.wall
+            used, began = time.process_time_ns(), time.perf_counter_ns()
+            (bare, watched)[side]()
+            spent = time.process_time_ns() - used, time.perf_counter_ns() - began
+            rows[side].append((*spent, inside.processor - within[0], inside.wall - within[1]))
+    seconds = [np.array(side) * 1e-9 for side in rows]
+    return tuple(Timed(seconds[0][:, clock], seconds[1][:, clock], seconds[1][:, clock + 2]) for clock in (0, 1))  # type: ignore[return-value]
 
 
-def _interval(values: list[float]) -> tuple[float, float]:
-    generator = random.Random(0)
-    medians = sorted(statistics.median(generator.choices(values, k=len(values))) for _ in range(2000))
-    return medians[50], medians[-51]
+def compare(make: Callable[[], tuple[nn.Module, torch.Tensor]], *, steps: int, every: int) -> list[str]:
+    """Return the cells of a network's row."""
+    model, optimizer, bare = training(make)
+    inside = Stopwatch()
+    in_turn(bare, bare, _WARM_UP, inside)
+    same, _ = in_turn(bare, bare, steps, inside)
+    with under_watch(model, optimizer, bare, every=every, inside=inside) as (watched, own_share):
+        first, _ = in_turn(bare, watched, FIRST_STEPS, inside)
+        processor, wall = in_turn(bare, watched, steps, inside)
+        share = own_share()
+    found = processor.parts()
+    return [
+        f"{1e3 * float(processor.bare.mean()):.1f}", _words(found["all"]), _words(found["inside"]), _words(found["rest"]),
+        _words(wall.parts()["all"]), _words(same.parts()["rest"]), f"{share:.2%}",
+        f"{1e3 * float(first.inside.sum()):.0f} ms", str(steps),
+    ]  # fmt: skip
+
+
+def _words(estimate: tuple[float, float, float]) -> str:
+    value, low, high = estimate
+    return f"{value:+.2%} ({low:+.2%} to {high:+.2%})"
 
 
 def main() -> None:
-    """Measure both networks and write the table."""
+    """Measure all networks and write the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--blocks", type=int, default=20)
     parser.add_argument("--only", default="", help="networks whose name holds this")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/watch_overhead.md"))
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--share-of-steps", type=float, default=1.0)
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/watch.md"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    columns = [
+        "network", "bare step, ms of processor time", "overhead, processor time (95 %)", "of it inside watch",
+        "of it in the rest of the step", "overhead, wall time (95 %)", "bare beside bare", "watch's own account, wall time",
+        f"inside watch in the first {FIRST_STEPS} steps", "steps of each side",
+    ]  # fmt: skip
     rows = []
     for name, make, steps in NETWORKS:
-        if arguments.only not in name:
-            continue
-        r = compare(make, blocks=arguments.blocks, steps=steps)
-        rows.append(
-            f"| {name} | {r['base'] * 1e3:.2f} | {r['ratio'] - 1:+.2%} ({r['low'] - 1:+.2%} to {r['high'] - 1:+.2%}) "
-            f"| {r['booked']:.2%} | {r['first'] * 1e3:.0f} ms | {r['steps']:.0f} |"
-        )
-        print(rows[-1], flush=True)
-    how = "a bare loop and the same loop under `unplateau.watch`, every=1, blocks of steps in turn"
-    columns = [
-        "network", "bare step, ms of processor time", "overhead, median over pairs of blocks (95 %)",
-        "booked by watch itself, all steps", f"extra time of the first {FIRST_STEPS} steps", "steps watched",
-    ]  # fmt: skip
-    head = ["# What watching costs", "", f"`python benchmarks/watch/overhead.py`: {how}.", "", machine_line(), ""]
+        if arguments.only in name:
+            cells = compare(make, steps=int(steps * arguments.share_of_steps), every=arguments.every)
+            rows.append(f"| {' | '.join([name, *cells])} |")
+            print(rows[-1], flush=True)
+    how = (
+        f"`benchmarks/watch/overhead.py --every {arguments.every}`: bare and watched steps in turn, one process, {machine_line()}"
+    )
     table = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns), *rows]
-    text = "\n".join([*head, *table, ""])
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(text, encoding="utf-8")
+    arguments.output.write_text("\n".join(["# What watching costs", "", how, "", *table, ""]), encoding="utf-8")
 
 
 if __name__ == "__main__":

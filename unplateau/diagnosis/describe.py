@@ -7,6 +7,7 @@ from typing import Any
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.diagnose import Diagnosis
+from unplateau.diagnosis.motion_table import motion_table, moved_answer
 from unplateau.diagnosis.targets import Row, target_table
 from unplateau.runs.record import Evidence, Finding, to_plain
 
@@ -23,7 +24,8 @@ _OPTION_MEANINGS = {
 
 def describe(case: Case, diagnosis: Diagnosis) -> str:
     """Return the whole diagnosis as text: what was read, the answer, the table, findings with their evidence, what is missing."""
-    parts = [_source(case), _answer(diagnosis), table_text(target_table(case)), *_findings(diagnosis), *_missing(diagnosis)]
+    tables = (table_text(target_table(case)), motion_table(case))
+    parts = [_source(case), _answer(case, diagnosis), *tables, *_findings(diagnosis), *_missing(diagnosis)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -95,11 +97,12 @@ def _wrapped(label: str, text: str) -> str:
     return textwrap.fill(f"{label}: {text}", _WIDTH, initial_indent="  ", subsequent_indent="      ")
 
 
-def _answer(diagnosis: Diagnosis) -> str:
+def _answer(case: Case, diagnosis: Diagnosis) -> str:
     """The whole story in a few lines, for those who read no further."""
     first = diagnosis.first
     if first is None:
-        return "ANSWER: this alone says nothing about a cause."
+        said = moved_answer(case) or "this alone says nothing about a cause."
+        return textwrap.fill(f"ANSWER: {said}", _WIDTH, subsequent_indent="  ")
     sure = "" if first.severity == "info" else f" (confidence {first.confidence:.0%})"
     lines = [
         textwrap.fill(f"ANSWER: {first.title}{sure}.", _WIDTH, subsequent_indent="  "),

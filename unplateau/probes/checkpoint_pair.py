@@ -74,7 +74,8 @@ def _content(path: Path) -> Any:
         with torch.serialization.safe_globals(harmless):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a damaged file raises whatever its bytes lead to
-        reason = str(error).splitlines()[0].partition(". ")[0][:200] if str(error) else type(error).__name__  # not torch's advice
+        said = str(error).splitlines()[0].partition(". ")[0][:200] if str(error) else ""  # not torch's advice
+        reason = said if any(map(str.isalpha, said)) else type(error).__name__
         raise WeightsError(
             f"{path} cannot be read as plain tensors ({reason}). Save it again as torch.save(model.state_dict(), FILE)."
         ) from error

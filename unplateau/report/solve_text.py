@@ -146,7 +146,10 @@ def _state(file: Written) -> str:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:].rstrip('.')}." if not text.startswith("solve_plateau") else f"Run {text}."
+    if text.startswith("solve_plateau"):
+        return f"Run {text}."
+    end = "" if text.endswith((".", "?", "!")) else "."
+    return f"{text[0].upper()}{text[1:]}{end}"
 
 
 def _filled(text: str, first: str, rest: str = "") -> str:

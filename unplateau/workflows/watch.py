@@ -47,7 +47,7 @@ def watch(
     Args:
         model: the network as it is trained; bare, distributed or compiled.
         optimizer: one, or several.
-        every: steps between measurements after the first few; more where measuring would take over 1 % of the time.
+        every: steps between measurements after the first few; more where measuring would take over half a per cent of the time.
         on_finding: called once for each finding, as soon as it is sure; by default a warning is printed to stderr.
         facts: what is known, by the names of `LogFacts`, such as num_identities=751, margin=0.3, frozen_layers=("layer1",).
 

@@ -19,7 +19,7 @@ from unplateau.probes.optimizer_contents import optimizer_contents
 from unplateau.runs.record import Measurement
 
 FIRST_STEPS = 6  # measured one by one: three updates make sure, and warm-up from 0 or a scaler may waste a few
-SHARE = 0.01  # of the training's time that watching may take after the first steps; half of what is promised
+SHARE = 0.005  # of the training's time that watching may take after the first steps; a quarter of what is promised
 _MOST_PENDING = 1000  # steps whose losses may wait on the device
 _FIRST_ELEMENTS, _LATER_ELEMENTS = 4096, 64  # of each tensor
 
