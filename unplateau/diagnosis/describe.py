@@ -12,6 +12,7 @@ from unplateau.diagnosis.targets import Row, target_table
 from unplateau.runs.record import Evidence, Finding, to_plain
 
 _WIDTH = 118
+_MOST_NAMES = 6
 _OPTION_MEANINGS = {
     "--num-identities": "people in the training set (751 for Market-1501)",
     "--feature-dim": "dimension of the classifier's input (2048 for ResNet-50)",
@@ -64,7 +65,9 @@ def _source(case: Case) -> str:
         lines.append(f"Read: {case.log.source} ({case.log.trainer}, {len(case.log.points)} points{epochs})")
         lines += [f"  note: {note}" for note in case.log.notes]
     if case.measurements:
-        lines.append(f"Measured: {len(case.measurements)} values ({', '.join(sorted({m.name for m in case.measurements}))})")
+        names = sorted({m.name for m in case.measurements})
+        listed = f" ({', '.join(names)})" if len(names) <= _MOST_NAMES else f" of {len(names)} kinds"
+        lines.append(f"Measured: {len(case.measurements)} values{listed}")
     if case.symptoms:
         lines.append(f"Symptoms: {', '.join(case.symptoms)}")
     return "\n".join(lines)

@@ -71,7 +71,7 @@ def _steps(story: SolveStory) -> list[str]:
     if diagnosis.is_healthy:
         return [*test, f"No cure is called for, so no solution is recommended. To experiment all the same: {_scripts(story)}"]
     if diagnosis.is_pipeline_broken:
-        return [*test, *_mending(story, first), "Only when the weights move and the loss falls, compare the experiments."]
+        return [*test, *_mending(story, first), "Only when that is mended and the loss falls, compare the experiments."]
     return [*test, *_todo(story), *_trial(story), _run_all(story)]
 
 
@@ -80,7 +80,9 @@ def _mending(story: SolveStory, first: Finding) -> list[str]:
     steps = [f"{'Mend it where the training is' if place == 0 else 'Or'}: {text}" for place, text in enumerate(outside)]
     cure = next((place for place, solution in enumerate(story.solutions) if first.code in solution.treats), None)
     if cure is not None:
-        steps.append(f"{'Or train' if outside else 'Train'} it here, where this is checked before the start: {_run(story, cure)}")
+        unchanged = "train it here, where this is checked before the start"
+        what = "try the cure" if story.solutions[cure].delta else unchanged
+        steps.append(f"{'Or ' + what if outside else what.capitalize()}: {_run(story, cure)}")
     return steps
 
 

@@ -23,11 +23,12 @@ from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.rules import label_structure_measured
-from unplateau.diagnosis.verdict import Verdict
+from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
 _BLANK, _COPIED, _COPIES_IN_BATCH = 0.05, 0.3, 0.3
-_AGREES_PLAIN, _LEFT, _FEWEST_IMAGES = 5.0, 0.35, 100
+_AGREES_PLAIN, _LEFT, _FEWEST_IMAGES = 5.0, 0.15, 100
+_CHANCES_APART = 3.0  # times; among more people a nearest image is harder to get right, so such shares cannot be compared
 _MEAN_APART, _STD_LOW, _STD_HIGH = 0.6, 0.5, 2.0
 _SWAPPED, _COLOURS_APART = 0.5, 0.2
 
@@ -58,6 +59,8 @@ def judge_augmentation(case: Case) -> Verdict:
     enough = case.measured("label_images").get("", 0.0) >= _FEWEST_IMAGES
     if plain is None or chance is None or seen is None or plain < _AGREES_PLAIN * chance or not enough:
         return None
+    if not chance / _CHANCES_APART < other < chance * _CHANCES_APART:
+        return Abstained("the batches and the plain view hold too different numbers of people to compare")
     if isinstance(label_structure_measured.judge_shift(case), Finding):
         return None  # labels that are shifted within a batch agree with looks neither
     if (seen - other) / (plain - chance) > _LEFT:
