@@ -127,9 +127,10 @@ PROBED_FIRING: dict[str, Case] = {
 
 PROBED_HEALTHY: dict[str, Case] = {
     "erasing as recipes use it": measured({}, looks(colours={"label_agreement": 0.16})),
-    "batches of far more people than the plain view": measured(
-        {}, looks(**{"": {"label_agreement_chance": 0.001}, "colours": {"label_agreement": 0.03}, "1": {"label_agreement_shifted": 0.01}})
-    ),
+    "batches of far more people than the plain view": measured({}, {
+        **LOOKS, "": {"label_agreement_chance": 0.001, "label_images": 500.0}, "colours": {"label_agreement": 0.03},
+        "1": {"label_agreement_shifted": 0.01},
+    }),
     "everything moves": measured(MOVES, {"backbone.a": MOVES, "head": MOVES}),
     "a wanted freeze": measured(MOVES, {"backbone.a": FROZEN, "head": MOVES}, frozen_layers=("backbone",)),
     "a frozen stem": measured(MOVES, {"backbone.stem": FROZEN, "backbone.a": MOVES, "head": MOVES}),

@@ -63,6 +63,13 @@ def test_all_get_the_same_images_whatever_their_batch(lab: Lab) -> None:
     assert results["frozen"].map_after == pytest.approx(results["frozen"].map_before, abs=0.05)
 
 
+def test_a_run_whose_rate_is_used_up_is_told_that_rates_cannot_be_tried(lab: Lab) -> None:
+    lab.train("run", "SOLVER.MAX_EPOCH 2 SOLVER.SCHED CosineAnnealingLR SOLVER.ETA_MIN_LR 0.0 SOLVER.WARMUP_ITERS 0")
+    said: list[str] = []
+    run_bursts(lab.folder("run").path, [], num_steps=STEPS, say=said.append)
+    assert any("at the end of its schedule" in line for line in said)
+
+
 def test_what_a_burst_cannot_try_is_said(lab: Lab) -> None:
     said: list[str] = []
     results = _burst(

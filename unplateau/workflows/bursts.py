@@ -44,6 +44,7 @@ from unplateau.workflows.session import DataPlan, Session, build_session, plan_d
 
 NUM_STEPS = 80
 _CONTROL = "control"
+_SPENT = 0.01  # of the peak rate
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,8 @@ def run_bursts(
     bench = _set_up(RunFolder(run_folder), num_steps)
     before = bench.control.parts.validate(bench.control.parts.scored_model) if bench.control.parts.validate else None
     control = _burst(bench, bench.control, {}, "")
+    for note in _spent(bench):
+        say(note)
     say(f"burst of the control: {control.run.num_images} images in {len(_first_term(control.run))} steps")
     trials: dict[str, _Trial] = {}
     results = []
@@ -157,6 +160,18 @@ def _schedule(bench: _Bench, session: Session, delta: dict[str, Any]) -> Schedul
     if delta.get("SOLVER.ON_PLATEAU") == "drop":
         schedule = take_drop(Progress(schedule, epoch=int(progress["epoch"]), step=int(progress["step"]))).schedule
     return schedule
+
+
+def _spent(bench: _Bench) -> list[str]:
+    """Say where the run's rate is used up: a burst from there hardly moves anything, whatever it multiplies."""
+    schedule = _schedule(bench, bench.control, {})
+    rate = schedule.rate_at(int(bench.content["epoch"]) * schedule.steps_per_epoch)
+    if rate > _SPENT * schedule.peak_rate:
+        return []
+    return [
+        f"note: the run is at the end of its schedule (rate {rate:.2g}, peak {schedule.peak_rate:.2g}), so a solution that "
+        "scales the rate scales next to nothing in its burst. Bursts tell more from a run that is stopped earlier."
+    ]
 
 
 def _restore(session: Session, content: dict[str, Any], delta: dict[str, Any]) -> str:
