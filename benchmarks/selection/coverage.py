@@ -154,8 +154,8 @@ def false_winners(parts: Parts, recipes: int, num_seeds: int, simulations: int) 
     return wins / simulations
 
 
-def report(simulations: int) -> list[str]:
-    """Return the tables as Markdown."""
+def report(simulations: int, only: str) -> list[str]:
+    """Return the tables as Markdown; `only` those whose title begins so."""
     chosen = scenarios()
     seed, on_identity = fitted_to_curves()
     lines = [
@@ -174,6 +174,8 @@ def report(simulations: int) -> list[str]:
         ("False winners: one of equal recipes becomes a clear winner",
          f"The whole of `select`, {EPOCHS} epochs a run, first scenario; in brackets the share's 95 % interval.", winners_table),
     ):  # fmt: skip
+        if not title.lower().startswith(only.lower()):
+            continue
         lines += ["", f"## {title}", "", *([said, ""] if said else [])]
         for line in table(chosen, simulations):
             lines.append(line)
@@ -230,9 +232,10 @@ def _header(first: str, others: Iterable[str]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulations", type=int, default=2000)
+    parser.add_argument("--only", default="", help="how the titles of the wanted tables begin, such as false")
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
-    text = "\n".join(report(arguments.simulations)) + "\n"
+    text = "\n".join(report(arguments.simulations, arguments.only)) + "\n"
     print(text)
     if arguments.write:
         arguments.write.write_text(text, encoding="utf-8")
