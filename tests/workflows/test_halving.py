@@ -48,6 +48,13 @@ def test_the_text_tells_the_rounds_and_what_they_may_have_cost(desk: Desk) -> No
     assert read_json(desk.output / "selection.json")["halving"]["epochs_trained"] == 16
 
 
+def test_where_none_trained_nothing_is_said_of_drops_and_their_cost(desk: Desk) -> None:
+    desk.behave(**dict.fromkeys(ALL, "refuse"))
+    assert desk.run(*EIGHT, halving="0.5:0.3").exit_code == 1
+    assert desk.lines[0] == "WINNER: none trained" and "dropped" not in desk.lines[1]
+    assert "What this may have cost" not in desk.text
+
+
 def test_a_dropped_run_says_why_it_stopped_and_how_to_go_on(desk: Desk) -> None:
     desk.run(*EIGHT, halving="0.5:0.3")
     stop = read_stop(RunFolder(desk.output / COSINE))

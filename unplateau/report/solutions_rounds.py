@@ -70,11 +70,16 @@ def rounds_section(told: RoundsTold) -> list[str]:
 
 def of_rounds(told: RoundsTold | None) -> str:
     """Return what the line on how sure the choice is must add: that some runs were not trained to their end."""
-    dropped = told.standings.dropped if told is not None else {}
-    if not dropped:
+    number = len(_scored_drops(told)) if told is not None else 0
+    if not number:
         return ""
-    noun = "run was" if len(dropped) == 1 else "runs were"
-    return f" ({len(dropped)} {noun} dropped before the end and compared up to there, see ROUNDS)"
+    noun = "run was" if number == 1 else "runs were"
+    return f" ({number} {noun} dropped before the end and compared up to there, see ROUNDS)"
+
+
+def _scored_drops(told: RoundsTold) -> list[Placed]:
+    """Runs that were dropped by their score, not because they have none."""
+    return [run for done in told.standings.rounds for run in done.dropped if run.best_map > -math.inf]
 
 
 def unsure_drops(told: RoundsTold) -> tuple[str, ...]:
@@ -93,6 +98,8 @@ def _drop(run: Placed, done: Round, behind: Difference | None) -> str:
 
 def _cost(told: RoundsTold) -> list[str]:
     """What it may have cost: here, and in experiments where all runs were trained to the end."""
+    if not _scored_drops(told):
+        return []
     unsure = unsure_drops(told)
     here = (
         f"What this may have cost: {', '.join(unsure)} could not be told apart from the last run kept when dropped, so the "

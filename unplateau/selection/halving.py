@@ -33,7 +33,11 @@ PLANS: Mapping[str, Plan] = {
 }
 """Plans by name; what each costs and keeps is measured in `benchmarks/results/halving.md`."""
 DEFAULT_PLAN = "half"
-MEASURED: Mapping[str, str] = {}
+MEASURED: Mapping[str, str] = {
+    name: f"Where all were trained to the end too (sets of three to six recipes, five seeds, a small Market-1501), this plan "
+    f"lost {lost} points of test mAP on average; the 95 % bound of that is {bound} (docs/halving.md)."
+    for name, lost, bound in (("careful", "0.03", "0.13"), ("half", "0.11", "0.33"), ("third", "0.48", "0.93"))
+}
 """By plan: what it lost where all runs were trained to the end, in a sentence; from `benchmarks/results/halving.md`."""
 
 
