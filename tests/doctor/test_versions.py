@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from packaging.specifiers import SpecifierSet
 
+from unplateau.doctor.judge_packages import EXTRAS
+from unplateau.doctor.measure import OPTIONAL
 from unplateau.doctor.versions import EXCLUDED, MINIMUM, MINIMUM_PYTHON, fits
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -20,6 +22,16 @@ def test_the_table_of_versions_is_the_projects() -> None:
     assert {name: minimum for name, (first, *_) in asked.items() for minimum in [first.removeprefix(">=")]} == MINIMUM
     assert {name: rest[0].removeprefix("!=") for name, (_, *rest) in asked.items() if rest} == EXCLUDED
     assert PROJECT["requires-python"] == ">=" + ".".join(map(str, MINIMUM_PYTHON))
+
+
+def test_the_optional_packages_are_the_projects() -> None:
+    asked = {
+        extra: tuple(re.split(r"[><=!]", line)[0] for line in lines)
+        for extra, lines in PROJECT["optional-dependencies"].items()
+        if extra != "dev"
+    }
+    assert asked == EXTRAS
+    assert {name for names in EXTRAS.values() for name in names} == set(OPTIONAL)
 
 
 @pytest.mark.parametrize(

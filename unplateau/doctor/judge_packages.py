@@ -6,10 +6,13 @@ from unplateau.doctor.versions import EXCLUDED, MINIMUM, MINIMUM_PYTHON, NEWEST_
 INSTALL_PAGE = "https://pytorch.org/get-started/locally/"
 _RUNTIME_PAGE = "https://aka.ms/vs/17/release/vc_redist.x64.exe"
 _TOGETHER = "python -m pip install --upgrade --force-reinstall torch torchvision"
-_EXTRAS = {
+EXTRAS = {  # those of pyproject.toml, which a test compares
     "export": ("onnx", "onnxscript", "onnxruntime"),
-    "search": ("optuna",),
+    "search": ("scipy", "cmaes"),
+    "ray": ("ray",),
+    "submitit": ("submitit",),
     "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
 }
 
 
@@ -118,7 +121,7 @@ def _too_old(package: Package) -> Check | None:
 def judge_optional(machine: Machine) -> Check:
     """Packages that only some commands need; missing ones are no problem."""
     missing = {
-        extra: names for extra, packages in _EXTRAS.items() if (names := [n for n in packages if not machine.packages[n].version])
+        extra: names for extra, packages in EXTRAS.items() if (names := [n for n in packages if not machine.packages[n].version])
     }
     if not missing:
         return Check("ok", "extras", "all optional packages are installed")

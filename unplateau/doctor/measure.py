@@ -24,8 +24,8 @@ Run = Callable[[Sequence[str], float], tuple[int, str, str]]
 _IMPORT_SECONDS = 180.0  # a cold disk and a virus scanner can take a minute over torch
 _DRIVER_SECONDS = 20.0
 IMPORTED = ("torch", "torchvision", "timm")
-NEEDED = ("numpy", "pillow", "pydantic", "PyYAML", "typer", "rich", "safetensors", "jinja2")
-OPTIONAL = ("onnxruntime", "onnx", "onnxscript", "optuna", "tensorboard")
+NEEDED = ("numpy", "pillow", "pydantic", "PyYAML", "typer", "rich", "safetensors", "jinja2", "optuna")
+OPTIONAL = ("onnxruntime", "onnx", "onnxscript", "scipy", "cmaes", "ray", "submitit", "tensorboard", "wandb")
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 
 
