@@ -108,6 +108,11 @@ PROBED_FIRING: dict[str, Case] = {
     "inputs-not-normalised ": measured({"input_mean": 3.0, "input_std": 0.004, "blank_images": 0.0}),
     "copied-images": measured({"copied_images": 0.8}),
     "copied-images ": measured({"duplicate_images": 1.0}),
+    "copied-images  ": measured({"look_alikes_in_batch": 0.97, "look_alikes_by_chance": 0.06}, LOOKS),
+    "augmentation-too-strong ": measured(
+        {**PREPARED, "preparation_std_ratio": 0.4, "blank_images": 0.15},
+        looks(colours={"label_agreement": 0.02}, **{"1": {"label_agreement_shifted": 0.015}}),
+    ),
     "augmentation-too-strong": measured(
         {}, looks(colours={"label_agreement": 0.02}, **{"1": {"label_agreement_shifted": 0.015}})
     ),
@@ -178,6 +183,8 @@ PROBED_HEALTHY: dict[str, Case] = {
         {"label_images": 500.0, "pair_confusion": 0.45},
         {"": {"label_agreement_chance": 0.01}, "colours": {"label_agreement": 0.012}, "1": {"label_agreement_shifted": 0.016}},
     ),
+    "look-alikes anywhere": measured({"look_alikes_in_batch": 0.1, "look_alikes_by_chance": 0.06}),
+    "one batch only": measured({"look_alikes_in_batch": 1.0, "look_alikes_by_chance": 1.0}),
     "a moving average that is scored": measured({**SCORED, "embedding_difference": 0.05}),
     "queries harder than the gallery": measured({**SCORED, "map_of_queries": 0.3}),
     "no pairs needed": measured({"anchors_with_positive": 0.0, "identities_in_batch": 16.0}),

@@ -79,6 +79,9 @@ FIRING: dict[str, Case] = {
     "loss-weights-not-as-configured": summed(1.0, 100.0),
     "loss-weights-not-as-configured ": summed(0.0, 1.0),
     "batch-norm-not-updated": Case(measurements=pair({"": (0.1, 0.0), "backbone": (0.1, 0.0)}, buffers=1.0)),
+    "nothing-to-learn": make_case(
+        cross_entropy=flat(6.72, 0.01), triplet=falling(2.8, 0.33, 2, 0.002), mAP=flat(0.02, 0.001), learning_rate=flat(3.5e-4)
+    ),
     "steps-too-small": make_case(
         cross_entropy=flat(6.72, 0.004), triplet=falling(3.0, 1.6), mAP=falling(0.02, 0.024, noise=2e-4),
         learning_rate=flat(3.5e-4),
@@ -273,9 +276,10 @@ def test_a_classifier_at_chance_on_features_that_improve_is_not_trained():
     assert causes[0] == "cross-entropy-missing"
 
 
-def test_a_classifier_at_chance_on_features_that_do_not_improve_has_wrong_labels():
-    causes = _causes_of_an_untrained_classifier(accuracy=flat(0.0013, 0.0002), mAP=flat(0.02, 0.0005))
-    assert causes[0] == "labels-shuffled"
+def test_a_classifier_at_chance_on_features_that_do_not_improve_has_nothing_to_learn():
+    first = diagnose(make_case(**TRIPLET_LEARNS, accuracy=flat(0.0013, 0.0002), mAP=flat(0.02, 0.0005))).first
+    assert first is not None
+    assert (first.code, first.causes[0]) == ("nothing-to-learn", "labels-shuffled")
 
 
 def test_a_classifier_that_is_right_with_a_flat_loss_sees_squeezed_logits():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unplateau.probes.label_structure import pair_confusion, shifted_agreement, twin_labels
+from unplateau.probes.label_structure import look_alikes_in_batch, pair_confusion, shifted_agreement, twin_labels
 
 from .reading import value
 
@@ -64,3 +64,21 @@ def test_a_person_under_several_labels_gives_twins_and_good_labels_do_not():
 def test_labels_of_random_features_have_no_twins():
     features = torch.randn(400, 16, generator=torch.Generator().manual_seed(3))
     assert value(twin_labels(features, torch.arange(400) // 4), "twin_labels") < 0.1
+
+
+def test_a_batch_of_one_picture_has_its_look_alikes_beside_it():
+    batches, people = torch.arange(60) // 10, torch.arange(60) % 12
+    pictures = torch.randn(6, 16, generator=torch.Generator().manual_seed(4))
+    noise = 0.1 * torch.randn(60, 16, generator=torch.Generator().manual_seed(5))
+    one_picture = look_alikes_in_batch(pictures[batches] + noise, people, batches)
+    usual = look_alikes_in_batch(features_of(people), people, batches)
+    assert value(one_picture, "look_alikes_in_batch") == 1.0
+    assert value(usual, "look_alikes_in_batch") < 0.5
+    pairs = [(i, j) for i in range(60) for j in range(60) if people[i] != people[j]]
+    expected = sum(bool(batches[i] == batches[j]) for i, j in pairs) / len(pairs)
+    assert value(usual, "look_alikes_by_chance") == pytest.approx(expected)
+
+
+def test_one_label_has_no_look_alikes():
+    found = look_alikes_in_batch(torch.randn(4, 3), torch.zeros(4), torch.zeros(4))
+    assert value(found, "look_alikes_in_batch") is None

@@ -1,4 +1,4 @@
-"""In what way labels do not belong to their images: shifted against them, several people under one, one person under several.
+"""In what way labels do not belong to their images: shifted, several people under one, one person or picture under several.
 
 Cost: one N x N product on features that are there already. The plain count of agreeing neighbours: `labels`.
 
@@ -62,6 +62,32 @@ def pair_confusion(features_ND: Tensor, person_ids_N: Tensor, camera_ids_N: Tens
             total += float((others[None] > own[:, None]).float().mean())
             count += 1
     return (Measurement("pair_confusion", total / count if count else None, "share", note=f"{count} images"),)
+
+
+@torch.no_grad()
+def look_alikes_in_batch(features_ND: Tensor, person_ids_N: Tensor, batches_N: Tensor) -> tuple[Measurement, ...]:
+    """Measure how often the nearest image of another label stands in the image's own batch: a batch of one picture shows so.
+
+    Args:
+        features_ND: of images of several batches, person_ids_N their labels.
+        batches_N: number of each image's batch.
+
+    Returns:
+        look_alikes_in_batch and look_alikes_by_chance (share of other labels' images that stand in the own batch).
+    """
+    unit_ND = F.normalize(features_ND.float(), dim=1)
+    other_NN = person_ids_N[:, None] != person_ids_N
+    own_NN = batches_N[:, None] == batches_N
+    usable_N = other_NN.any(1)
+    if not bool(usable_N.any()):
+        return (Measurement("look_alikes_in_batch", None, "share", note="one label only"),)
+    nearest_N = (unit_ND @ unit_ND.T).masked_fill(~other_NN, -torch.inf).argmax(1)
+    found_N = own_NN[torch.arange(len(unit_ND), device=unit_ND.device), nearest_N]
+    chance = (own_NN & other_NN).sum() / other_NN.sum()
+    return (
+        Measurement("look_alikes_in_batch", float(found_N[usable_N].float().mean()), "share"),
+        Measurement("look_alikes_by_chance", float(chance), "share"),
+    )
 
 
 @torch.no_grad()

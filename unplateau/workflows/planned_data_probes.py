@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unplateau.data.loader import Batch
 from unplateau.probes.clothes_colours import clothes_colours
 from unplateau.probes.inputs import inputs
-from unplateau.probes.label_structure import pair_confusion, shifted_agreement, twin_labels
+from unplateau.probes.label_structure import look_alikes_in_batch, pair_confusion, shifted_agreement, twin_labels
 from unplateau.probes.labels import label_agreement, label_range
 from unplateau.probes.preparation import preparation
 from unplateau.probes.sampling import sampling
@@ -51,6 +51,7 @@ def agreement(bench: Bench, _: Measurements) -> Measurements:
         *(m for m in elsewhere if m.name == "label_agreement"),
         *shifted_agreement(colours_ND, [one.person_ids_B for one in bench.first_batches], rows_N),
         *pair_confusion(colours_ND, ids_N, cameras_N),
+        *look_alikes_in_batch(colours_ND, ids_N, rows_N // len(bench.first_batches[0].person_ids_B)),
         Measurement("label_images", float(len(ids_N)), "images"),
     )
 

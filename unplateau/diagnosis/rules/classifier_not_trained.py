@@ -25,6 +25,7 @@ from __future__ import annotations
 from unplateau.diagnosis.case import Case, Curve
 from unplateau.diagnosis.landmarks_of import chance_accuracy, matching_start, uniform
 from unplateau.diagnosis.rules.steps_too_small import is_hardly_learning
+from unplateau.diagnosis.rules.unlearnable import is_unlearnable
 from unplateau.diagnosis.schedule_view import in_warm_up, is_rate_off
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
@@ -51,8 +52,8 @@ def judge(case: Case) -> Verdict:
     landmark = _landmark(case, loss)
     if landmark is None or not loss.is_stationary(2 * _NEAR_UNIFORM) or triplet.latest > (1 - _TRIPLET_FALL) * triplet.first:
         return None
-    if is_hardly_learning(case, loss, triplet):
-        return None  # the features hardly learn either: `steps_too_small`
+    if is_hardly_learning(case, loss, triplet) or is_unlearnable(case, loss, triplet):
+        return None  # the features do not learn either: `steps_too_small`, `unlearnable`
     return Finding(
         code=CODE,
         title="The features learn, the identity classifier does not",

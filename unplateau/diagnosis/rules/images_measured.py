@@ -26,7 +26,7 @@ from unplateau.diagnosis.rules import label_structure_measured
 from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
-_BLANK, _COPIED, _COPIES_IN_BATCH = 0.05, 0.3, 0.3
+_BLANK, _COPIED, _COPIES_IN_BATCH, _IN_BATCH = 0.05, 0.3, 0.3, 0.7
 _AGREES_PLAIN, _LEFT, _FEWEST_IMAGES = 5.0, 0.15, 100
 _CHANCES_APART = 3.0  # times; among more people a nearest image is harder to get right, so such shares cannot be compared
 _MEAN_APART, _STD_LOW, _STD_HIGH = 0.6, 0.5, 2.0
@@ -36,20 +36,35 @@ _SWAPPED, _COLOURS_APART = 0.5, 0.2
 def judge_blank(case: Case) -> Verdict:
     """Fire where a share of the images is of one colour."""
     share = case.measured("blank_images").get("")
-    if share is None or share < _BLANK:
-        return None
+    if share is None or share < _BLANK or isinstance(judge_augmentation(case), Finding):
+        return None  # augmentation that covers most of an image covers some wholly
     evidence = Evidence(f"{share:.0%} of the training images are of one colour", share, 0.0, "probe inputs")
     return _finding("blank-images", "Blank images are trained on", ("blank-images",), evidence)
 
 
 def judge_copies(case: Case) -> Verdict:
     """Fire where many images are copies of another."""
+    if (finding := _one_picture_a_batch(case)) is not None:
+        return finding
     copied, alike = case.measured("copied_images").get("", 0.0), case.measured("duplicate_images").get("", 0.0)
     if copied < _COPIED and alike < _COPIES_IN_BATCH:
         return None
     share = max(copied, alike)
     evidence = Evidence(f"{share:.0%} of the training images are copies of others", share, 0.0, "probes inputs and plain view")
     return _finding("copied-images", "Many training images are copies of each other", ("duplicates",), evidence)
+
+
+def _one_picture_a_batch(case: Case) -> Finding | None:
+    """The image that looks most alike, of another label, stands in the same batch for nearly all images."""
+    share, chance = case.measured("look_alikes_in_batch").get(""), case.measured("look_alikes_by_chance").get("", 1.0)
+    if share is None or share < _IN_BATCH or chance > _IN_BATCH / 2:
+        return None
+    text = (
+        f"{share:.0%} of the images have the other label's image that looks most alike in their own batch, {chance:.0%} by chance"
+    )
+    causes = ("duplicates", "blank-images")
+    evidence = Evidence(text, share, chance, "probe label_structure")
+    return _finding("copied-images", "A batch shows one picture again and again", causes, evidence)
 
 
 def judge_augmentation(case: Case) -> Verdict:
@@ -63,6 +78,8 @@ def judge_augmentation(case: Case) -> Verdict:
         return Abstained("the batches and the plain view hold too different numbers of people to compare")
     if isinstance(label_structure_measured.judge_shift(case), Finding):
         return None  # labels that are shifted within a batch agree with looks neither
+    if _one_picture_a_batch(case) is not None:
+        return None
     if (seen - other) / (plain - chance) > _LEFT:
         return None
     text = f"by the colours of their clothes {plain:.0%} of the nearest images share the label, {seen:.1%} after augmentation"
@@ -76,6 +93,8 @@ def judge_preparation(case: Case) -> Verdict:
     apart, swapped = case.measured("colour_distance").get(""), case.measured("colour_distance_swapped").get("")
     if mean is None or ratio is None or apart is None or swapped is None:
         return None
+    if isinstance(judge_augmentation(case), Finding):
+        return None  # it changes contrast too
     title = "Evaluation prepares images otherwise than training"
     if mean > _MEAN_APART or not _STD_LOW < ratio < _STD_HIGH:
         text = f"channel means differ by {mean:.2f} standard deviations, contrast by a factor of {ratio:.2f}"
