@@ -355,3 +355,13 @@ def test_causes_that_another_measurement_rules_out_are_left_out():
     both = dataclasses.replace(log, measurements=tuple(Measurement(name, value) for name, value in live.items()))
     (first,) = [finding for finding in diagnose(both).findings if finding.code == "weights-not-updated"]
     assert first.causes == ("no-gradient",)
+
+
+def test_a_classifier_that_learns_slowly_on_frozen_features_is_still_only_the_head():
+    case = make_case(MARKET, cross_entropy=falling(6.72, 6.2, 10, 0.02), triplet=flat(2.8, 0.05), mAP=flat(0.02, 0.0005))
+    assert "only-head-trained" in {finding.code for finding in diagnose(case).findings}
+
+
+def test_nothing_is_said_of_a_classifier_where_the_features_do_not_learn_either():
+    case = make_case(cross_entropy=flat(6.65, 0.005), triplet=falling(3.0, 1.5), mAP=flat(0.02, 0.0005))
+    assert "classifier-not-trained" not in {finding.code for finding in diagnose(case).findings}

@@ -36,7 +36,7 @@ def test_the_evaluator_agrees_with_plain_sorting_also_on_ties_and_junk():
     ids = gallery.person_ids_N.copy()
     ids[:5] = -1
     found = independent_evaluation(embedded(0), Embedded(features, ids, gallery.camera_ids_N))
-    assert value(found, "evaluator_difference") < 1e-6
+    assert value(found, "evaluator_difference") < 1e-6 and abs(value(found, "evaluator_bias")) < 1e-6
 
 
 def test_a_model_in_evaluation_mode_does_not_depend_on_the_batch():

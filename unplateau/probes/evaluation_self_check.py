@@ -96,13 +96,19 @@ def independent_evaluation(query: Embedded, gallery: Embedded, *, most_queries: 
     """Score some queries by plain sorting, apart from `evaluation.ranking`, and compare.
 
     Returns:
-        evaluator_difference: largest difference of a query's average precision, over the first `most_queries` that count.
+        evaluator_difference: largest difference of a query's average precision, over the first `most_queries` that count; and
+        evaluator_bias, the mean of the differences with their sign: where many similarities are equal to the last digit, single
+        queries differ by how ties fall, and the mean does not.
     """
     result = retrieve(query, gallery)
     rows_Q = result.query_rows_Q[:most_queries]
     plain = [_average_precision(query, gallery, int(row)) for row in rows_Q]
-    difference_Q = np.abs(np.array(plain) - result.average_precision_Q[: len(rows_Q)])
-    return (Measurement("evaluator_difference", float(difference_Q.max()), "average precision", note=f"{len(rows_Q)} queries"),)
+    difference_Q = np.array(plain) - result.average_precision_Q[: len(rows_Q)]
+    note = f"{len(rows_Q)} queries"
+    return (
+        Measurement("evaluator_difference", float(np.abs(difference_Q).max()), "average precision", note=note),
+        Measurement("evaluator_bias", float(difference_Q.mean()), "average precision", note=note),
+    )
 
 
 def _average_precision(query: Embedded, gallery: Embedded, row: int) -> float:

@@ -24,8 +24,6 @@ from __future__ import annotations
 
 from unplateau.diagnosis.case import Case, Curve
 from unplateau.diagnosis.landmarks_of import chance_accuracy, matching_start, uniform
-from unplateau.diagnosis.rules.steps_too_small import is_hardly_learning
-from unplateau.diagnosis.rules.unlearnable import is_unlearnable
 from unplateau.diagnosis.schedule_view import in_warm_up, is_rate_off
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
@@ -34,7 +32,7 @@ CODE = "classifier-not-trained"
 _FEWEST_POINTS = 6
 _TRIPLET_FALL = 0.25  # of its first value
 _NEAR_UNIFORM = 0.03  # nats
-_RISING = 1.2  # times its first value; labels that cannot be learned teach the features nothing
+_RISING = 1.5  # times its first value
 _ABOVE_CHANCE = 20.0  # times 1/I
 
 
@@ -52,7 +50,8 @@ def judge(case: Case) -> Verdict:
     landmark = _landmark(case, loss)
     if landmark is None or not loss.is_stationary(2 * _NEAR_UNIFORM) or triplet.latest > (1 - _TRIPLET_FALL) * triplet.first:
         return None
-    if is_hardly_learning(case, loss, triplet) or is_unlearnable(case, loss, triplet):
+    score = case.curve("mAP")
+    if score is not None and score.latest < _RISING * score.first:
         return None  # the features do not learn either: `steps_too_small`, `unlearnable`
     return Finding(
         code=CODE,
@@ -73,17 +72,15 @@ def judge(case: Case) -> Verdict:
 
 
 def _causes(case: Case) -> tuple[str, ...]:
-    """A classifier that is right with a flat loss sees squeezed logits; one at chance is not trained, or not trainable."""
+    """A classifier that is right with a flat loss sees squeezed logits; one at chance is not trained, or its labels are wrong."""
     squeezed = ("softmax-before-ce", "missing-cosine-scale")
     untrained = ("cross-entropy-missing", "stale-optimizer")
     unlearnable = ("labels-shuffled", "labels-off-by-one")
-    accuracy, chance, score = case.curve("accuracy"), chance_accuracy(case), case.curve("mAP")
+    accuracy, chance = case.curve("accuracy"), chance_accuracy(case)
     if accuracy is not None and chance is not None and accuracy.latest > _ABOVE_CHANCE * chance:
         return squeezed
     if case.facts.cross_entropy_weight == 0:
         return ("cross-entropy-missing",)
-    if score is not None and score.latest < _RISING * score.first:
-        return (*unlearnable, *untrained)
     return (*untrained, *unlearnable) if accuracy is not None else (*squeezed, *untrained, *unlearnable)
 
 

@@ -21,10 +21,12 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.landmarks_of import collapsed_triplet
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CODE = "loss-cut-off"
+_CLEARLY_ACTIVE = 0.5  # of the margin, mean over a batch
 _SOLVED = 0.05  # of the way from floor to start
 
 
@@ -50,8 +52,7 @@ def judge(case: Case) -> Verdict:
 
 
 def _is_solved(case: Case, name: str) -> bool:
-    if case.measured("loss_trained").get(name) == 0:
-        return True
     if name == "cross_entropy":
         return case.measured("term_above_floor").get(name, 1.0) < _SOLVED
-    return case.measured("active_triplets").get("", 1.0) == 0
+    # a hinge without an active triplet has no gradient either; one that is large has active ones
+    return case.measured("loss_trained").get(name, 0.0) < _CLEARLY_ACTIVE * collapsed_triplet(case)

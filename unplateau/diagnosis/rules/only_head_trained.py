@@ -21,7 +21,8 @@ Source
 
 from __future__ import annotations
 
-from unplateau.diagnosis.case import Case
+from unplateau.curves.noise import noise_of_differences
+from unplateau.diagnosis.case import Case, Curve
 from unplateau.diagnosis.landmarks_of import collapsed_triplet
 from unplateau.diagnosis.schedule_view import in_warm_up, is_rate_off
 from unplateau.diagnosis.verdict import Verdict
@@ -29,6 +30,7 @@ from unplateau.runs.record import Evidence, Finding
 
 CODE = "only-head-trained"
 _LEAST_FALL = 0.05  # of the first cross-entropy; random features let a classifier learn a tenth of it
+_NOISES = 5.0
 _STILL = 0.1  # of the triplet loss's level; learning features lose half of it within epochs
 _ABOVE_MARGIN = 1.15
 _FEWEST_POINTS = 6
@@ -47,9 +49,9 @@ def judge(case: Case) -> Verdict:
         return None
     if any(value > 0 for group, value in case.measured("checkpoint_motion").items() if "backbone" in group):
         return None
-    if not loss.is_falling(_LEAST_FALL * loss.first) or triplet.level < _ABOVE_MARGIN * collapsed_triplet(case):
+    if not _has_fallen(loss) or triplet.level < _ABOVE_MARGIN * collapsed_triplet(case):
         return None
-    if not triplet.is_stationary(_STILL * triplet.level):
+    if not triplet.is_stationary(_STILL * triplet.level) or triplet.first > (1 + 2 * _STILL) * triplet.latest:
         return None
     return Finding(
         code=CODE,
@@ -68,3 +70,8 @@ def judge(case: Case) -> Verdict:
         next_test="solve_plateau.py --checkpoints A B: do backbone tensors differ?",
         remedies=("unfreeze", "fix_optimizer"),
     )  # fmt: skip
+
+
+def _has_fallen(loss: Curve) -> bool:
+    """By end points: a curve that falls and flattens is no line, and the interval of a line's slope says little of it."""
+    return loss.first - loss.latest >= max(_LEAST_FALL * loss.first, _NOISES * noise_of_differences(loss.y))
