@@ -84,6 +84,7 @@ PROBED_FIRING: dict[str, Case] = {
     "learning-rate-too-high ": measured({**RANGE, "probed_rate": 0.3}, FALLEN),
     "gradient-clipped-away": measured({**DELIVERED, "gradient_delivered": 1e-6, "step_over_rate": 1e-4}),
     "gradient-clipped-away ": measured({"gradient_delivered": 1e-6, "gradient_delivered_cosine": 1.0}),
+    "gradient-clipped-away  ": measured({**DELIVERED, "gradient_delivered": 1e-7, "gradient_rms": 1e-9}),
     "gradients-accumulate": measured({**DELIVERED, "gradient_delivered": 9.0, "gradient_delivered_cosine": 0.2}),
     "steps-too-small": measured({**DELIVERED, "highest_epsilon": 0.1, "step_over_rate": 0.01}),
     "weight-decay-too-strong": measured({**DELIVERED, "highest_decay": 0.05}),
@@ -122,6 +123,10 @@ PROBED_FIRING: dict[str, Case] = {
     "evaluation-broken       ": measured({**SCORED, "map_of_queries": 0.03}),
     "labels-shifted": measured({"label_images": 500.0}, looks(**{"1": {"label_agreement_shifted": 0.42}})),
     "labels-mixed": measured({"label_images": 500.0, "pair_confusion": 0.4}, LOOKS),
+    "labels-mixed ": measured({**DRAWN, "identities_seen": 0.1, "label_images": 500.0, "pair_confusion": 0.4}, LOOKS),
+    "dropout-too-strong ": measured(
+        {**OVERFIT, "overfit_last_loss": 6.6, "dropped_share": 0.98, "loss_on_images": 6.62, "loss_on_blanks": 6.62}
+    ),
     "labels-have-twins": measured({"twin_labels": 0.8}),
     "losses-in-conflict": measured({}, {"cross_entropy | triplet": {"gradient_cosine": -0.6}}),
     "losses-unbalanced": measured({"active_triplets": 0.9, "steps_trained": 2000.0}, UNBALANCED),

@@ -12,8 +12,8 @@ from unplateau.runs.record import Finding
 
 LIKELY = 0.5  # below it a finding is a possibility, ranked after everything likely
 _PIPELINE_FIRST = {"pipeline": 0, "optimisation": 1, "data": 1, "generalisation": 2, "info": 3}
-_KNOWN = 0.8  # a finding that explains why one batch is not learned
-_SYMPTOM = "batch-not-learnable"
+_KNOWN = 0.8  # a finding that explains why one batch is not learned, or blank images as badly as real ones
+_SYMPTOMS = ("batch-not-learnable", "images-ignored")
 _HEALTHY = ("still-improving", "undecided", "in-warm-up", "before-drop", "finished")
 
 NO_HYPER_PARAMETER = (
@@ -111,13 +111,13 @@ def _merged(findings: list[Finding]) -> list[Finding]:
 
 
 def _consistent(findings: list[Finding]) -> list[Finding]:
-    """Leave out what a likely finding explains: flatness by a broken pipeline, a batch that is not learned by any cause found."""
+    """Leave out what a likely finding explains: flatness by a broken pipeline, symptoms by a cause that was found."""
     likely = [finding for finding in findings if finding.severity != "info" and finding.confidence >= LIKELY]
     explained: tuple[str, ...] = ()
     if any(finding.severity == "pipeline" for finding in likely):
         explained = ("plateau", "uniform-logits", "fitting-noise", "learning-rate-too-low", "learning-rate-too-high", *_HEALTHY)
-    if any(finding.confidence >= _KNOWN and finding.code != _SYMPTOM for finding in likely):
-        explained = (*explained, _SYMPTOM)
+    if any(finding.confidence >= _KNOWN and finding.code not in _SYMPTOMS for finding in likely):
+        explained = (*explained, *_SYMPTOMS)
     return [finding for finding in findings if finding.code not in explained]
 
 

@@ -75,7 +75,8 @@ def judge(case: Case) -> Verdict:
 
 def _causes(case: Case, triplet: Curve, value: float) -> tuple[str, ...]:
     if float(np.abs(triplet.y - value).max()) < _EXACTLY * value:
-        return ("blank-images", "dead-units", "triplet-collapse")  # no training gets there in its first steps
+        # no training gets there in its first steps: the signal is lost on its way through the network
+        return ("blank-images", "dead-units", "batch-norm-in-eval", "triplet-collapse")
     usual = ("triplet-collapse", "learning-rate-too-high", "no-warm-up", "cross-entropy-missing")
     ratio = rate_over_usual(case)
     if ratio is not None and ratio >= _FAR_ABOVE:

@@ -6,9 +6,10 @@ What it is
     about the rate, whatever the gradient's scale.
 
 Why it happens
-    Shrunk by orders of magnitude: clipping to a tiny norm, a loss scale that is never taken out. Larger, and in another
-    direction: zero_grad is missing, so that gradients of earlier batches add up. Right, and yet hardly a step: an epsilon of Adam
-    that is larger than the gradients, which turns it into plain gradient descent at a tiny rate.
+    Shrunk by orders of magnitude: clipping to a tiny norm, a loss scale that is never taken out. Adam would make steps of usual
+    size from it, but weight decay, which Adam and SGD add to the gradient, is then all that is left to follow. Larger, and in
+    another direction: zero_grad is missing, so that gradients of earlier batches add up. Right, and yet hardly a step: an epsilon
+    of Adam that is larger than the gradients, which turns it into plain gradient descent at a tiny rate.
 
 How it was seen
     Clipping at norm 1 hurts nobody, at 1e-6 nothing moves. A missing zero_grad looks like a rate that is too high: fast-reid#700
@@ -30,6 +31,7 @@ from unplateau.runs.record import Evidence, Finding
 _SOURCE = "probe delivered_gradient"
 _SHRUNK = 0.01
 _PILED_UP, _ANOTHER_DIRECTION = 1.5, 0.9
+_OF_NO_SIZE = 1e-7  # an element; ten of Adam's epsilons, and far below what weight decay adds to the gradient
 _TINY_STEP = 0.02  # rates; Adam at convergence makes steps of a tenth
 _LARGE_EPSILON = 1e-3
 _NEXT = "print the norm of the gradient right after backward and right before optimizer.step()"
@@ -38,7 +40,8 @@ _NEXT = "print the norm of the gradient right after backward and right before op
 def judge_clipped(case: Case) -> Verdict:
     """Fire where the gradient arrives shrunk to nothing and the steps are tiny for it."""
     share, step = case.measured("gradient_delivered").get(""), case.measured("step_over_rate").get("")
-    if share is None or not 0 < share < _SHRUNK or (step is not None and step > _TINY_STEP):
+    size = case.measured("gradient_rms").get("", 1.0)
+    if share is None or not 0 < share < _SHRUNK or (step is not None and step > _TINY_STEP and size > _OF_NO_SIZE):
         return None
     evidence = [Evidence(f"{share:.2g} of the gradient's length reaches the optimiser", share, 1.0, _SOURCE)]
     if step is not None:

@@ -39,7 +39,7 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="The images are ignored: blank ones train as well",
         severity="pipeline",
-        confidence=0.95,
+        confidence=0.9,  # below what ends probing: whatever keeps the network from learning makes both losses equal
         evidence=(Evidence(f"loss {seen:.4f} on images, {blank:.4f} on blank ones (noise {noise:.2g})", seen, blank, _SOURCE),),
         causes=("blank-images", "detached-branch", "inputs-not-normalised"),
         refuted_by="a loss on blank images that differs in any of four digits",

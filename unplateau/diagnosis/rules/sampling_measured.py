@@ -22,6 +22,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.rules import label_structure_measured
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -46,6 +47,8 @@ def judge_people(case: Case) -> Verdict:
     seen, expected = case.measured("identities_seen").get(""), case.measured("identities_expected").get("")
     if seen is None or expected is None or seen >= _SEEN * expected:
         return None
+    if isinstance(label_structure_measured.judge_merged(case), Finding):
+        return None  # labels that hold several people leave others without any
     text = f"{seen:.0%} of the people come up in batches that should show {expected:.0%}"
     return _finding(
         "too-few-identities", "Most people of the training set are never drawn", Evidence(text, seen, expected, _SOURCE)

@@ -9,8 +9,8 @@ What it is
 Why it happens
     A softmax layer at the end of the model in front of CrossEntropyLoss (softmax-before-ce), or normalised features and
     prototypes without the usual scale of 30 to 64 (missing-cosine-scale). By the value alone the two cannot be told apart
-    (5.624 and 5.622); the classifier's configuration does. A target that is mostly smoothing keeps the loss up as well
-    (label-smoothing-too-strong).
+    (5.624 and 5.622), and the classifier that runs need not be the configured one. A target that is mostly smoothing keeps the
+    loss up as well (label-smoothing-too-strong).
 
 How it was seen
     Common in first ports of a classifier; fast-reid's HEADS.SCALE is 1 by default.
@@ -54,14 +54,13 @@ def judge(case: Case) -> Verdict:
     bound = _bounded(case, softmax_twice_floor(case.facts.num_identities or 2, label_smoothing=case.facts.label_smoothing or 0.0))
     if bound is None:
         return None
-    known_linear = case.facts.classifier == "Linear"
     return Finding(
         code=CODE,
         title="The loss stays far above what its accuracy calls for: softmax twice, cosines without a scale, or a soft target",
         severity="pipeline",
         confidence=0.85,
         evidence=bound,
-        causes=(*_SQUEEZED[: 1 if known_linear else 2], "label-smoothing-too-strong"),
+        causes=(*_SQUEEZED, "label-smoothing-too-strong"),
         refuted_by="one logged cross-entropy below the floor, or logits outside [-1, 1]",
         next_test="print the range of what goes into the cross-entropy ([0, 1] = probabilities, [-1, 1] = bare cosines) and its "
         "label smoothing",
