@@ -147,7 +147,7 @@ def interval(values: np.ndarray, of: Callable = np.mean) -> str:
     return f"{100 * of(values):+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
 
 
-def report(table: Sequence[Recorded], space: Space, repetitions: int, budgets: Sequence[int]) -> str:
+def report(table: Sequence[Recorded], space: Space, repetitions: int, budgets: Sequence[int], policies: Sequence[Policy]) -> str:
     """Return the table of results as Markdown."""
     whole = len(table[0].curve)
     best = max(one.test_map for one in table)
@@ -158,9 +158,9 @@ def report(table: Sequence[Recorded], space: Space, repetitions: int, budgets: S
     for budget in budgets:
         results = {
             policy.name: np.array([search(table, space, policy, epochs=budget * whole, seed=seed) for seed in range(repetitions)])
-            for policy in POLICIES
+            for policy in policies
         }
-        blind = results[POLICIES[0].name]
+        blind = results[policies[0].name]
         lines += [
             f"Budget {budget * whole} epochs, as many as {budget} whole trainings:", "",
             "| search | test mAP of what it takes | against random search, points | better / equal / worse | trials | epochs |",
@@ -169,7 +169,7 @@ def report(table: Sequence[Recorded], space: Space, repetitions: int, budgets: S
         for name, found in results.items():
             apart = found[:, 0] - blind[:, 0]
             counts = f"{(apart > 0).sum()} / {(apart == 0).sum()} / {(apart < 0).sum()}"
-            against = "-" if name == POLICIES[0].name else interval(apart)
+            against = "-" if name == policies[0].name else interval(apart)
             score, epochs, trials = found.mean(axis=0)
             lines.append(f"| {name} | {score:.2%} | {against} | {counts} | {trials:.1f} | {epochs:.1f} |")
         lines.append("")
@@ -181,10 +181,17 @@ def main() -> None:
     parser.add_argument("table", type=Path)
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--whole", type=int, nargs="+", default=[4, 6, 8], help="budgets, in whole trainings")
+    parser.add_argument("--policies", type=int, nargs="+", default=list(range(len(POLICIES))), help="rows of POLICIES; 0 first")
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
     space = read_space(HERE / "table.yml")
-    text = report(load_table(arguments.table, space), space, arguments.repetitions, arguments.whole)
+    text = report(
+        load_table(arguments.table, space),
+        space,
+        arguments.repetitions,
+        arguments.whole,
+        [POLICIES[row] for row in arguments.policies],
+    )
     print(text)
     if arguments.write:
         write_text(arguments.write, text + "\n")

@@ -29,7 +29,7 @@ def _kill_the_worker_of(desk: Desk, name: str, after_epoch: int, done: list[int]
     """Wait until a trial has trained some epochs, then kill the worker that its process belongs to."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
-        pids = [call["pid"] for call in desk.calls if call["name"] == name and call["from"] >= after_epoch - 1]
+        pids = [call["pid"] for call in desk.calls if call["name"] == name and call["from"] < after_epoch]
         if pids and (name, after_epoch) in desk.epochs:
             worker = _parent(pids[-1])
             os.kill(worker, signal.SIGKILL)
