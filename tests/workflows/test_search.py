@@ -161,6 +161,13 @@ def test_no_epoch_is_trained_twice_and_pruned_trials_stop_at_the_end_of_a_rung(d
     assert sum(by_trial.values()) < 9 * len(by_trial) / 2
 
 
+def test_the_number_of_trials_holds_for_base_and_solutions_too(desk: Desk) -> None:
+    desk.run(max_trials=3)
+    assert [trial["origin"] for trial in desk.trials] == ["base", "solution", "solution"]
+    desk.run(max_trials=7)
+    assert Counter(trial["origin"] for trial in desk.trials) == {"base": 1, "solution": 5, "suggested": 1}
+
+
 def test_without_pruning_every_trial_is_trained_to_the_end(desk: Desk) -> None:
     desk.run(max_trials=7, is_pruned=False)
     assert {trial["epochs"] for trial in desk.trials} == {9}

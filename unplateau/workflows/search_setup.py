@@ -108,8 +108,7 @@ def prepare(request: SearchRequest) -> Search:
     search = Search(request, base, space, rungs, store, loaded.notes)
     _check_same(search)
     write_text(request.output_dir / LAUNCHER / _BASE_FILE, to_yaml(base))
-    if not store.trials():
-        _add_first(search)
+    _add_first(search)
     return search
 
 
@@ -135,10 +134,14 @@ def _check_same(search: Search) -> None:
 
 
 def _add_first(search: Search) -> None:
-    """The base, then the five solutions, where they change it and are no repetition."""
-    search.add(origin=BASE, changes={}, title="base")
-    known = {name_of(search.base)}
+    """The base, then the five solutions, where they change it, are no repetition, and the number of trials allows."""
+    if not search.store.trials():
+        search.add(origin=BASE, changes={}, title="base")
+    known = {trial.identity for trial in search.store.trials()}
+    limit = search.request.trials_limit
     for solution in sorted(generate(search.base, ()), key=lambda one: one.name):
+        if limit is not None and len(search.store.trials()) >= limit:
+            return
         try:
             config = with_values(search.base, solution.delta)
         except ConfigError:  # such as a batch too small to be halved
