@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: help demo test check format clean
 
 help:
-	@echo "make demo    set up and run the main job on the embedded data set, end to end"
+	@echo "make demo    set up, then the whole story on drawn persons: a stall, its cause, the solutions, the winner, a report"
 	@echo "make test    set up and run all tests"
 	@echo "make check   format, lint, types, layers, fast tests"
 	@echo "make format  put the code into the project's format"
@@ -19,7 +19,7 @@ $(READY): pyproject.toml
 	@touch $(READY)
 
 demo: $(READY)
-	$(BIN)/python train_research_grade.py --config-file custom_configs/minimarket_demo.yml --run-name demo --restart
+	$(BIN)/unplateau demo
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered

@@ -19,14 +19,14 @@ if "%1"=="test" goto test
 if "%1"=="check" goto check
 
 :help
-echo make demo    set up and run the main job on the embedded data set, end to end
+echo make demo    set up, then the whole story on drawn persons: a stall, its cause, the solutions, the winner, a report
 echo make test    set up and run all tests
 echo make check   format, lint, types, layers, fast tests
 exit /b 0
 
 :demo
 set OMP_NUM_THREADS=
-%BIN%\python train_research_grade.py --config-file custom_configs/minimarket_demo.yml --run-name demo --restart
+%BIN%\unplateau demo
 exit /b %ERRORLEVEL%
 
 :test

@@ -5,10 +5,10 @@ import sys
 import typer
 
 from unplateau.base.errors import UnplateauError
-from unplateau.cli import config, doctor, explain, export, find_best, report, run_solutions, select, solve, train
+from unplateau.cli import config, demo, doctor, explain, export, find_best, report, run_solutions, select, solve, train
 from unplateau.report.lines import use_utf8
 
-VERBS = (train, solve, run_solutions, find_best, select, report, explain, config, doctor, export)
+VERBS = (demo, train, solve, run_solutions, find_best, select, report, explain, config, doctor, export)
 
 app = typer.Typer(
     name="unplateau",

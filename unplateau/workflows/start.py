@@ -1,6 +1,5 @@
 """Whether a run begins, goes on, or is already done: what the run folder says against what was asked for."""
 
-import itertools
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from unplateau.runs.layout import RunFolder, run_folder
 from unplateau.runs.reader import find_runs, is_running, read_stop
 from unplateau.workflows.killed import write_killed
 from unplateau.workflows.request import TrainRequest
+from unplateau.workflows.set_aside import set_aside
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def decide_start(request: TrainRequest, loaded: Loaded) -> Start:
     if is_running(folder):
         raise UsageError(f"{folder.path} is being trained by another process. Wait for it, end it, or use another --run-name.")
     if request.restart:
-        _set_aside(folder)
+        set_aside(folder.path)
     begun = has_checkpoint(folder)
     if begun and read_stop(folder) is None:
         write_killed(folder, request.command)
@@ -122,14 +122,6 @@ def _ways_out(never: list[str]) -> str:
         "would no longer compare. Resume with the old value, start under another --run-name, or score the finished model with "
         "--eval-only."
     )
-
-
-def _set_aside(folder: RunFolder) -> None:
-    """Rename an earlier run, so that starting over loses nothing."""
-    if not folder.path.exists():
-        return
-    taken = (folder.path.with_name(f"{folder.name}_before{number}") for number in itertools.count(1))
-    folder.path.rename(next(path for path in taken if not path.exists()))
 
 
 def _choices(folder: RunFolder, request: TrainRequest) -> str:
