@@ -116,6 +116,8 @@ def _consistent(findings: list[Finding]) -> list[Finding]:
     explained: tuple[str, ...] = ()
     if any(finding.severity == "pipeline" for finding in likely):
         explained = ("plateau", "uniform-logits", "fitting-noise", "learning-rate-too-low", "learning-rate-too-high", *_HEALTHY)
+    elif any(finding.severity == "optimisation" for finding in likely):
+        explained = ("finished",)  # with that mended there is something left to gain
     if any(finding.confidence >= _KNOWN and finding.code not in _SYMPTOMS for finding in likely):
         explained = (*explained, *_SYMPTOMS)
     return [finding for finding in findings if finding.code not in explained]

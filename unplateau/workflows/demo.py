@@ -25,7 +25,7 @@ from unplateau.workflows.set_aside import set_aside
 from unplateau.workflows.solution_runs import SolutionsRequest
 from unplateau.workflows.solve import SolveRequest, solve
 
-FIRST_LOG = Path("docs") / "examples" / "stalled_fast_reid.csv"
+FIRST_LOG = Path("docs") / "examples" / "stalled_run.csv"
 STALLED = Path("custom_configs") / "minimarket_stalled.yml"
 PLAN = "half"
 _IDENTITIES_OF_THE_LOG = 751
