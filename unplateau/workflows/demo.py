@@ -66,8 +66,8 @@ def _diagnose_a_log(say: Callable[[str], None]) -> None:
     path = _ours(FIRST_LOG)
     _chapter(
         say, "1 of 4   WHY DID THIS RUN STALL? A log is enough",
-        "ResNet-50 on Market-1501 with fast-reid, flat for 27 epochs. Its owner suspected the learning rate. (The curve is made up to "
-        "the numbers that were reported: CE 6.71-6.73, triplet 2.7-2.9.)",
+        "ResNet-50 on Market-1501 with fast-reid, flat for 27 epochs. Its owner suspected the learning rate. (The curve "
+        "is made up to the numbers that were reported: CE 6.71-6.73, triplet 2.7-2.9.)",
         f"python solve_plateau.py --log-file {FIRST_LOG.as_posix()} --num-identities {_IDENTITIES_OF_THE_LOG}",
     )  # fmt: skip
     case = gather(Sources(log_file=path, facts=LogFacts(num_identities=_IDENTITIES_OF_THE_LOG)))
