@@ -12,6 +12,8 @@ import numpy as np
 from unplateau.base.files import write_json
 from unplateau.config.delta import flatten, to_yaml, with_values
 from unplateau.config.schema import Config
+from unplateau.report.selection_words import how_sure
+from unplateau.report.solutions_content import SolutionsReport
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import EpochRecord, RankedImage, RankedQuery, RankList, RetrievalMetrics, StopReason, to_plain
 from unplateau.runs.writer import RunWriter
@@ -148,7 +150,8 @@ def make_solutions(folder: Path, *, epochs: int = 45) -> Path:
         runs[name] = {"ended": f"Training completed all epochs ({epochs}/{epochs})", "code": "completed", "changes": changes}
     selection = select(curves, control=_SOLUTIONS[0])
     plain = {"winner": selection.ranked[0].name, "helped": [], "selection": to_plain(selection), "tests": [], "runs": runs}
-    write_json(folder / "selection.json", {**plain, "broken_pipeline": ""})
+    sure = how_sure(SolutionsReport(selection, (), protocol="held-out"))
+    write_json(folder / "selection.json", {**plain, "broken_pipeline": "", "how_sure": sure, "protocol": "held-out"})
     return folder
 
 

@@ -18,9 +18,11 @@ from unplateau.export import search_gallery
 from unplateau.export.files import ExportError
 from unplateau.export.parity import MAX_DIFFERENCE, compare
 from unplateau.export.terms import data_terms, shown_name
+from unplateau.runs.reader import read_run
 from unplateau.testing.small_market import Lab
 from unplateau.workflows.export import Exported, ExportRequest, run_export
 from unplateau.workflows.export_parity import sample
+from unplateau.workflows.export_scores import scores_of
 from unplateau.workflows.score import run_scoring
 
 FILES = {"model.onnx", "model.safetensors", "preprocessing.json", "config.yml", "search_gallery.py", "MODEL_CARD.md"}
@@ -125,6 +127,24 @@ def test_a_folder_with_something_else_in_it_is_left_alone(module_lab: Lab, expor
     with pytest.raises(UsageError, match="something else than an export"):
         quietly(ExportRequest(module_lab.folder("run").path, tmp_path))
     assert (tmp_path / "mine.txt").read_text(encoding="utf-8") == "precious"
+
+
+def test_what_was_put_beside_an_export_is_never_replaced_with_it(module_lab: Lab, exported: Exported) -> None:
+    gallery = exported.folder / "gallery.npz"
+    gallery.write_bytes(b"an evening's work")
+    try:
+        with pytest.raises(UsageError, match=r"something else: gallery\.npz"):
+            quietly(ExportRequest(module_lab.folder("run").path))
+        assert gallery.read_bytes() == b"an evening's work"
+    finally:
+        gallery.unlink()
+
+
+def test_the_card_says_how_often_the_test_set_was_scored(module_lab: Lab, exported: Exported) -> None:
+    run = read_run(module_lab.folder("run").path)
+    again = replace(run, info={**run.info, "times_test_was_scored": 3})
+    assert [score.times_scored for score in scores_of(run)] == [1, 1]
+    assert [score.times_scored for score in scores_of(again)] == [1, 3]
 
 
 def test_a_run_without_a_model_or_a_folder_without_a_run_is_said(lab: Lab, tmp_path: Path) -> None:

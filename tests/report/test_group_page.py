@@ -10,10 +10,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.report.made_runs import make_run, make_solutions
 from unplateau.base.errors import RecordError, UsageError
-from unplateau.base.files import read_json, write_json
+from unplateau.base.files import read_json, write_json, write_text
 from unplateau.report.group_page import group_page, group_verdict
 from unplateau.report.group_view import Chosen, Compared, GroupView, SelectionView, read_search, read_selection
 from unplateau.report.html import page_html
+from unplateau.report.run_page import run_page
+from unplateau.report.run_view import RunView
+from unplateau.runs.reader import read_run
 from unplateau.runs.record import RetrievalMetrics
 from unplateau.selection.statistics import Estimate
 from unplateau.workflows.report import write_report
@@ -33,10 +36,11 @@ def _charts(view: GroupView) -> list:
     return [chart for section in sections for block in section.blocks if block.kind == "charts" for chart in block.charts]
 
 
-def _selection(verdict: str, p_adjusted: float, *, broken: str = "", helped: tuple[str, ...] = ()) -> SelectionView:
+def _selection(verdict: str, *, broken: str = "", helped: tuple[str, ...] = (), **told: str) -> SelectionView:
     estimate = Estimate(0.4, 0.35, 0.45)
-    other = Chosen("b", 3, estimate, 0.38, Compared(Estimate(0.02, -0.01, 0.05), 0.02, p_adjusted), None)
-    return SelectionView(verdict, "a", (Chosen("a", 3, estimate, 0.4, None, None), other), helped=helped, broken_pipeline=broken)
+    other = Chosen("b", "b", 3, estimate, 0.38, Compared(Estimate(0.02, -0.01, 0.05), 0.02), None)
+    chosen = (Chosen("a", "a", 3, estimate, 0.4, None, None), other)
+    return SelectionView(verdict, winner="a", chosen=chosen, helped=helped, broken_pipeline=broken, **told)
 
 
 def test_the_verdict_names_the_winner_and_how_sure_it_is(solutions: Path) -> None:
@@ -47,22 +51,25 @@ def test_the_verdict_names_the_winner_and_how_sure_it_is(solutions: Path) -> Non
     assert "95 % interval" in verdict
 
 
-@pytest.mark.parametrize(
-    ("verdict", "p_adjusted", "words"),
-    [
-        ("clear winner", 0.01, "clearly better than every other run"),
-        ("tie", 0.4, "a tie with b, from which it differs by less than 1.0 points"),
-        ("not enough evidence", 0.4, "not enough evidence to tell it from b"),
-    ],
-)
-def test_a_tie_and_missing_evidence_are_said(verdict: str, p_adjusted: float, words: str) -> None:
-    assert words in group_verdict(GroupView("x", (), _selection(verdict, p_adjusted)))[0]
+def test_how_sure_the_choice_is_stands_in_the_words_of_the_text(solutions: Path) -> None:
+    words = read_json(solutions / "selection.json")["how_sure"]
+    assert group_verdict(group_view(solutions))[0].endswith(f": {words}.")
+    assert group_verdict(GroupView("x", (), _selection("tie")))[0].endswith(": tie.")
+
+
+@pytest.mark.parametrize("protocol", ["held-out", "test"])
+def test_a_choice_on_the_test_set_is_never_called_held_out(solutions: Path, protocol: str) -> None:
+    view = group_view(solutions)
+    page = group_page(replace(view, selection=replace(_selection("clear winner", protocol=protocol), verdict="clear winner")))
+    intro = next(section.intro for section in page.sections if section.anchor == "selection")
+    assert ("held-out" in page.verdict, "held out" in intro) == (protocol == "held-out",) * 2
+    assert ("optimistic" in intro) == (protocol == "test")
 
 
 def test_where_the_pipeline_is_broken_none_can_help() -> None:
-    broken = _selection("tie", 0.4, broken="the weights are not updated.")
+    broken = _selection("tie", broken="the weights are not updated.")
     assert group_verdict(GroupView("x", (), broken)) == ("None of these can help: the weights are not updated.", "bad")
-    helped = _selection("tie", 0.4, broken="the weights are not updated.", helped=("b",))
+    helped = _selection("tie", broken="the weights are not updated.", helped=("b",))
     assert "is the one to take" in group_verdict(GroupView("x", (), helped))[0]
 
 
@@ -123,7 +130,7 @@ def test_runs_of_other_protocols_never_share_an_overlay(tmp_path: Path) -> None:
 
 def test_a_search_shows_what_mattered(solutions: Path) -> None:
     shares = [{"name": "erasing", "share": 0.3, "low": 0.1, "high": 0.5}, {"name": "rate", "share": 0.7, "low": 0.5, "high": 0.9}]
-    trials = [{"folder": "x", "name": "X", "changes": {"SOLVER.STEPS": [1, 2]}, "state": "paused"}]
+    trials = [{"folder": "x", "name": "X", "changes": {"SOLVER.STEPS": [[5], [1, 2]]}, "state": "paused"}]
     search = read_search({"importances": {"shares": shares}, "trials": trials}, "s")
     view = replace(group_view(solutions), search=search)
     bars = next(chart for chart in _charts(view) if chart.title == "Importance of the parameters")
@@ -173,6 +180,31 @@ def test_pages_of_runs_are_written_again_only_when_they_are_old(tmp_path: Path) 
     folder.metrics.touch()
     write_report(tmp_path)
     assert folder.report.stat().st_mtime_ns > before
+
+
+def test_the_page_of_a_killed_run_no_longer_says_that_it_trains(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "a", epochs=2, is_over=False)
+    record = read_run(folder.path)
+    write_text(folder.report, page_html(run_page(RunView(record, is_running=True))))
+    assert "Training now" in folder.report.read_text(encoding="utf-8")
+    write_report(tmp_path)
+    assert "Broken off" in folder.report.read_text(encoding="utf-8")
+
+
+def test_a_folder_whose_name_means_something_in_an_address_is_still_reached(tmp_path: Path) -> None:
+    make_run(tmp_path / "lr #1 100%", epochs=2)
+    assert 'href="lr%20%231%20100%25/report.html"' in write_report(tmp_path).read_text(encoding="utf-8")
+
+
+def test_runs_that_were_scored_differently_are_not_ranked_in_one_sentence(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", epochs=3)
+    make_run(tmp_path / "b", epochs=3, seed=1)
+    view = group_view(tmp_path)
+    assert "scored alike" not in group_verdict(view)[0]
+    first = view.runs[0].record
+    other = tuple(replace(epoch, validation=replace(epoch.validation, dataset="Other")) for epoch in first.epochs)
+    mixed = replace(view, runs=(replace(view.runs[0], record=replace(first, epochs=other)), view.runs[1]))
+    assert "Not all were scored alike" in group_verdict(mixed)[0]
 
 
 def test_hostile_names_and_changes_stay_text(solutions: Path) -> None:

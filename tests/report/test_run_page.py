@@ -89,6 +89,15 @@ def test_a_run_without_a_word_is_said_to_be_broken_off(view: RunView) -> None:
     )
 
 
+def test_a_test_set_that_was_scored_again_is_not_said_to_be_scored_once(view: RunView) -> None:
+    tested = _with_test(view)
+    page = page_html(run_page(tested))
+    assert "scored once" in page
+    info = {**tested.record.info, "times_test_was_scored": 2}
+    again = page_html(run_page(replace(tested, record=replace(tested.record, info=info))))
+    assert "scored 2 times" in again and "scored once" not in again
+
+
 def test_held_out_and_test_scores_never_share_a_chart_or_a_number(view: RunView) -> None:
     page = run_page(_with_test(view))
     facts = {fact.name: fact for fact in page.facts}

@@ -10,9 +10,11 @@ import pytest
 from tests.workflows.made_runs import PERSONS_Q, average_precision, write_run
 from unplateau.base.errors import DataError, DataNotFoundError
 from unplateau.base.files import read_json, write_json
+from unplateau.report.group_page import group_page
 from unplateau.runs.record import from_plain
 from unplateau.selection.select import CLEAR, NOT_ENOUGH, Selection
 from unplateau.selection.statistics import CHECKPOINT, RECIPE
+from unplateau.workflows.report_group import group_view
 from unplateau.workflows.select import SelectRequest, report_on_folder, run_select
 
 HIGHER = {"SOLVER.BASE_LR": 0.0007}
@@ -50,6 +52,19 @@ def test_with_one_seed_each_nothing_is_said_of_recipes(tmp_path: Path) -> None:
     assert record["selection"]["level"] == CHECKPOINT
     assert "this checkpoint; one seed each" in lines[1]
     assert 'never "this recipe is better"' in " ".join(" ".join(lines).split())
+
+
+def test_the_page_of_compared_recipes_names_the_run_to_take_and_claims_no_test_score(tmp_path: Path) -> None:
+    _two_recipes(tmp_path, 4)
+    lines, record = _selected(tmp_path)
+    view = group_view(tmp_path)
+    page = group_page(view)
+    assert page.kind == "runs" and "expected" not in [section.anchor for section in page.sections]
+    assert page.verdict.startswith(f"{record['winner']} is the one to take, with ")
+    assert page.verdict.endswith(f"{lines[1].removeprefix('HOW SURE: ')}.")
+    assert next(section.intro for section in page.sections if section.anchor == "selection").endswith(
+        "The test set was not scored."
+    )
 
 
 def test_the_same_configuration_twice_does_not_win(tmp_path: Path) -> None:

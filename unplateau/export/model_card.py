@@ -23,6 +23,8 @@ class Score:
     metrics: RetrievalMetrics
     estimate: Estimate | None
     """mAP with its 95 % interval; None where the average precision of each query was not kept."""
+    times_scored: int = 1
+    """How often the run scored its test set: more than once where it went on after it was seen."""
 
 
 @dataclass(frozen=True)
@@ -119,18 +121,21 @@ def _score(score: Score) -> list[str]:
     words = interval_words(score.estimate) if score.estimate else f"{metrics.mAP:.2%} (no interval: not kept for each query)"
     options = "".join(f", {name} {value}" for name, value in metrics.options.items())
     return [
-        f"- **{_protocol(metrics)}, {shown_name(metrics.dataset)}**: mAP {words}; rank-1 {metrics.cmc['1']:.2%}, "
+        f"- **{_protocol(score)}, {shown_name(metrics.dataset)}**: mAP {words}; rank-1 {metrics.cmc['1']:.2%}, "
         f"mINP {metrics.mINP:.2%}.",
         f"  {metrics.num_queries} queries of {metrics.num_identities} identities, gallery of {metrics.num_gallery}; "
         f"chance would be {metrics.chance_mAP:.2%}{options}.",
     ]
 
 
-def _protocol(metrics: RetrievalMetrics) -> str:
+def _protocol(score: Score) -> str:
+    metrics = score.metrics
     if metrics.protocol == "held-out":
         return "Held-out identities (the best epoch was chosen on them; not comparable with a test mAP)"
     if metrics.chosen_on_it:
         return "Test set, query/gallery, on which the best epoch was chosen (optimistic; not comparable with published numbers)"
+    if score.times_scored > 1:
+        return f"Test set, query/gallery, scored {score.times_scored} times, since the run went on after it was seen (optimistic)"
     return "Test set, query/gallery, scored once"
 
 

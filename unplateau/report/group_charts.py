@@ -29,7 +29,7 @@ def interval_charts(view: GroupView) -> tuple[RowChart, ...]:
     if selection is None or not selection.chosen:
         return ()
     scores = tuple(
-        Row(one.name, 100 * one.value, _score_words(one), *_ends(one.best_map, 100), style=_style(view, one.name))
+        Row(one.name, 100 * one.value, _score_words(one), *_ends(one.best_map, 100), style=_style(view, one.run))
         for one in selection.chosen
     )  # fmt: skip
     behind = _differences(view, selection, "behind_winner", sign=-1.0)
@@ -129,7 +129,7 @@ def _differences(view: GroupView, selection: SelectionView, which: str, *, sign:
         low, high = sorted(_ends(compared.estimate, 100 * sign), key=lambda end: (end is None, end))
         words = f"{100 * sign * compared.value:+.1f}"
         words += f" ({low:+.1f} to {high:+.1f})" if low is not None and high is not None else " (no interval)"
-        rows.append(Row(one.name, 100 * sign * compared.value, words, low, high, _style(view, one.name)))
+        rows.append(Row(one.name, 100 * sign * compared.value, words, low, high, _style(view, one.run)))
     return tuple(rows)
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from unplateau.config.delta import flatten
 from unplateau.report.content import Cell, Charts, Fact, Listing, Page, Section, Table, sections_of
 from unplateau.report.group_charts import importance_charts, interval_charts, overlay_charts
-from unplateau.report.group_view import GroupRun, GroupView
+from unplateau.report.group_view import GroupRun, GroupView, SelectionView
 from unplateau.report.lines import metrics_line
-from unplateau.report.run_verdict import duration_words
+from unplateau.report.run_verdict import duration_words, test_note
 from unplateau.report.solutions_text import shown
-from unplateau.report.words import points, share_words
+from unplateau.report.words import share_words
 from unplateau.runs.record import EpochRecord
-from unplateau.selection.select import CLEAR, MATTERS, TIE
+from unplateau.selection.select import CLEAR
 from unplateau.solutions.expected import AFTER_ANY_SOLUTION, HOPED_FOR, STALLED, Losses
 
 _MOST_KEYS = 12
@@ -50,43 +51,42 @@ def group_verdict(view: GroupView) -> tuple[str, str]:
             return f"{_count(view.runs)}; none of them has been validated yet.", "open"
         running = sum(run.is_running for run in view.runs)
         state = f", {running} of them training now" if running else ""
-        return f"{_count(view.runs)}{state}; the highest {_kind(best)} mAP is {_score(best)}, by {best.name}.", "open"
+        apart = " Not all were scored alike: compare within one chart only." if len({run.task for run in view.runs}) > 1 else ""
+        return f"{_count(view.runs)}{state}; the highest {_kind(best)} mAP is {_score(best)}, by {best.name}.{apart}", "open"
     if selection.broken_pipeline and not selection.helped:
         return f"None of these can help: {selection.broken_pipeline}", "bad"
-    winner = next(one for one in selection.chosen if one.name == selection.winner)
-    head = f"{selection.winner} is the one to take, with {share_words(winner.value, winner.best_map)} held-out mAP"
-    return f"{head}: {_how_sure(view)}.", "good" if selection.verdict == CLEAR else "open"
+    chosen = selection.best
+    score = f", with {share_words(chosen.value, chosen.best_map)} {_protocol(selection)} mAP" if chosen is not None else ""
+    head = f"{selection.winner} is the one to take{score}"
+    return f"{head}: {selection.how_sure or selection.verdict}.", "good" if selection.verdict == CLEAR else "open"
 
 
-def _how_sure(view: GroupView) -> str:
-    selection = view.selection
-    assert selection is not None  # the caller looked
-    names = ", ".join(selection.undecided)
-    if selection.verdict == CLEAR:
-        return "it is clearly better than every other run"
-    if selection.verdict == TIE:
-        return f"a tie with {names}, from which it differs by less than {points(MATTERS)} of mAP"
-    return f"not enough evidence to tell it from {names}" if names else "nothing else could be compared with it"
+def _protocol(selection: SelectionView) -> str:
+    return "test-set" if selection.protocol == "test" else "held-out"
 
 
 def _facts(view: GroupView) -> tuple[Fact, ...]:
     selection = view.selection
     seconds = sum(epoch.train_seconds + epoch.validation_seconds for run in view.runs for epoch in run.record.epochs)
     facts = [Fact("Runs", str(len(view.runs)), f"{sum(len(run.record.epochs) for run in view.runs)} epochs")]
-    if selection is not None and selection.winner:
-        winner = next(one for one in selection.chosen if one.name == selection.winner)
+    winner = selection.best if selection is not None else None
+    if selection is not None and winner is not None:
         note = f"epoch {winner.epoch}, {selection.num_identities} identities"
-        facts.insert(0, Fact("Winner's held-out mAP", f"{100 * winner.value:.1f} %", note))
+        facts.insert(0, Fact(f"Winner's {_protocol(selection)} mAP", f"{100 * winner.value:.1f} %", note))
         facts.insert(1, Fact("How sure", selection.verdict))
         facts += [
-            Fact("Winner's test mAP", f"{100 * test.mAP:.1f} %", f"{test.dataset}, scored once") for test in selection.tests[:1]
+            Fact("Winner's test mAP", f"{100 * test.mAP:.1f} %", f"{test.dataset}{test_note(test)}")
+            for test in selection.tests[:1]
         ]
     return (*facts, Fact("Training time", duration_words(seconds)))
 
 
 def _selection(view: GroupView) -> Section:
     tests = view.selection.tests if view.selection is not None else ()
-    intro = "Chosen on identities held out of training; the test set was scored once, by the winner, after the choice."
+    used = "Its test score was not used for the choice." if tests else "The test set was not scored."
+    intro = f"Chosen on identities held out of training. {used}"
+    if view.selection is not None and view.selection.protocol == "test":
+        intro = "Chosen on the test set itself: every number here is optimistic."
     files = [(Cell(name, href=name),) for name in view.texts]
     blocks = (Charts(interval_charts(view)), Listing(tuple(metrics_line(test) for test in tests)))
     return Section("selection", "Selection", (*blocks, Table("In words", ("file",), tuple(files))), intro)
@@ -123,7 +123,7 @@ def _run_row(view: GroupView, run: GroupRun, has_changes: bool) -> tuple[Cell, .
     changes = ", ".join(f"{key} {value}" for key, value in run.changes.items()) or "–"
     state = view.search.states.get(run.name, "") if view.search is not None else ""
     return (
-        Cell(run.name, href=f"{run.name}/report.html" if run.has_page else ""),
+        Cell(run.name, href=f"{quote(run.name)}/report.html" if run.has_page else ""),
         Cell(f"{100 * scored.mAP:.1f} %" if scored is not None else "–", run.score, is_strong=True, is_number=True),
         Cell(interval, run.best_map.low if run.best_map is not None else -1.0, is_number=True),
         Cell(str(best.epoch) if best is not None else "–", best.epoch if best is not None else 0, is_number=True),
@@ -144,7 +144,7 @@ def _number(value: float | None, factor: float, form: str) -> Cell:
 def _expected(view: GroupView) -> Section:
     """The table that was asked for: expected against what happened, for the solutions."""
     selection = view.selection
-    if selection is None or view.search is not None:
+    if selection is None or view.kind != "solutions":
         return Section("expected", "", ())
     control = next((run for run in view.runs if run.name == selection.control), None)
     rows = [row for run in view.runs if run.name != selection.control for row in _expected_rows(run, control)]

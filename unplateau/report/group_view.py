@@ -12,6 +12,7 @@ from typing import Any
 
 from unplateau.base.errors import RecordError
 from unplateau.config.schema import Config
+from unplateau.report.solutions_content import SOLUTIONS
 from unplateau.runs.reader import RunRecord
 from unplateau.runs.record import EpochRecord, RetrievalMetrics, from_plain
 from unplateau.selection.statistics import Estimate
@@ -55,18 +56,16 @@ class Compared:
     estimate: Estimate | None
     """None where there are too few identities for an interval; `value` still holds."""
     value: float
-    p_adjusted: float
-
-    @property
-    def is_sure(self) -> bool:
-        return self.p_adjusted <= 0.05
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """One run of a selection."""
+    """One run of a selection, or one recipe with its seeds."""
 
     name: str
+    """Of the recipe, where it has several runs."""
+    run: str
+    """Its best run."""
     epoch: int
     best_map: Estimate | None
     value: float
@@ -79,7 +78,13 @@ class SelectionView:
     """What `selection.json` says."""
 
     verdict: str = ""
+    how_sure: str = ""
+    """The verdict as `BEST_MODEL_SELECTION.txt` has it: what was compared, up to where, and with how many seeds."""
+    kind: str = SOLUTIONS
+    protocol: str = ""
+    """What the choice was made on: "held-out" or "test"."""
     winner: str = ""
+    """The run whose model to use."""
     chosen: tuple[Chosen, ...] = ()
     control: str = ""
     num_identities: int = 0
@@ -90,10 +95,9 @@ class SelectionView:
     """By run, what it changes against the control."""
 
     @property
-    def undecided(self) -> tuple[str, ...]:
-        """Runs that cannot be told apart from the winner."""
-        others = [one for one in self.chosen if one.behind_winner is not None]
-        return tuple(one.name for one in others if one.behind_winner and not one.behind_winner.is_sure)
+    def best(self) -> Chosen | None:
+        """The winner, or the recipe that it is the best run of."""
+        return next((one for one in self.chosen if one.run == self.winner), None)
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ class GroupView:
     def kind(self) -> str:
         if self.search is not None:
             return "search"
-        return "solutions" if self.selection is not None else "runs"
+        return "solutions" if self.selection is not None and self.selection.kind == SOLUTIONS else "runs"
 
     @property
     def ranked(self) -> tuple[GroupRun, ...]:
@@ -144,6 +148,9 @@ def read_selection(plain: Mapping[str, Any], source: str) -> SelectionView:
         selection = plain.get("selection") or {}
         return SelectionView(
             verdict=str(selection.get("verdict", "")),
+            how_sure=str(plain.get("how_sure", "")),
+            kind=str(plain.get("kind", SOLUTIONS)),
+            protocol=str(plain.get("protocol", "")),
             winner=str(plain.get("winner") or ""),
             chosen=tuple(_chosen(one) for one in selection.get("ranked", [])),
             control=str(selection.get("control") or ""),
@@ -170,7 +177,7 @@ def read_search(plain: Mapping[str, Any], source: str) -> SearchView:
         shares = (plain.get("importances") or {}).get("shares", [])
         return SearchView(
             importances={str(one["name"]): Estimate(*(float(one[end]) for end in ("share", "low", "high"))) for one in shares},
-            changes={name: {key: _words(new) for key, new in trial.get("changes", {}).items()} for name, trial in trials.items()},
+            changes={name: _pairs(trial.get("changes", {})) for name, trial in trials.items()},
             states={name: str(trial.get("state", "")) for name, trial in trials.items()},
         )
     except (TypeError, ValueError, KeyError, AttributeError) as problem:
@@ -181,14 +188,16 @@ def read_search(plain: Mapping[str, Any], source: str) -> SearchView:
 
 def _chosen(plain: Mapping[str, Any]) -> Chosen:
     behind, over = plain.get("behind_winner"), plain.get("over_control")
+    runs = plain.get("runs") or [plain]
     return Chosen(
-        str(plain["name"]), int(plain["epoch"]), _estimate(plain["best_map"]), float(plain["best_map"]["value"]),
+        str(plain["name"]), str(runs[0]["name"]), int(plain["epoch"]),
+        _estimate(plain["best_map"]), float(plain["best_map"]["value"]),
         _compared(behind) if behind else None, _compared(over) if over else None,
     )  # fmt: skip
 
 
 def _compared(plain: Mapping[str, Any]) -> Compared:
-    return Compared(_estimate(plain["estimate"]), float(plain["estimate"]["value"]), float(plain["p_adjusted"]))
+    return Compared(_estimate(plain["estimate"]), float(plain["estimate"]["value"]))
 
 
 def _estimate(plain: Mapping[str, Any]) -> Estimate | None:

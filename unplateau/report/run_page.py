@@ -66,7 +66,8 @@ def _scores(view: RunView) -> Section:
     }.get(view.protocol, "")
     tests = tuple(metrics_line(test) for test in view.tests)
     title = "Held-out scores" if view.protocol == "held-out" else "Scores"
-    once = Text(("The test set, scored once with the best model:",)) if tests and view.protocol != "test" else Text(())
+    times = "once" if view.times_scored <= 1 else f"{view.times_scored} times in this run, now"
+    once = Text((f"The test set, scored {times} with the best model:",)) if tests and view.protocol != "test" else Text(())
     return Section("scores", title, (Charts(score_charts(view)), once, Listing(tests)), intro)
 
 

@@ -28,7 +28,7 @@ def verdict_of(view: RunView) -> tuple[str, str]:
     tone = "good" if view.stop.code in _WELL_ENDED else "open" if view.stop.resumable and view.stop.exit_code >= 75 else "bad"
     if not best:
         return f"{headline}; nothing was validated.", tone if view.epochs else "bad"
-    tests = [f"; test mAP {_share(view.tests[0].mAP)}{_test_note(view.tests[0])}"] if view.tests else []
+    tests = [f"; test mAP {_share(view.tests[0].mAP)}{test_note(view.tests[0], view.times_scored)}"] if view.tests else []
     return f"{headline}: {best}{''.join(tests)}.", tone
 
 
@@ -44,6 +44,18 @@ def best_words(view: RunView) -> str:
         return ""
     name = "held-out mAP" if view.protocol == "held-out" else "test-set mAP"
     return f"the best {name} is {_share(best.validation.mAP)} at epoch {best.epoch}{_interval(view.intervals.get(best.epoch))}"
+
+
+def test_note(test: RetrievalMetrics, times_scored: int = 1) -> str:
+    """Return how a test score came about, as a phrase that follows it.
+
+    Args:
+        test: the score.
+        times_scored: how often the test set was scored in the run.
+    """
+    if test.chosen_on_it:
+        return ", the best epoch was chosen on it: optimistic"
+    return ", scored once" if times_scored <= 1 else f", scored {times_scored} times in this run: a little optimistic"
 
 
 def duration_words(seconds: float) -> str:
@@ -79,12 +91,8 @@ def _test(view: RunView) -> Fact | None:
     if not view.tests:
         return None
     test = view.tests[0]
-    note = f"{test.dataset}, query/gallery{_test_note(test)}; chance {_share(test.chance_mAP)}"
+    note = f"{test.dataset}, query/gallery{test_note(test, view.times_scored)}; chance {_share(test.chance_mAP)}"
     return Fact("Test mAP", _share(test.mAP), note)
-
-
-def _test_note(test: RetrievalMetrics) -> str:
-    return ", the best epoch was chosen on it: optimistic" if test.chosen_on_it else ", scored once"
 
 
 def _rank_one(view: RunView) -> Fact | None:

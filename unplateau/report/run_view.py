@@ -66,6 +66,12 @@ class RunView:
         return tuple(from_plain(RetrievalMetrics, plain) for plain in self.info.get("test", []) if isinstance(plain, dict))
 
     @property
+    def times_scored(self) -> int:
+        """How often the test set was scored: more than once where the run went on after it was seen."""
+        times = self.info.get("times_test_was_scored", 1)
+        return times if isinstance(times, int) else 1
+
+    @property
     def protocol(self) -> str:
         """What the validation looks at: "held-out", "test", or nothing."""
         return next((epoch.validation.protocol for epoch in self.epochs if epoch.validation is not None), "")

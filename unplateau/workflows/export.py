@@ -29,6 +29,7 @@ PARITY_IMAGES = 200
 _MACHINES_OWN = (  # keys that name places of the machine that trained
     "DATASETS.ROOT", "DATALOADER.CACHE_DIR", "OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.BACKBONE.PRETRAIN_PATH", "MODEL.DEVICE",
 )  # fmt: skip
+_CARD = "MODEL_CARD.md"
 _PURPOSES = {
     "model.onnx": "the network, for onnxruntime; any batch size",
     "model.safetensors": "its weights without the classifier, for unplateau and torch",
@@ -84,7 +85,7 @@ def run_export(request: ExportRequest, *, say: Callable[[str], None] = print) ->
             parity = parity_on_noise(model, exported, config)
         if parity.problems:
             raise ExportError(f"The exported model is not the trained one: {'; '.join(parity.problems)}. Nothing was kept.")
-        write_text(part / "MODEL_CARD.md", model_card(_card_facts(part, run, config, model, parity)))
+        write_text(part / _CARD, model_card(_card_facts(part, run, config, model, parity)))
     return Exported(request.output_dir or run.folder.export, parity)
 
 
@@ -152,10 +153,10 @@ def _whole_or_not_at_all(folder: Path) -> Iterator[Path]:
     """Give a folder to write to that takes the place of `folder`, and of an earlier export in it, when all has gone well.
 
     Raises:
-        UsageError: `folder` holds something else than an export.
+        UsageError: `folder` holds something else than an export, or something beside it.
     """
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / "preprocessing.json").exists())):
-        raise UsageError(f"{folder} holds something else than an export. Name another folder: --output-dir PATH")
+    folder = folder.absolute()
+    _check_only_an_export(folder)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -166,3 +167,17 @@ def _whole_or_not_at_all(folder: Path) -> Iterator[Path]:
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _check_only_an_export(folder: Path) -> None:
+    """What lies in the folder is replaced, so nothing may lie there that an export does not write."""
+    if not folder.exists():
+        return
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / "preprocessing.json").exists()):
+        raise UsageError(f"{folder} holds something else than an export. Name another folder: --output-dir PATH")
+    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in (*_PURPOSES, _CARD, "__pycache__"))
+    if others:
+        raise UsageError(
+            f"{folder} holds an export and something else: {', '.join(others[:3])}. Move that away, or name another folder: "
+            "--output-dir PATH"
+        )

@@ -13,7 +13,8 @@ def scores_of(run: RunRecord) -> tuple[Score, ...]:
     """Return the validation's score at the best epoch and the test scores, in this order; what was not measured is left out."""
     arrays = _arrays(run)
     tests = tuple(from_plain(RetrievalMetrics, plain) for plain in run.info.get("test", []))
-    scores = [Score(metrics, _estimate(arrays, _prefix_of(metrics))) for metrics in tests]
+    times = int(run.info.get("times_test_was_scored", 1))
+    scores = [Score(metrics, _estimate(arrays, _prefix_of(metrics)), times) for metrics in tests]
     if run.best is None or run.best.validation is None or run.best.validation.protocol == "test":
         return tuple(scores)  # validation on the test set is the test score
     return (Score(run.best.validation, _validation_estimate(arrays, run.best.epoch)), *scores)

@@ -23,7 +23,8 @@ from unplateau.workflows.report import config_of, write_run_report, written_word
 
 _log = logging.getLogger(__name__)
 
-PAGE, SELECTION, SEARCH, TEXT = "report.html", "selection.json", "search.json", "BEST_MODEL_SELECTION.txt"
+PAGE, SELECTION, SEARCH = "report.html", "selection.json", "search.json"
+TEXTS = ("BEST_MODEL_SELECTION.txt", "COMPARISON.txt")
 LARGEST_SHARE = 0.005
 """Of the time since a launcher began; a page that would cost more waits for a later epoch."""
 _MOST_RUNS = 400  # a page of more is slow to open; the newest are shown
@@ -85,7 +86,7 @@ def group_view(folder: Path) -> GroupView:
         selection=selection,
         search=search,
         problems=tuple(problems),
-        texts=tuple(name for name in (TEXT,) if (folder / name).exists()),
+        texts=tuple(name for name in TEXTS if (folder / name).exists()),
         written=written_words(),
     )
 
@@ -104,6 +105,7 @@ def _run(
     except UnplateauError as problem:
         problems.append(f"{name} is left out: {problem}")
         return None
+    running = record.stop is None and is_running(folder)
     changes: Mapping[str, str] = {}
     for known in (selection, search):
         changes = (known.changes.get(name) if known is not None else None) or changes
@@ -111,18 +113,21 @@ def _run(
         name,
         record,
         config_of(folder)[0],
-        is_running=record.stop is None and is_running(folder),
+        is_running=running,
         best_map=_best_map(folder, panels),
-        has_page=_with_page(folder),
+        has_page=_with_page(folder, is_open=record.stop is None and not running),
         changes=changes,
     )
 
 
-def _with_page(folder: RunFolder) -> bool:
-    """Write the run's own page where it is missing or older than its records; return whether it is there."""
+def _with_page(folder: RunFolder, *, is_open: bool) -> bool:
+    """Write the run's own page where it is missing or older than its records; return whether it is there.
+
+    `is_open`: the run was killed. Its last page says that it trains, and no record that is newer says otherwise.
+    """
     records = [file for file in (folder.metrics, folder.stop_record, folder.findings) if file.exists()]
     newest = max((file.stat().st_mtime for file in records), default=0.0)
-    if folder.report.exists() and folder.report.stat().st_mtime >= newest:
+    if not is_open and folder.report.exists() and folder.report.stat().st_mtime >= newest:
         return True
     try:
         write_run_report(folder)
