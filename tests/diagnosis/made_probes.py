@@ -165,6 +165,9 @@ PROBED_HEALTHY: dict[str, Case] = {
     "an evaluation that agrees": measured(
         {"batch_difference": 1e-6, "evaluator_bias": 1e-3, "map_of_shuffled_features": 0.012, "map_by_chance": 0.01}
     ),
+    "collapsed features, whose ties two evaluators break differently": measured(
+        {"evaluator_bias": 0.1, "map_of_queries": 0.012, "map_by_chance": 0.01}
+    ),
     "some gap": measured({"map_of_trained_identities": 0.9, "map_of_unseen_identities": 0.6, "train_identity_gap": 0.3}),
     "what the losses say arrives": measured(DELIVERED),
     "clipping that Adam does not feel": measured({**DELIVERED, "gradient_delivered": 1e-3}),
