@@ -181,7 +181,8 @@ def test_a_wrong_plan_is_refused_before_anything_begins(desk: Desk) -> None:
 def test_the_command_to_go_on_with_names_the_plan(desk: Desk) -> None:
     from unplateau.workflows.solution_runs import SolutionsRequest
 
-    assert SolutionsRequest(desk.folder, desk.output, halving="third").command.endswith("--halving --halving-plan third")
+    command = SolutionsRequest(desk.folder, desk.output, score_test=False, halving="third").command
+    assert command.endswith("--no-test --halving --halving-plan third")
 
 
 @pytest.mark.slow

@@ -145,7 +145,7 @@ def test_the_base_and_the_five_solutions_come_first_then_what_is_suggested_and_t
     assert not any(call["test"] for call in desk.calls), "trials never score the test set"
     assert desk.text("COMPARISON.txt").startswith(f"BEST TRIAL: {best['name']}")
     pruned = [trial["name"] for trial in desk.trials if trial["state"] == "paused"]
-    assert pruned and f"{len(pruned)} of 12 trials were pruned" in desk.text().replace("\n    ", " ")
+    assert pruned and f"{len(pruned)} of 12 trials were not trained to the end" in desk.text().replace("\n    ", " ")
     assert (desk.output / "report.html").exists()
     for name in names:
         assert name in desk.text("COMPARISON.txt")
@@ -252,6 +252,27 @@ def test_a_base_that_cannot_be_trained_ends_the_search_with_the_reason(desk: Des
     desk.behave(refuse=["trial_000_base"])
     with pytest.raises(UnplateauError, match="could not be trained.*the data set is not there"):
         desk.run()
+
+
+def test_a_base_that_failed_is_tried_again_once_what_was_wrong_is_mended(desk: Desk) -> None:
+    desk.behave(refuse=["trial_000_base"])
+    with pytest.raises(UnplateauError, match="could not be trained"):
+        desk.run(max_trials=7)
+    desk.behave(refuse=[])
+    desk.run(max_trials=7)
+    assert (desk.trials[0]["state"], desk.trials[0]["epochs"]) == ("finished", 9)
+
+
+def test_the_command_that_goes_on_asks_for_the_same_and_leaves_the_test_set_alone_where_that_was_asked() -> None:
+    places = Workers("slurm", 4, options=(("gpus_per_node", "1"),))
+    request = SearchRequest(
+        Path("my base.yml"), Path("out"), ("SOLVER.STEPS", "[2, 3]"), sampler="gp", keep=2, first_rung=4, is_pruned=False,
+        workers=places, score_test=False, hours=0.5,
+    )  # fmt: skip
+    assert request.command == (
+        'python find_best_model.py --base-config "my base.yml" --output-dir out --sampler gp --hours 0.5 --keep 2 --first-rung 4 '
+        '--no-pruning --no-test --slurm gpus_per_node=1 --executor slurm --workers 4 SOLVER.STEPS "[2, 3]"'
+    )
 
 
 @pytest.mark.parametrize("sampler", ["random", "gp", "cmaes"])

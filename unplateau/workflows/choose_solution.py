@@ -21,7 +21,7 @@ from unplateau.runs.record import RetrievalMetrics, from_plain, to_plain
 from unplateau.selection.halving import MEASURED, Standings
 from unplateau.selection.select import Selection, compare_until, select
 from unplateau.selection.statistics import ValidationCurve
-from unplateau.workflows.request import TrainRequest
+from unplateau.workflows.request import TrainRequest, command_line
 from unplateau.workflows.solution_runs import CONTROL, PlannedRun, SolutionsRequest, changes_of, epochs_of
 
 TEXT = "BEST_MODEL_SELECTION.txt"
@@ -120,8 +120,13 @@ def report_on(
     protocol = protocol_of(tried, selection)
     return SolutionsReport(
         selection, tuple(tried), protocol, broken_pipeline=broken_pipeline(tried), notes=notes,
-        compare_command=f"python find_best_model.py --compare-only --output-dir {output_dir.as_posix()}",
+        compare_command=compare_command(output_dir),
     )  # fmt: skip
+
+
+def compare_command(output_dir: Path) -> str:
+    """Return the command line that compares what is in a folder; flags can be appended."""
+    return command_line(("python", "find_best_model.py", "--compare-only", "--output-dir", output_dir.as_posix()))
 
 
 def _tried(request: SolutionsRequest, run: PlannedRun, runs: Sequence[PlannedRun], problem: str) -> TriedSolution:

@@ -1,6 +1,6 @@
 """What can be asked of a training, and what comes back. Plain data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class TrainRequest:
         """Return the command line that asks for the same under this name."""
         config = ("--config-file", str(self.config_file)) if self.config_file else ()
         words = ("python", "train_research_grade.py", *config, "--run-name", run_name, *self.overrides)
-        return " ".join(map(_quoted, words))
+        return command_line(words)
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class TrainOutcome:
     tests: tuple[RetrievalMetrics, ...] = ()
     was_finished: bool = False
     """The run had ended before; nothing was done."""
+
+
+def command_line(words: Iterable[str]) -> str:
+    """Return a command line that can be copied whole, whatever shell it is pasted into."""
+    return " ".join(map(_quoted, words))
 
 
 def _quoted(text: str) -> str:

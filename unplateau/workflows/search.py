@@ -16,7 +16,7 @@ from unplateau.engine.requests import StopRequests
 from unplateau.report.search_console import SearchConsole
 from unplateau.search.executors.contract import Executor, JobEnd
 from unplateau.search.halving import Budget, Step, next_step
-from unplateau.search.trial import BASE, FAILED, RUNNING, WAITING, Standing
+from unplateau.search.trial import BASE, FAILED, RUNNING, WAITING, Standing, Trial
 from unplateau.workflows.choose_solution import Chosen
 from unplateau.workflows.search_executor import make_executor
 from unplateau.workflows.search_request import SearchRequest
@@ -72,6 +72,14 @@ def _run(search: Search, executor: Executor) -> SearchOutcome:
     return SearchOutcome(chosen, 0 if chosen.report.selection.winner else 1)
 
 
+def _to_begin_with(search: Search, trial: Trial) -> Standing:
+    """How far a trial has come; a base that failed is tried again, for what was wrong may be mended, and nothing goes without."""
+    standing = standing_of(search, trial)
+    if trial.origin != BASE or standing.state != FAILED:
+        return standing
+    return replace(standing, trial=search.store.forget_attempts(trial), state=WAITING, ended="")
+
+
 class Coordinator:
     """Hands out trials until there is nothing left to do."""
 
@@ -85,7 +93,7 @@ class Coordinator:
     ) -> None:
         self._search, self._executor, self._console, self._requests, self._clock = search, executor, console, requests, clock
         renew_files(search)
-        self._standings = {trial.number: standing_of(search, trial) for trial in search.store.trials()}
+        self._standings = {trial.number: _to_begin_with(search, trial) for trial in search.store.trials()}
         self._submitted: dict[str, int] = {}
         """Trials of this coordinator's own jobs; running ones beside them were begun by one that was killed."""
         self._earlier_seconds = float(search.store.facts().get(_SECONDS, 0.0))
@@ -178,9 +186,8 @@ class Coordinator:
 
     def _take(self, standing: Standing, end: JobEnd | None) -> None:
         self._standings[standing.number] = standing
-        self._search.store.show(standing)
         self._console.ended(standing, self.standings, end.words if end is not None else "")
-        if standing.trial.origin == BASE and standing.state == FAILED:
+        if standing.trial.origin == BASE and standing.state == FAILED:  # not shown in the study: what ended there stays ended
             self._executor.ask_to_stop()
             words = standing.ended or (end.words if end is not None else "")
             raise UnplateauError(
@@ -188,3 +195,4 @@ class Coordinator:
                 f"See {self._search.output_of(standing.trial)}, and train it alone first: python train_research_grade.py "
                 f"--config-file {self._search.request.base_config} --run-name base"
             )
+        self._search.store.show(standing)

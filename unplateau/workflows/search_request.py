@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unplateau.workflows.request import command_line
+
 OUTPUT_DIR = Path("logs") / "hyperparameter_search"
 MOST_TRIALS = 40
 """Where no budget is given."""
@@ -28,6 +30,21 @@ class Workers:
     """ray: of the cluster; None = $RAY_ADDRESS, else this machine alone."""
     options: tuple[tuple[str, str], ...] = ()
     """slurm: what sbatch is told, by submitit's names."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of a command line that ask for these."""
+        words = [word for name, value in self.options for word in ("--slurm", f"{name}={value}")]
+        for flag, value, usual in (
+            ("--executor", self.executor, "local"),
+            ("--workers", self.count, None),
+            ("--per-gpu", self.per_gpu, 1),
+            ("--trial-cpus", self.cpus, 1.0),
+            ("--trial-gpus", self.gpus, 0.0),
+            ("--ray-address", self.address, None),
+        ):
+            words += [flag, str(value)] if value != usual else []
+        return tuple(words)
 
 
 @dataclass(frozen=True)
@@ -67,10 +84,21 @@ class SearchRequest:
 
     @property
     def command(self) -> str:
-        """The command line that goes on with this; budgets and workers can be changed."""
-        words = ["python find_best_model.py", "--base-config", str(self.base_config), "--output-dir", str(self.output_dir)]
-        words += ["--space", str(self.space)] if self.space else []
-        words += ["--storage", self.storage] if self.storage else []
-        for flag, value in (("--max-trials", self.max_trials), ("--budget-epochs", self.budget_epochs), ("--hours", self.hours)):
-            words += [flag, f"{value:g}"] if value is not None else []
-        return " ".join([*words, *self.overrides])
+        """The command line that goes on with this, all that was asked for included; budgets and workers can be changed."""
+        words = ["python", "find_best_model.py", "--base-config", str(self.base_config), "--output-dir", str(self.output_dir)]
+        for flag, value, usual in (
+            ("--space", self.space, None),
+            ("--storage", self.storage, None),
+            ("--study-name", self.study_name, ""),
+            ("--sampler", self.sampler, "tpe"),
+            ("--sampler-seed", self.seed, 0),
+            ("--max-trials", self.max_trials, None),
+            ("--budget-epochs", self.budget_epochs, None),
+            ("--hours", self.hours, None),
+            ("--keep", self.keep, 3),
+            ("--first-rung", self.first_rung, None),
+        ):
+            words += [flag, str(value)] if value != usual else []
+        words += [] if self.is_pruned else ["--no-pruning"]
+        words += [] if self.score_test else ["--no-test"]
+        return command_line([*words, *self.workers.words, *self.overrides])

@@ -15,17 +15,17 @@ from unplateau.base.files import write_json, write_text
 from unplateau.base.randomness import stream_seed
 from unplateau.config.delta import difference, to_delta_yaml
 from unplateau.config.load import load
+from unplateau.config.recipe import HARMLESS_KEYS
 from unplateau.report.search_content import Importance, SearchReport
 from unplateau.report.search_text import comparison_text
 from unplateau.report.solutions_content import SEARCH, SolutionsReport, TriedSolution
 from unplateau.runs.reader import read_run, read_stop
 from unplateau.search.suggest import Scored, importances
-from unplateau.search.trial import BASE, FAILED, FINISHED, SOLUTION, Standing
+from unplateau.search.trial import BASE, FAILED, FINISHED, PAUSED, SOLUTION, Standing
 from unplateau.solutions.asked_for import ASKED_FOR
 from unplateau.workflows.choose_solution import Chosen, choose_among, report_on
 from unplateau.workflows.request import TrainRequest
 from unplateau.workflows.search_setup import Search
-from unplateau.workflows.start import HARMLESS_KEYS
 
 COMPARISON, RECORD, WINNER = "COMPARISON.txt", "search.json", "winner.yml"
 _FEWEST_COMPARED = 12  # trials below which shares are noise
@@ -37,7 +37,7 @@ def conclude(search: Search, standings: Sequence[Standing], seconds: float, say:
     """Choose among the trials, write all of it, then score the winner once on the test set."""
     tried = tuple(_tried(search, one) for one in _comparable(standings))
     base = next(one.trial.name for one in standings if one.trial.origin == BASE)
-    chosen_among = report_on(tried, search.request.output_dir, control=base, notes=(*_about_pruned(standings), *search.notes))
+    chosen_among = report_on(tried, search.request.output_dir, control=base, notes=(*_about_shorter(standings), *search.notes))
     report = replace(chosen_among, kind=SEARCH)
     _write(search, standings, report, seconds)
     chosen = choose_among(report, search.request.output_dir, score_test=search.request.score_test, say=say)
@@ -52,15 +52,22 @@ def _comparable(standings: Sequence[Standing]) -> list[Standing]:
     return finished if any(one.state == FINISHED for one in standings) else list(standings)
 
 
-def _about_pruned(standings: Sequence[Standing]) -> tuple[str, ...]:
-    pruned = [one for one in standings if one.state not in (FINISHED, FAILED)]
-    if not pruned or len(pruned) == len(standings):
+def _about_shorter(standings: Sequence[Standing]) -> tuple[str, ...]:
+    shorter = [one for one in standings if one.state not in (FINISHED, FAILED)]
+    if not shorter or len(shorter) == len(standings):
         return ()
-    solutions = [one.trial.name for one in pruned if one.trial.origin == SOLUTION]
+    pruned = sum(one.state == PAUSED for one in shorter)
+    why = (
+        f"{pruned} stopped where trials are compared after the same epochs, and others went on in their place, which is weaker "
+        "evidence than a whole training"
+    )
+    if pruned < len(shorter):
+        why += f"; {len(shorter) - pruned} were cut off, or never begun, when the budget was used up"
+    solutions = [one.trial.name for one in shorter if one.trial.origin == SOLUTION]
     which = f", among them {', '.join(solutions)}" if solutions else ""
     return (
-        f"{len(pruned)} of {len(standings)} trials were pruned{which}: they were behind others after the same epochs, which is "
-        f"weaker evidence than a whole training, so they are not compared here. All trials: {COMPARISON}.",
+        f"{len(shorter)} of {len(standings)} trials were not trained to the end{which}: {why}. They are not compared here. "
+        f"All trials: {COMPARISON}.",
     )
 
 

@@ -11,6 +11,7 @@ from unplateau.base.errors import ConfigError, UsageError
 from unplateau.base.files import write_text
 from unplateau.config.delta import difference, flatten, identity, to_delta_yaml, to_yaml, with_values
 from unplateau.config.load import load
+from unplateau.config.recipe import HARMLESS_KEYS
 from unplateau.config.schema import Config
 from unplateau.runs.layout import RunFolder, run_folder
 from unplateau.search.default_space import default_space
@@ -22,7 +23,6 @@ from unplateau.search.suggest import check_sampler
 from unplateau.search.trial import BASE, SOLUTION, SUGGESTED, Trial
 from unplateau.solutions.generate import generate
 from unplateau.workflows.search_request import SearchRequest
-from unplateau.workflows.start import HARMLESS_KEYS
 
 LAUNCHER = "launcher"
 """Folder of what is no run: locks, what the processes printed, the trials' configurations."""

@@ -15,7 +15,14 @@ from unplateau.report.solutions_content import COMPARISON, SolutionsReport, Trie
 from unplateau.runs.reader import read_run
 from unplateau.runs.record import RetrievalMetrics, from_plain
 from unplateau.selection.select import select
-from unplateau.workflows.choose_solution import TEXT, broken_pipeline, earlier_tests, protocol_of, write_selection
+from unplateau.workflows.choose_solution import (
+    TEXT,
+    broken_pipeline,
+    compare_command,
+    earlier_tests,
+    protocol_of,
+    write_selection,
+)
 from unplateau.workflows.compared_runs import Found, find_compared
 
 
@@ -33,7 +40,7 @@ class SelectRequest:
     @property
     def command(self) -> str:
         """The command line that does this again."""
-        return f"python find_best_model.py --compare-only --output-dir {self.output_dir.as_posix()}"
+        return compare_command(self.output_dir)
 
 
 def run_select(request: SelectRequest) -> int:

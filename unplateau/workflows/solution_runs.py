@@ -15,6 +15,7 @@ from unplateau.config.schema import Config
 from unplateau.runs.layout import RunFolder, run_folder
 from unplateau.runs.reader import read_stop
 from unplateau.solutions.read import SolutionFile, common_base, read_solutions
+from unplateau.workflows.request import command_line
 
 SOLUTIONS_FOLDER = Path("custom_configs") / "plateau_solutions"
 OUTPUT_DIR = Path("logs") / "plateau_solutions"
@@ -44,10 +45,11 @@ class SolutionsRequest:
     @property
     def command(self) -> str:
         """The command line that goes on with this."""
-        words = ["unplateau run-solutions", str(self.folder), "--output-dir", str(self.output_dir)]
+        words = ["unplateau", "run-solutions", str(self.folder), "--output-dir", str(self.output_dir)]
         words += ["--control", str(self.control)] if self.control else []
+        words += [] if self.score_test else ["--no-test"]
         words += ["--halving", "--halving-plan", self.halving] if self.halving else []
-        return " ".join([*words, *self.overrides])
+        return command_line([*words, *self.overrides])
 
     @property
     def all_overrides(self) -> tuple[str, ...]:
