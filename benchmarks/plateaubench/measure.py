@@ -25,6 +25,7 @@ from benchmarks.plateaubench.probing import Probing  # noqa: E402
 from benchmarks.plateaubench.repair import Repair, path_of, recovered, repairs, summary  # noqa: E402
 from benchmarks.plateaubench.report import Results, as_json, group, judge, text  # noqa: E402
 from benchmarks.plateaubench.training import known_before_probing, run  # noqa: E402
+from unplateau.base.errors import UnplateauError  # noqa: E402
 from unplateau.base.files import write_json, write_text  # noqa: E402
 from unplateau.runs.record import to_plain  # noqa: E402
 from unplateau.workflows.planned_probes import PLAN  # noqa: E402
@@ -118,7 +119,11 @@ def _repairs(results: Results, folder: Path, may_train: bool) -> str:
             path = path_of(repair, folder)
             if path is not None and may_train and not path.exists():
                 assert repair.planned is not None
-                broken, right = repair.planned.build()
+                try:
+                    broken, right = repair.planned.build()
+                except UnplateauError as error:  # weights that this network does not have, for one
+                    print(f"repair of {repair.fault} by {repair.remedy} cannot be tried: {error}", flush=True)
+                    continue
                 keep(run(broken, facts_of=right, make_probing=None), path)
                 print(f"repair of {repair.fault} by {repair.remedy}: done", flush=True)
             story = None if path is None else read(path)
