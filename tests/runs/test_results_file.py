@@ -35,6 +35,20 @@ def test_json_csv_and_npz_say_the_same(tmp_path: Path) -> None:
         assert looks_like_results(file)
 
 
+def test_rows_without_a_seed_are_seeds_and_none_is_dropped(tmp_path: Path) -> None:
+    runs = read_results(_written(tmp_path, "all.csv", "system,mAP\na,0.5\na,0.52\nb,0.6\n"))
+    assert [(run.system, run.seed, float(run.average_precision_Q[0])) for run in runs] == [
+        ("a", 0, 0.5),
+        ("a", 1, 0.52),
+        ("b", 0, 0.6),
+    ]
+
+
+def test_a_seed_with_two_scores_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="seed 0 has 2 mAP"):
+        read_results(_written(tmp_path, "all.csv", "system,seed,mAP\na,0,0.5\na,0,0.52\n"))
+
+
 @pytest.mark.parametrize("scores", [{"mAP": [0.6, 0.61]}, {"mAP": {"0": 0.6, "1": 0.61}}])
 def test_the_map_of_each_seed_is_enough(tmp_path: Path, scores: dict[str, object]) -> None:
     runs = read_results(_written(tmp_path, "clip.json", scores))

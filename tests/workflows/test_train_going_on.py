@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from unplateau.base.errors import ConfigError, RunExistsError, UsageError
-from unplateau.base.files import read_json
+from unplateau.base.files import read_json, write_json
+from unplateau.report.run_page import run_page
 from unplateau.runs.reader import read_stop
+from unplateau.runs.record import Finding, to_plain
 from unplateau.testing.small_market import Lab, draw_market
+from unplateau.workflows.report import view_of
 
 from .interrupting import same_runs, stop_in_step
 
@@ -36,6 +39,15 @@ def test_preflight_looks_at_a_run_that_goes_on_too(lab: Lab) -> None:
     lab.train("run", "SOLVER.STOP_EPOCH 1")
     lab.train("run", resume=True)
     assert read_json(lab.folder("run").model_info)["preflight"]["ran"] is True
+
+
+def test_a_fault_that_was_mended_is_not_shown_of_the_run_that_goes_on(lab: Lab) -> None:
+    lab.train("run", "SOLVER.STOP_EPOCH 1")
+    fault = Finding("weights-not-updated", "The weights are not updated", "pipeline", 0.99)
+    write_json(lab.folder("run").findings, [to_plain(fault)])
+    lab.train("run", resume=True)
+    assert not lab.folder("run").findings.exists()
+    assert "weights-not-updated" not in run_page(view_of(lab.folder("run"))).verdict
 
 
 def test_a_longer_cosine_is_called_a_warm_restart(lab: Lab) -> None:

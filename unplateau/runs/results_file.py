@@ -94,7 +94,12 @@ def _csv_tables(path: Path) -> Iterator[Mapping[str, Any]]:
         groups.setdefault(tuple(row[key] for key in labels), []).append(row)
     for group in groups.values():
         columns = {key: [row[key] for row in group] for key in group[0] if key is not None}
-        yield {key: values[0] if key in labels or _canonical(key) == "mAP" else values for key, values in columns.items()}
+        yield {key: _cell(key, values) if key not in labels else values[0] for key, values in columns.items()}
+
+
+def _cell(key: str, values: list[Any]) -> Any:
+    """One mAP stands for itself; several are several seeds, never the first of them."""
+    return values[0] if _canonical(key) == "mAP" and len(values) == 1 else values
 
 
 def _canonical(key: str) -> str:
@@ -142,6 +147,10 @@ def _by_seed(path: Path, table: Mapping[str, Any]) -> dict[int, Any]:
     if isinstance(values, Mapping):
         return {_whole(path, "seed", seed): value for seed, value in values.items()}
     if isinstance(values, list):
+        if "seed" in table and len(values) > 1:
+            raise DataError(
+                f"{path}: seed {table['seed']} has {len(values)} mAP; one each is expected. Leave seed out to number them."
+            )
         return dict(enumerate(values))
     return {_whole(path, "seed", table.get("seed") or 0): values}
 

@@ -64,6 +64,7 @@ class Journal:
             ):
                 stale.unlink(missing_ok=True)
         else:
+            folder.findings.unlink(missing_ok=True)  # they speak of what the run was before it went on
             bring_back_best(folder, self.start.checkpoint["progress"]["best_epoch"])
             self.writer.going_on_after(int(self.start.checkpoint["epoch"]))
             self._read_back(int(self.start.checkpoint["epoch"]))
