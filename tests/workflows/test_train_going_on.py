@@ -43,7 +43,7 @@ def test_preflight_looks_at_a_run_that_goes_on_too(lab: Lab) -> None:
 
 def test_a_fault_that_was_mended_is_not_shown_of_the_run_that_goes_on(lab: Lab) -> None:
     lab.train("run", "SOLVER.STOP_EPOCH 1")
-    fault = Finding("weights-not-updated", "The weights are not updated", "pipeline", 0.99)
+    fault = Finding("weights-not-updated", "The weights are not updated", "pipeline", 0.99, ())
     write_json(lab.folder("run").findings, [to_plain(fault)])
     lab.train("run", resume=True)
     assert not lab.folder("run").findings.exists()
