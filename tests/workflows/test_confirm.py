@@ -8,6 +8,9 @@ import pytest
 from tests.workflows.made_runs import write_run
 from unplateau.base.errors import UsageError
 from unplateau.base.files import read_json, read_json_lines, write_json
+from unplateau.runs.layout import RunFolder
+from unplateau.runs.record import StopReason
+from unplateau.runs.writer import RunWriter
 from unplateau.workflows import confirm
 from unplateau.workflows.select import SelectRequest, report_on_folder, run_select
 
@@ -60,6 +63,22 @@ def test_a_run_that_fails_costs_one_run(folder: Path, capsys: pytest.CaptureFixt
     run_select(SelectRequest(folder, seeds=2, top=2, is_quiet=True))
     assert _calls(folder).count("good_seed1") == 2 and _calls(folder).count("fair_seed1") == 1
     assert "--resume" in next(call for call in read_json_lines(folder.parent / "calls.jsonl")[::-1])["flags"]
+
+
+def test_fresh_seeds_of_a_run_that_halving_dropped_are_trained_to_the_end(folder: Path) -> None:
+    reason = StopReason("paused", "Dropped by halving in round 1, after 3 of 3 epochs", epochs_trained=3, max_epochs=3)
+    RunWriter(RunFolder(folder / "fair")).stop(reason, "STOPPING REASON\n")
+    run_select(SelectRequest(folder, seeds=1, top=2, is_quiet=True))
+    calls = {call["name"]: call["overrides"] for call in read_json_lines(folder.parent / "calls.jsonl")}
+    assert calls["fair_seed1"][-2:] == ["SOLVER.STOP_EPOCH", "0"] and "SOLVER.STOP_EPOCH" not in calls["good_seed1"]
+
+
+def test_what_was_chosen_before_is_said_and_a_single_one_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match="--top 1 leaves nothing"):
+        run_select(SelectRequest(folder, seeds=1, top=1))
+    write_json(folder / "confirmation.json", {"recipes": {}, "first_seed": 1})
+    run_select(SelectRequest(folder, seeds=1, top=3))
+    assert "Going on with what" in capsys.readouterr().out
 
 
 def test_fresh_runs_are_not_named_after_the_seed_that_chose_them() -> None:

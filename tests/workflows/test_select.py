@@ -5,13 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.workflows.made_runs import PERSONS_Q, average_precision, write_run
 from unplateau.base.errors import DataError, DataNotFoundError
 from unplateau.base.files import read_json, write_json
 from unplateau.report.group_page import group_page
-from unplateau.runs.record import from_plain
+from unplateau.runs.layout import RunFolder
+from unplateau.runs.record import StopReason, from_plain
+from unplateau.runs.writer import RunWriter
 from unplateau.selection.select import CLEAR, NOT_ENOUGH, Selection
 from unplateau.selection.statistics import CHECKPOINT, RECIPE
 from unplateau.workflows.report_group import group_view
@@ -170,3 +173,41 @@ def test_comparing_does_not_load_torch(tmp_path: Path) -> None:
         f"run_select(SelectRequest(Path({str(tmp_path)!r}))); raise SystemExit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+
+
+def _stopped(folder: Path, headline: str) -> None:
+    """Let a run that was written whole be one that stopped after its second epoch."""
+    place = RunFolder(folder)
+    lines = place.metrics.read_text().splitlines(keepends=True)
+    place.metrics.write_text("".join(lines[:2]))
+    with np.load(place.average_precision) as arrays:
+        kept = {name: values if name.endswith("ids") else values[:2] for name, values in arrays.items()}
+    RunWriter(place).average_precision(kept)
+    RunWriter(place).stop(StopReason("paused", headline, epochs_trained=2, max_epochs=3), "STOPPING REASON\n")
+
+
+def test_a_run_that_halving_dropped_is_compared_up_to_the_epoch_where_it_was(tmp_path: Path) -> None:
+    write_run(tmp_path / "base", seed=0)
+    write_run(tmp_path / "higher", seed=0, gain=0.05, **{**HIGHER, "SOLVER.STOP_EPOCH": 2})
+    _stopped(tmp_path / "higher", "Dropped by halving in round 1, after 2 of 3 epochs")
+    lines, record = _selected(tmp_path)
+    assert lines[0] == "WINNER: base" and "compared up to there, see NOTES" in lines[1]
+    behind = record["selection"]["ranked"][1]["behind_winner"]["estimate"]
+    assert behind["value"] < 0, "after the same epochs the dropped one was ahead"
+    assert "SOLVER.STOP_EPOCH" not in "".join(lines)
+
+
+def test_a_pruned_trial_is_listed_and_not_compared_with_whole_trainings(tmp_path: Path) -> None:
+    _two_recipes(tmp_path, 1)
+    write_run(tmp_path / "pruned", seed=0, gain=0.3, **{"SOLVER.BASE_LR": 0.01, "SOLVER.STOP_EPOCH": 2})
+    _stopped(tmp_path / "pruned", "Stopped after 2 epochs as asked (SOLVER.STOP_EPOCH)")
+    lines, record = _selected(tmp_path)
+    assert record["winner"] == "higher_seed0" and len(record["selection"]["ranked"]) == 2
+    assert any("listed and not compared: pruned." in line for line in lines)
+
+
+def test_the_control_of_a_search_is_still_the_control_when_it_is_compared_again(tmp_path: Path) -> None:
+    write_run(tmp_path / "trial_000_base", seed=0)
+    write_run(tmp_path / "trial_001", seed=0, gain=0.1, **HIGHER)
+    write_json(tmp_path / "selection.json", {"runs": {"trial_000_base": {"is_control": True}}})
+    assert _selected(tmp_path)[1]["selection"]["control"] == "trial_000_base"

@@ -97,6 +97,8 @@ def find_best(
             "--base-config FILE searches hyper-parameters. One of the two."
         )
     if base_config is not None:
+        if seeds or top:
+            raise UsageError("--seeds and --top are for --compare-only. Search first, then compare its folder with them.")
         from unplateau.workflows.search import run_search
         from unplateau.workflows.search_request import SearchRequest, Workers
 

@@ -73,6 +73,8 @@ class SolutionsReport:
     """The command line that compares these runs; flags can be appended."""
     rounds: RoundsTold | None = None
     """What halving did; None where every run was trained to its end."""
+    dropped: tuple[str, ...] = ()
+    """Where runs are compared again: those that halving once dropped."""
 
     @property
     def winner(self) -> TriedSolution | None:

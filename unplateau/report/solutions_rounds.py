@@ -13,6 +13,7 @@ from unplateau.selection.halving import Placed, Round, Standings
 from unplateau.selection.statistics import Difference
 
 _WIDTH = 116
+_DROPPED = "Dropped by halving in round"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def round_lines(done: Round) -> list[str]:
 
 def dropped_reason(stop: StopReason, name: str, done: Round) -> StopReason:
     """Return the stopping reason of a run that was dropped, made from that of its slice; the same again changes nothing."""
-    headline = f"Dropped by halving in round {done.number}, after {stop.epochs_trained} of {stop.max_epochs} epochs"
+    headline = f"{_DROPPED} {done.number}, after {stop.epochs_trained} of {stop.max_epochs} epochs"
     if stop.headline == headline:
         return stop
     place = next(place for place, run in enumerate(done.placed, 1) if run.name == name)
@@ -47,6 +48,11 @@ def dropped_reason(stop: StopReason, name: str, done: Round) -> StopReason:
         f"{len(done.kept)} went on. This one was number {place}{_behind(done, name)}."
     )
     return replace(stop, headline=headline, evidence=(sentence, *stop.evidence))
+
+
+def was_dropped(stop: StopReason | None) -> bool:
+    """Return whether a run's stopping reason is that of `dropped_reason`."""
+    return stop is not None and stop.code == "paused" and stop.headline.startswith(_DROPPED)
 
 
 def rounds_section(told: RoundsTold) -> list[str]:
@@ -70,11 +76,15 @@ def rounds_section(told: RoundsTold) -> list[str]:
 
 def of_rounds(told: RoundsTold | None) -> str:
     """Return what the line on how sure the choice is must add: that some runs were not trained to their end."""
-    number = len(_scored_drops(told)) if told is not None else 0
+    return of_dropped(len(_scored_drops(told)) if told is not None else 0, "ROUNDS")
+
+
+def of_dropped(number: int, section: str) -> str:
+    """Return the same of so many dropped runs; `section` says more."""
     if not number:
         return ""
     noun = "run was" if number == 1 else "runs were"
-    return f" ({number} {noun} dropped before the end and compared up to there, see ROUNDS)"
+    return f" ({number} {noun} dropped before the end and compared up to there, see {section})"
 
 
 def _scored_drops(told: RoundsTold) -> list[Placed]:

@@ -13,7 +13,7 @@ from unplateau.report.selection_words import how_sure, why
 from unplateau.report.solutions_advice import next_steps
 from unplateau.report.solutions_content import COMPARISON, SEARCH, SolutionsReport, TriedSolution
 from unplateau.report.solutions_expected import expected_lines
-from unplateau.report.solutions_rounds import of_rounds, rounds_section
+from unplateau.report.solutions_rounds import of_dropped, of_rounds, rounds_section
 from unplateau.report.text import bullet, hyperparameter_lines
 from unplateau.report.words import difference_words, interval_words
 from unplateau.selection.select import Ranked
@@ -45,7 +45,7 @@ def _head(report: SolutionsReport) -> list[str]:
     winner = report.winner
     lines = [
         f"WINNER: {winner.name if winner is not None else 'none trained'}",
-        f"HOW SURE: {how_sure(report)}{of_rounds(report.rounds)}",
+        f"HOW SURE: {how_sure(report)}{of_rounds(report.rounds) or of_dropped(len(report.dropped), 'NOTES')}",
     ]
     if report.broken_pipeline and not report.helped:
         lines.append(_wrapped(f"NONE OF THEM CAN HELP: {report.broken_pipeline}"))
@@ -183,7 +183,12 @@ def _notes(report: SolutionsReport) -> list[str]:
         f"{name} was scored on other queries than the winner, so it is listed and not compared."
         for name in selection.not_comparable
     ]
-    equal = [run.name for run in report.tried if report.control and run.config and not run.is_control and not run.changes]
+    equal = [
+        run.name
+        for run in report.tried
+        if report.control and run.config and not run.is_control and not run.changes
+        and report.recipes.get(run.name, run.name) != report.recipes.get(report.control.name)  # not another seed of it
+    ]  # fmt: skip
     if equal:
         notes.append(f"With the values given nothing is left that differs from the control in {', '.join(equal)}.")
     return [*notes, *report.notes]

@@ -12,12 +12,14 @@ import numpy as np
 
 from unplateau.base.errors import ConfigError, DataNotFoundError
 from unplateau.base.files import read_json
+from unplateau.config.delta import with_values
 from unplateau.config.load import load
 from unplateau.config.recipe import recipe_of
 from unplateau.config.schema import Config
 from unplateau.report.solutions_content import TriedSolution
+from unplateau.report.solutions_rounds import was_dropped
 from unplateau.runs.layout import RunFolder
-from unplateau.runs.reader import find_runs, is_running, read_run
+from unplateau.runs.reader import find_runs, is_running, read_run, read_stop
 from unplateau.runs.results_file import SUFFIXES, ScoredRun, looks_like_results, read_results
 from unplateau.selection.statistics import ValidationCurve
 from unplateau.workflows.choose_solution import RECORD, curve_of
@@ -27,6 +29,7 @@ from unplateau.workflows.solution_runs import CONTROL
 CONFIRMED = "confirmed"
 """Folder of the runs that `--seeds` trains, below the folder that is compared."""
 SEED_AT_END = re.compile(r"[_.-]*seed[_.-]?\d+$", re.IGNORECASE)
+_WHOLE = ("completed", "no-improvement", "target-reached")
 _REPLACED = re.compile(r"_before\d+$")  # what --restart leaves of an earlier run
 
 
@@ -54,9 +57,22 @@ class Compared:
 
     @property
     def counted(self) -> tuple[Found, ...]:
-        """Runs that speak for their recipe: of a candidate only the fresh ones, and of equal seeds one."""
-        fresh = [run for run in self.runs if run.curve is not None and (run.is_fresh or run.recipe not in self.candidates)]
+        """Runs that speak for their recipe: whole ones, of a candidate only the fresh ones, and of equal seeds one."""
+        whole = [run for run in self.runs if run.curve is not None and not self.is_cut_short(run)]
+        fresh = [run for run in whole if run.is_fresh or run.recipe not in self.candidates]
         return tuple({(run.recipe, run.seed): run for run in reversed(fresh)}.values())[::-1]
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Recipes with runs that halving dropped, and after which epoch: they are compared up to there."""
+        return {run.recipe: run.told.stop.epochs_trained for run in self.counted if run.told.stop and was_dropped(run.told.stop)}
+
+    def is_cut_short(self, run: Found) -> bool:
+        """Whether a run was stopped as asked, such as a pruned trial, where others were trained longer: that compares nothing."""
+        stops = [other.told.stop for other in self.runs if other.told.stop is not None]
+        longest = max((stop.epochs_trained for stop in stops if stop.code in _WHOLE), default=0)
+        stop = run.told.stop
+        return stop is not None and stop.code == "paused" and not was_dropped(stop) and stop.epochs_trained < longest
 
     @property
     def control(self) -> str | None:
@@ -95,7 +111,10 @@ def _own_runs(folder: Path) -> list[Found]:
 
 def _config(folder: RunFolder) -> tuple[Config | None, str]:
     try:
-        return load(folder.config).config, ""
+        config = load(folder.config).config
+        if was_dropped(read_stop(folder)):  # where its slice ended is not its recipe's
+            config = with_values(config, {"SOLVER.STOP_EPOCH": 0})
+        return config, ""
     except ConfigError as problem:
         return None, f"its configuration cannot be read: {next(iter(str(problem).splitlines()), '')}"
 
@@ -107,7 +126,8 @@ def _own(
     run = read_run(place.path)
     before = told.get(name, {})
     one = TriedSolution(
-        name=name, config_file=place.config, folder=place, config=config, is_control=place.name == CONTROL,
+        name=name, config_file=place.config, folder=place, config=config,
+        is_control=bool(before.get("is_control", place.name == CONTROL)),
         hypothesis=before.get("hypothesis", ""), expected=before.get("expected", ""), epochs=run.epochs, stop=run.stop,
         problem=problem or ("it is still being trained" if is_running(place) else ""),
         command=TrainRequest(place.config, place.name, ("OUTPUT_DIR", place.path.parent.as_posix())).command,
@@ -135,7 +155,7 @@ def _recipe_names(recipes: Mapping[str, str]) -> dict[str, str]:
 
 
 def _told_before(folder: Path) -> Mapping[str, Any]:
-    """Hypotheses that an earlier selection of this folder kept."""
+    """What an earlier selection of this folder kept of its runs: hypotheses, and which is the control."""
     try:
         runs = read_json(folder / RECORD)["runs"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -170,22 +190,26 @@ def _notes(compared: Compared) -> list[str]:
     counted = {run.told.name for run in compared.counted}
     notes = []
     for run in compared.runs:
-        if run.curve is None or run.told.name in counted:
+        if run.curve is None or run.told.name in counted or compared.is_cut_short(run):
             continue
         if run.recipe in compared.candidates and not run.is_fresh:
             notes.append(f"{run.told.name} helped to choose what was trained again, so it does not count for its recipe.")
         else:
             notes.append(f"{run.told.name} is {run.recipe} with a seed that is there already ({run.seed}), so it counts once.")
-    unfinished = [run.told.name for run in compared.runs if run.curve is not None and _is_unfinished(run.told)]
+    dropped = [run.told.name for run in compared.runs if run.told.name in counted and was_dropped(run.told.stop)]
+    if dropped:
+        notes.append(f"Dropped by halving, so compared with others as both were at that epoch: {_listed(dropped)}.")
+    short = [run.told.name for run in compared.runs if run.curve is not None and compared.is_cut_short(run)]
+    if short:
+        notes.append(f"Stopped as asked, or pruned, before others had ended, so listed and not compared: {_listed(short)}.")
+    unfinished = [run.told.name for run in compared.runs if run.told.name in counted and _is_unfinished(run.told)]
     if unfinished:
         notes.append(f"Not trained to the end, and compared by what they have: {_listed(unfinished)}.")
     return notes
 
 
 def _is_unfinished(run: TriedSolution) -> bool:
-    return run.config is not None and (
-        run.stop is None or run.stop.code in ("interrupted", "preempted", "time-budget", "killed", "paused")
-    )
+    return run.config is not None and (run.stop is None or run.stop.code in ("interrupted", "preempted", "time-budget", "killed"))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from unplateau.base.files import read_json, write_json
 from unplateau.base.locks import FileLock
 from unplateau.engine.requests import StopRequests
 from unplateau.report.solutions_content import SolutionsReport, TriedSolution
+from unplateau.report.solutions_rounds import was_dropped
 from unplateau.runs.layout import RunFolder, run_folder
 from unplateau.runs.reader import is_running, read_stop
 from unplateau.workflows.compared_runs import CONFIRMED, SEED_AT_END
@@ -49,16 +50,20 @@ def confirm(request: SelectRequest, report: SolutionsReport) -> bool:
         raise UsageError(f"Another process trains fresh seeds in {request.output_dir / CONFIRMED}. Wait for it.")
     say: Callable[[str], None] = (lambda line: None) if request.is_quiet else print
     try:
-        return _train_all(_repeats(request, _plan(request, report)), request, say)
+        return _train_all(_repeats(request, _plan(request, report, say)), request, say)
     finally:
         lock.release()
 
 
-def _plan(request: SelectRequest, report: SolutionsReport) -> dict[str, Any]:
+def _plan(request: SelectRequest, report: SolutionsReport, say: Callable[[str], None]) -> dict[str, Any]:
     """Which recipes, and the first fresh seed: chosen once and kept, so that going on does not choose anew."""
     path = request.output_dir / PLAN
     if path.exists():
-        return dict(read_json(path))
+        plan = dict(read_json(path))
+        say(f"Going on with what {path} names: {', '.join(plan['recipes'])}.")
+        return plan
+    if request.top == 1:
+        raise UsageError("--top 1 leaves nothing to decide between. Give 2 or more, or leave it out.")
     chosen = _chosen(report, request.top)
     if len(chosen) < 2:
         raise UsageError(
@@ -119,7 +124,9 @@ def _train_all(repeats: Sequence[_Repeat], request: SelectRequest, say: Callable
 def _train(repeat: _Repeat, request: SelectRequest, requests: StopRequests) -> str:
     """Train one run to its end, or until a stop is asked for; return what went wrong."""
     place = (request.output_dir / CONFIRMED).as_posix()
-    overrides = ("SEED", str(repeat.seed), "OUTPUT_DIR", place, "VALIDATION.SCORE_TEST", "False")
+    overrides = ["SEED", str(repeat.seed), "OUTPUT_DIR", place, "VALIDATION.SCORE_TEST", "False"]
+    if was_dropped(read_stop(RunFolder(repeat.config_file.parent))):  # its slice ended early; fresh seeds are trained to the end
+        overrides += ["SOLVER.STOP_EPOCH", "0"]
     flags = ("--resume",) if repeat.folder.checkpoint_manifest.exists() else ()
     command = train_command(repeat.config_file, repeat.folder.name, overrides, flags=flags)
     process = TrainProcess(command, request.output_dir / CONFIRMED / "launcher" / f"{repeat.folder.name}.txt")

@@ -72,11 +72,13 @@ def report_on_folder(request: SelectRequest) -> SolutionsReport:
         control=compared.control,
         recipes={run.told.name: run.recipe for run in counted},
         candidates=compared.candidates or None,
+        dropped=compared.dropped,
     )
     tried = tuple(run.told for run in compared.runs)
     report = SolutionsReport(
         selection, tried, protocol_of(tried, selection), broken_pipeline=broken_pipeline(tried), notes=compared.notes,
         kind=COMPARISON, recipes={run.told.name: run.recipe for run in compared.runs}, compare_command=request.command,
+        dropped=tuple(compared.dropped),
     )  # fmt: skip
     report = replace(report, tried=_with_changes(report, compared.runs))
     return replace(report, tests=_tests(request.output_dir, report))
