@@ -1,4 +1,4 @@
-"""Fewer epochs for the same winner: all runs train a slice, the better part goes on, the others stay frozen where they are.
+"""Fewer epochs, mostly for the same winner: all runs train a slice, the better part goes on, the others stay where they are.
 
 Successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943, algorithm 1) with three differences: a run that goes on is the
 same run resumed, never begun anew; each keeps its own schedule, cut after a share of its own epochs; and the slices are few and
