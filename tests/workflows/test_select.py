@@ -128,6 +128,13 @@ def test_the_map_of_each_seed_is_enough_and_it_is_said_what_it_speaks_of(tmp_pat
     assert "of no others" in " ".join(" ".join(lines).split())
 
 
+def test_rounded_maps_that_agree_to_the_last_digit_make_no_clear_winner(tmp_path: Path) -> None:
+    (tmp_path / "maps.csv").write_text("system,seed,mAP\na,0,0.859\na,1,0.859\nb,0,0.858\nb,1,0.858\n")
+    lines, record = _selected(tmp_path)
+    assert record["winner_recipe"] == "a" and record["selection"]["verdict"] == NOT_ENOUGH
+    assert lines[1].startswith("HOW SURE: not enough evidence") and "nothing is known of the noise" in lines[1]
+
+
 def test_results_of_other_queries_are_named_and_not_compared(tmp_path: Path) -> None:
     _two_recipes(tmp_path, 2)
     (tmp_path / "other.json").write_text(json.dumps({"mAP": 0.99}))

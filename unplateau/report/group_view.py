@@ -54,7 +54,7 @@ class Compared:
     """A difference between two runs, in mAP as a share."""
 
     estimate: Estimate | None
-    """None where there are too few identities for an interval; `value` still holds."""
+    """None where there are too little is known for an interval; `value` still holds."""
     value: float
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from unplateau.report.solutions_content import SolutionsReport
 from unplateau.report.words import difference_words, interval_words, points
 from unplateau.selection.planning import seeds_to_see
@@ -72,6 +74,8 @@ def seeds_to_decide(selection: Selection) -> int | None:
 
 
 def _more_seeds(selection: Selection) -> str:
+    if any(one.behind_winner is not None and math.isinf(one.behind_winner.estimate.high) for one in selection.undecided):
+        return "too few persons, or seeds that agree to the last digit: nothing is known of the noise"
     needed = seeds_to_decide(selection)
     if needed is None:
         return "if the difference is really that small, not even 50 seeds of each would show it on these identities"

@@ -19,7 +19,7 @@ def points(value: float) -> str:
 def interval_words(estimate: Estimate) -> str:
     """Return a share with its interval, in percent."""
     if math.isinf(estimate.high):
-        return f"{estimate.value:.2%} (too few identities for an interval)"
+        return f"{estimate.value:.2%} (too little is known for an interval)"
     return f"{estimate.value:.2%} (95 % interval {estimate.low:.2%} to {estimate.high:.2%})"
 
 
@@ -28,7 +28,7 @@ def difference_words(difference: Difference, *, signed: bool = True) -> str:
     estimate = difference.estimate
     value = f"{100 * estimate.value:+.1f}" if signed else f"{100 * estimate.value:.1f}"
     if math.isinf(estimate.high):
-        return f"{value} points (too few identities for an interval)"
+        return f"{value} points (too little is known for an interval)"
     return (
         f"{value} points (95 % interval {100 * estimate.low:+.1f} to {100 * estimate.high:+.1f}, "
         f"p {_p_words(difference.p_adjusted)} after Holm)"

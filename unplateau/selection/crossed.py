@@ -114,7 +114,8 @@ class Panel:
         seeds = [_variance_of_mean(values_SI @ self.shares_I) for values_SI in groups] if has_seeds else [0.0]
         seeds_freedom = _welch([len(values_SI) for values_SI in groups], seeds) if has_seeds else math.inf
         if self.num_identities == 1:  # only the mean is known, or one person: the identities are taken as they are
-            return Uncertain(value, 0.0, math.inf, sum(seeds), seeds_freedom, is_known=has_seeds)
+            has_spread = sum(seeds) > 0  # seeds that agree to the last digit were rounded: they say nothing of their noise
+            return Uncertain(value, 0.0, math.inf, sum(seeds), seeds_freedom, is_known=has_spread)
         together = sum(self._together(values_SI) for values_SI in groups) if has_seeds else 0.0
         identities = max(self._spread((of_identity_I - value) ** 2) - together, 0.0)
         is_known = self.num_identities >= FEWEST_IDENTITIES

@@ -202,14 +202,20 @@ def _notes(compared: Compared) -> list[str]:
     short = [run.told.name for run in compared.runs if run.curve is not None and compared.is_cut_short(run)]
     if short:
         notes.append(f"Stopped as asked, or pruned, before others had ended, so listed and not compared: {_listed(short)}.")
-    unfinished = [run.told.name for run in compared.runs if run.told.name in counted and _is_unfinished(run.told)]
+    unfinished = [
+        run.told.name
+        for run in compared.runs
+        if run.told.name in counted and run.told.name not in dropped and _is_unfinished(run.told)
+    ]
     if unfinished:
         notes.append(f"Not trained to the end, and compared by what they have: {_listed(unfinished)}.")
     return notes
 
 
 def _is_unfinished(run: TriedSolution) -> bool:
-    return run.config is not None and (run.stop is None or run.stop.code in ("interrupted", "preempted", "time-budget", "killed"))
+    return run.config is not None and (
+        run.stop is None or run.stop.code in ("interrupted", "preempted", "time-budget", "killed", "paused")
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
