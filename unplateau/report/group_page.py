@@ -11,8 +11,7 @@ from unplateau.report.group_charts import importance_charts, interval_charts, ov
 from unplateau.report.group_view import GroupRun, GroupView, SelectionView
 from unplateau.report.lines import metrics_line
 from unplateau.report.run_verdict import duration_words, test_note
-from unplateau.report.solutions_text import shown
-from unplateau.report.words import share_words
+from unplateau.report.words import share_words, shown
 from unplateau.runs.record import EpochRecord
 from unplateau.selection.select import CLEAR
 from unplateau.solutions.expected import AFTER_ANY_SOLUTION, HOPED_FOR, STALLED, Losses

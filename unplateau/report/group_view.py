@@ -13,6 +13,7 @@ from typing import Any
 from unplateau.base.errors import RecordError
 from unplateau.config.schema import Config
 from unplateau.report.solutions_content import SOLUTIONS
+from unplateau.report.words import shown
 from unplateau.runs.reader import RunRecord
 from unplateau.runs.record import EpochRecord, RetrievalMetrics, from_plain
 from unplateau.selection.statistics import Estimate
@@ -209,8 +210,4 @@ def _estimate(plain: Mapping[str, Any]) -> Estimate | None:
 
 def _pairs(changes: Mapping[str, Any]) -> dict[str, str]:
     """Changes, written as (before, after), in words."""
-    return {str(key): _words(after) for key, (_, after) in changes.items()}
-
-
-def _words(value: object) -> str:
-    return f"[{', '.join(map(str, value))}]" if isinstance(value, (list, tuple)) else str(value)
+    return {str(key): shown(after) for key, (_, after) in changes.items()}

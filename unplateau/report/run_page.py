@@ -13,7 +13,7 @@ from unplateau.report.rankings import rankings_block
 from unplateau.report.run_charts import loss_charts, motion_charts, score_charts, time_charts, triplet_charts
 from unplateau.report.run_verdict import facts_of, verdict_of
 from unplateau.report.run_view import RunView
-from unplateau.report.solutions_text import shown
+from unplateau.report.words import shown
 
 _PRIVACY = (
     "This page holds photographs of persons from the data set. Share it only as the data set's terms, the persons' consent and "

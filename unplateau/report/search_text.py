@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unplateau.report.search_content import SearchReport
-from unplateau.report.solutions_text import shown
+from unplateau.report.words import shown
 from unplateau.search.trial import BASE, FAILED, FINISHED, PAUSED, Standing
 
 _WIDTH = 116

@@ -15,7 +15,7 @@ from unplateau.report.solutions_content import COMPARISON, SEARCH, SolutionsRepo
 from unplateau.report.solutions_expected import expected_lines
 from unplateau.report.solutions_rounds import of_dropped, of_rounds, rounds_section
 from unplateau.report.text import bullet, hyperparameter_lines
-from unplateau.report.words import difference_words, interval_words
+from unplateau.report.words import difference_words, interval_words, shown
 from unplateau.selection.select import Ranked
 
 _WIDTH = 116
@@ -196,11 +196,6 @@ def _notes(report: SolutionsReport) -> list[str]:
 
 def _protocol(report: SolutionsReport) -> str:
     return "test-set" if report.protocol == "test" else "held-out"
-
-
-def shown(value: object) -> str:
-    """Return a configuration value as people write it."""
-    return f"[{', '.join(map(str, value))}]" if isinstance(value, (tuple, list)) else str(value)
 
 
 def _wrapped(text: str, *, indent: str = "") -> str:

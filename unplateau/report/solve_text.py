@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unplateau.diagnosis.diagnose import Diagnosis
+from unplateau.report.words import shown
 from unplateau.runs.record import Finding, Solution
 from unplateau.solutions.bursts import BurstResult
 from unplateau.solutions.generate import things_to_do
@@ -49,7 +50,7 @@ def solutions_text(story: SolveStory) -> str:
         lines.append(f"  Experiments {what}; what each expects is in its file:")
         lines += [_filled(f"{file.path.name}: {_change(solution)}{_state(file)}", "    ") for solution, file in experiments]
     for name, delta in story.left_out.items():
-        has = ", ".join(f"{key} = {_shown(value)}" for key, value in delta.items())
+        has = ", ".join(f"{key} = {shown(value)}" for key, value in delta.items())
         lines.append(_filled(f"Not written: {name}. The run has {has} already, so it would be the unchanged control.", "  "))
     return "\n".join(lines)
 
@@ -136,11 +137,7 @@ def _folder(story: SolveStory) -> str:
 
 
 def _change(solution: Solution) -> str:
-    return ", ".join(f"{key} = {_shown(value)}" for key, value in solution.delta.items()) or "Nothing is changed"
-
-
-def _shown(value: object) -> str:
-    return f"[{', '.join(map(str, value))}]" if isinstance(value, (list, tuple)) else str(value)
+    return ", ".join(f"{key} = {shown(value)}" for key, value in solution.delta.items()) or "Nothing is changed"
 
 
 def _state(file: Written) -> str:

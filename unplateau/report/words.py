@@ -1,10 +1,19 @@
-"""Estimates and differences in words; points are hundredths of mAP."""
+"""Estimates, differences and configuration values in words; points are hundredths of mAP."""
 
 from __future__ import annotations
 
 import math
 
 from unplateau.selection.statistics import Difference, Estimate
+
+
+def shown(value: object) -> str:
+    """Return a configuration value as people write it.
+
+    >>> shown((20, 50)), shown(0.1)
+    ('[20, 50]', '0.1')
+    """
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, (tuple, list)) else str(value)
 
 
 def points(value: float) -> str:
