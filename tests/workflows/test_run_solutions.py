@@ -12,6 +12,7 @@ import pytest
 from unplateau.base.errors import ConfigError, DataNotFoundError, UsageError
 from unplateau.base.files import read_json, write_json
 from unplateau.base.locks import FileLock
+from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import RetrievalMetrics
 from unplateau.testing.small_market import Lab
 from unplateau.workflows import run_solutions as launcher
@@ -103,6 +104,13 @@ def test_a_failed_solution_is_recorded_and_the_others_go_on(desk: Desk, behaviou
     assert ended in desk.text.replace("\n      ", " ")
     if behaviour == "oom":
         assert f"{HIGHER}: out of memory. Retry with a smaller batch" in desk.text
+
+
+def test_a_run_that_goes_on_and_is_killed_then_has_its_reason_too(desk: Desk) -> None:
+    for behaviour in ("oom", "crash"):
+        desk.behave(**{HIGHER: behaviour})
+        desk.run()
+    assert read_json(RunFolder(desk.output / HIGHER).stop_record)["code"] == "killed"
 
 
 def test_a_file_with_a_problem_costs_only_itself(desk: Desk) -> None:

@@ -119,7 +119,7 @@ def _train(
     code = _follow(process, run.name, console, requests)
     if code == 0 or _stop_time(run) not in (None, earlier):
         return ""
-    if run.folder.checkpoint_manifest.exists() and earlier is None:
+    if run.folder.checkpoint_manifest.exists() and _stop_time(run) is None:
         write_killed(run.folder, TrainRequest(run.solution.path, run.name, overrides).command)
         return ""
     return _without_folder(code, process.last_words())
