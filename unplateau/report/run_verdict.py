@@ -29,6 +29,9 @@ def verdict_of(view: RunView) -> tuple[str, str]:
     if not best:
         return f"{headline}; nothing was validated.", tone if view.epochs else "bad"
     tests = [f"; test mAP {_share(view.tests[0].mAP)}{test_note(view.tests[0], view.times_scored)}"] if view.tests else []
+    cause = _cause_within(view)
+    if cause is not None:
+        return f"{headline}: {best}{''.join(tests)}. {cause.title.rstrip('.')} (confidence {cause.confidence:.0%}).", "open"
     return f"{headline}: {best}{''.join(tests)}.", tone
 
 
@@ -75,6 +78,12 @@ def duration_words(seconds: float) -> str:
 
 def _broken(view: RunView) -> Finding | None:
     found = [one for one in view.findings if one.severity == "pipeline" and one.confidence >= LIKELY]
+    return found[0] if found else None
+
+
+def _cause_within(view: RunView) -> Finding | None:
+    """The first likely cause within the recipe: the pipeline is in order, and it is no mere note."""
+    found = [one for one in view.findings if one.severity not in ("info", "pipeline") and one.confidence >= LIKELY]
     return found[0] if found else None
 
 
