@@ -69,7 +69,9 @@ def test_the_page_opens_with_one_sentence_that_gives_score_epoch_and_interval(vi
 def test_a_likely_cause_within_the_recipe_stands_in_the_verdict_and_notes_do_not(view: RunView) -> None:
     slow = Finding("learning-rate-too-low", "The learning rate is too low", "optimisation", 0.8, (Evidence("3e-5"),))
     page = run_page(replace(view, findings=(slow,)))
-    assert page.verdict.endswith("The learning rate is too low (confidence 80%).") and page.verdict.startswith("Training completed")
+    assert page.verdict.endswith("The learning rate is too low (confidence 80%).") and page.verdict.startswith(
+        "Training completed"
+    )
     note = replace(slow, severity="info")
     assert "too low" not in run_page(replace(view, findings=(note,))).verdict
     assert "too low" not in run_page(replace(view, findings=(replace(slow, confidence=0.4),))).verdict
