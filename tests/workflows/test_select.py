@@ -168,6 +168,13 @@ def test_where_nothing_is_what_was_expected_is_said(tmp_path: Path) -> None:
         report_on_folder(SelectRequest(tmp_path))
 
 
+def test_a_page_that_is_there_names_the_winner_of_now(tmp_path: Path) -> None:
+    _two_recipes(tmp_path, 1)
+    (tmp_path / "report.html").write_text("the page of before")
+    _selected(tmp_path)
+    assert "higher_seed0" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_comparing_again_gives_the_same_text(tmp_path: Path) -> None:
     _two_recipes(tmp_path, 3)
     assert _selected(tmp_path)[0] == _selected(tmp_path)[0]

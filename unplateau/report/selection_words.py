@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from unplateau.report.solutions_content import SolutionsReport
+from unplateau.report.solutions_rounds import of_dropped, of_rounds
 from unplateau.report.words import difference_words, interval_words, points
 from unplateau.selection.planning import seeds_to_see
 from unplateau.selection.select import CLEAR, MATTERS, TIE, Ranked, Selection
@@ -19,7 +20,8 @@ def how_sure(report: SolutionsReport) -> str:
     if report.selection.winner is None:
         return "there is nothing to choose from: no run finished an epoch with a validated model"
     mark = " (chosen on the test set: optimistic)" if report.protocol == "test" else ""
-    return f"{_verdict_words(report.selection)}{mark}"
+    drops = of_rounds(report.rounds) or of_dropped(len(report.dropped), "NOTES")
+    return f"{_verdict_words(report.selection)}{mark}{drops}"
 
 
 def _verdict_words(selection: Selection) -> str:

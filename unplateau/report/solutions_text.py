@@ -13,7 +13,7 @@ from unplateau.report.selection_words import how_sure, why
 from unplateau.report.solutions_advice import next_steps
 from unplateau.report.solutions_content import COMPARISON, SEARCH, SolutionsReport, TriedSolution
 from unplateau.report.solutions_expected import expected_lines
-from unplateau.report.solutions_rounds import of_dropped, of_rounds, rounds_section
+from unplateau.report.solutions_rounds import rounds_section
 from unplateau.report.text import bullet, hyperparameter_lines
 from unplateau.report.words import difference_words, interval_words, shown
 from unplateau.selection.select import Ranked
@@ -45,7 +45,7 @@ def _head(report: SolutionsReport) -> list[str]:
     winner = report.winner
     lines = [
         f"WINNER: {winner.name if winner is not None else 'none trained'}",
-        f"HOW SURE: {how_sure(report)}{of_rounds(report.rounds) or of_dropped(len(report.dropped), 'NOTES')}",
+        f"HOW SURE: {how_sure(report)}",
     ]
     if report.broken_pipeline and not report.helped:
         lines.append(_wrapped(f"NONE OF THEM CAN HELP: {report.broken_pipeline}"))

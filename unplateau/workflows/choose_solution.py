@@ -13,7 +13,7 @@ from unplateau.base.errors import UnplateauError
 from unplateau.base.files import read_json, sha256_of, write_json, write_text
 from unplateau.report.selection_words import how_sure
 from unplateau.report.solutions_content import SolutionsReport, TriedSolution
-from unplateau.report.solutions_rounds import RoundsTold, of_rounds
+from unplateau.report.solutions_rounds import RoundsTold
 from unplateau.report.solutions_text import selection_text
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import is_running, read_run, read_stop
@@ -237,7 +237,7 @@ def _plain(report: SolutionsReport) -> dict[str, Any]:
         "winner_recipe": report.selection.winner.name if report.selection.winner else None,
         "winner_sha256": sha256_of(winner.folder.best_model) if winner and has_model else None,
         "protocol": report.protocol,
-        "how_sure": f"{how_sure(report)}{of_rounds(report.rounds)}",
+        "how_sure": how_sure(report),
         "helped": list(report.helped),
         "halving": to_plain(report.rounds) if report.rounds is not None else None,
         "selection": to_plain(report.selection),

@@ -179,8 +179,7 @@ def _plain(search: Search, content: SearchReport) -> dict[str, Any]:
         },
         "space": [{"kind": type(part).__name__.lower(), **asdict(part)} for part in search.space.parameters],
         "trials": [_plain_trial(search, one, content) for one in content.trials],
-        "importances": {one.name: one.share for one in content.importances},
-        "importance_details": {
+        "importances": {
             "after_epochs": content.importance_epoch,
             "num_trials": content.num_compared,
             "method": "PED-ANOVA; low and high: 95 % of resampled sets of trials",

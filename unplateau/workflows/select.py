@@ -24,6 +24,7 @@ from unplateau.workflows.choose_solution import (
     write_selection,
 )
 from unplateau.workflows.compared_runs import Found, find_compared
+from unplateau.workflows.report_group import PAGE, write_group_safely
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ def run_select(request: SelectRequest) -> int:
     report = report_on_folder(request)
     path = request.output_dir / TEXT
     write_selection(path, report)
+    if (request.output_dir / PAGE).exists():  # else it would go on naming the winner of before
+        write_group_safely(request.output_dir)
     if not request.is_quiet:
         print("\n".join(path.read_text(encoding="utf-8").splitlines()[:2]))
         print(f"Read this: {path}")
