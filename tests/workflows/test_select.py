@@ -133,6 +133,8 @@ def test_rounded_maps_that_agree_to_the_last_digit_make_no_clear_winner(tmp_path
     lines, record = _selected(tmp_path)
     assert record["winner_recipe"] == "a" and record["selection"]["verdict"] == NOT_ENOUGH
     assert lines[1].startswith("HOW SURE: not enough evidence") and "nothing is known of the noise" in lines[1]
+    text = " ".join(" ".join(lines).split())
+    assert "give the average precision of each query" in text and "hardly differ" not in text
 
 
 def test_results_of_other_queries_are_named_and_not_compared(tmp_path: Path) -> None:

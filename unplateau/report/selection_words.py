@@ -75,8 +75,13 @@ def seeds_to_decide(selection: Selection) -> int | None:
     return None if None in needed else max(number for number in needed if number is not None)
 
 
+def noise_is_unknown(selection: Selection) -> bool:
+    """Return whether some difference from the winner has no interval, so that nothing says whether it is large or small."""
+    return any(one.behind_winner is not None and math.isinf(one.behind_winner.estimate.high) for one in selection.undecided)
+
+
 def _more_seeds(selection: Selection) -> str:
-    if any(one.behind_winner is not None and math.isinf(one.behind_winner.estimate.high) for one in selection.undecided):
+    if noise_is_unknown(selection):
         return "too few persons, or seeds that agree to the last digit: nothing is known of the noise"
     needed = seeds_to_decide(selection)
     if needed is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unplateau.diagnosis.advice import DEPLOYABLE_MAP, validation_trend
-from unplateau.report.selection_words import USUAL_SEEDS, seeds_to_decide
+from unplateau.report.selection_words import USUAL_SEEDS, noise_is_unknown, seeds_to_decide
 from unplateau.report.solutions_content import SolutionsReport, TriedSolution
 from unplateau.selection.select import CLEAR
 from unplateau.selection.statistics import CHECKPOINT
@@ -67,6 +67,11 @@ def _more_seeds(report: SolutionsReport, winner: TriedSolution) -> list[str]:
         return []
     names = f"{winner.name} and {report.selection.undecided[0].name}"
     needed = seeds_to_decide(report.selection)
+    if noise_is_unknown(report.selection):
+        return [
+            f"To decide between {names}, compare them on more identities (VALIDATION.HELD_OUT), or give the average precision of "
+            "each query: too little is known for an interval."
+        ]
     if needed is None:
         return [
             f"{names} hardly differ: take either, or hold more identities out (VALIDATION.HELD_OUT) to see smaller differences."
