@@ -1,4 +1,4 @@
-"""What the demo reaches and costs: the product's own recipe on MiniMarket, as `make demo` runs it, several seeds.
+"""What a small network reaches on MiniMarket and costs: the product with `minimarket_demo.yml`, several seeds.
 
     python benchmarks/minimarket/demo_recipe.py [--seeds 0 1] [--threads 2] [--scratch DIR] [--write FILE] [KEY VALUE ...]
 

@@ -132,7 +132,7 @@ def test_solve_orders_its_files_by_bursts(lab: Lab, tmp_path: Path) -> None:
     solved = solve(request, said.append)
     text = "\n".join(said)
     table = next(block for block in said if block.startswith("BURSTS:"))
-    assert text.index("BURSTS:") < text.index("SOLUTIONS, changes of")
+    assert text.index("BURSTS:") < text.index("SOLUTIONS, in")
     assert [table.index(solution.name) for solution in solved.solutions] == sorted(
         table.index(solution.name) for solution in solved.solutions
     )

@@ -4,7 +4,7 @@ import re
 
 MINIMUM = {  # those of pyproject.toml, which a test compares
     "torch": "2.6", "torchvision": "0.21", "timm": "1.0.15", "numpy": "1.26", "pillow": "10.3", "pydantic": "2.7",
-    "PyYAML": "6.0", "typer": "0.12", "rich": "13.7", "safetensors": "0.4.3", "jinja2": "3.1", "optuna": "4.4",
+    "PyYAML": "6.0", "typer": "0.12", "rich": "13.7", "safetensors": "0.4.3", "jinja2": "3.1", "optuna": "5.0",
 }  # fmt: skip
 EXCLUDED = {"torch": "2.13.0"}
 MINIMUM_PYTHON = (3, 11)
