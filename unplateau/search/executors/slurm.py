@@ -78,8 +78,9 @@ class SlurmExecutor(Executor):
                 queued.cancel(check=False)
 
     def close(self) -> None:
-        """Cancel what is left."""
-        for _, queued in self._jobs.values():
+        """Cancel what is left; the stop file ends a job that a cancelled controller leaves behind."""
+        for job, queued in self._jobs.values():
+            job.stop_file.touch()
             queued.cancel(check=False)
         self._jobs.clear()
 
