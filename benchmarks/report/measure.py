@@ -23,8 +23,9 @@ from unplateau.report.group_page import group_page
 from unplateau.report.html import page_html
 from unplateau.report.run_page import run_page
 from unplateau.runs.layout import RunFolder
-from unplateau.workflows.report import view_of, write_report
+from unplateau.workflows.report import write_report
 from unplateau.workflows.report_group import group_view
+from unplateau.workflows.report_run import view_of
 
 _REPEATS = 20
 _LOOKS = (

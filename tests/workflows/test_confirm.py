@@ -12,7 +12,8 @@ from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import StopReason
 from unplateau.runs.writer import RunWriter
 from unplateau.workflows import confirm
-from unplateau.workflows.select import SelectRequest, report_on_folder, run_select
+from unplateau.workflows.select import report_on_folder, run_select
+from unplateau.workflows.select_request import SelectRequest
 
 FAKE = Path(__file__).with_name("fake_trainer.py")
 

@@ -14,7 +14,8 @@ from unplateau.runs.record import EpochRecord, RetrievalMetrics
 from unplateau.testing.small_market import Lab
 from unplateau.workflows import live_report
 from unplateau.workflows.live_report import LARGEST_SHARE, LiveReport
-from unplateau.workflows.report import intervals_of, write_report
+from unplateau.workflows.report import write_report
+from unplateau.workflows.report_run import intervals_of
 from unplateau.workflows.train import run_training
 
 PERSONS_Q = np.repeat(np.arange(8), 3)

@@ -18,7 +18,8 @@ from unplateau.runs.writer import RunWriter
 from unplateau.selection.select import CLEAR, NOT_ENOUGH, Selection
 from unplateau.selection.statistics import CHECKPOINT, RECIPE
 from unplateau.workflows.report_group import group_view
-from unplateau.workflows.select import SelectRequest, report_on_folder, run_select
+from unplateau.workflows.select import report_on_folder, run_select
+from unplateau.workflows.select_request import SelectRequest
 
 HIGHER = {"SOLVER.BASE_LR": 0.0007}
 

@@ -11,7 +11,7 @@ from unplateau.report.run_page import run_page
 from unplateau.runs.reader import read_stop
 from unplateau.runs.record import Finding, to_plain
 from unplateau.testing.small_market import Lab, draw_market
-from unplateau.workflows.report import view_of
+from unplateau.workflows.report_run import view_of
 
 from .interrupting import same_runs, stop_in_step
 

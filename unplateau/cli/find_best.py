@@ -112,7 +112,8 @@ def find_best(
         raise typer.Exit(run_search(request).exit_code)
     if overrides:
         raise UsageError(f"--compare-only trains nothing by itself, so it takes no KEY VALUE pairs: {' '.join(overrides)}")
-    from unplateau.workflows.select import SelectRequest, run_select
+    from unplateau.workflows.select import run_select
+    from unplateau.workflows.select_request import SelectRequest
 
     raise typer.Exit(run_select(SelectRequest(output_dir, seeds=seeds, top=top, is_quiet=quiet)))
 

@@ -20,7 +20,7 @@ from unplateau.report.solutions_rounds import was_dropped
 from unplateau.runs.layout import RunFolder, run_folder
 from unplateau.runs.reader import is_running, read_stop
 from unplateau.workflows.compared_runs import CONFIRMED, SEED_AT_END
-from unplateau.workflows.select import SelectRequest
+from unplateau.workflows.select_request import SelectRequest
 from unplateau.workflows.train_process import TrainProcess, train_command
 
 PLAN = "confirmation.json"

@@ -19,7 +19,7 @@ from unplateau.runs.reader import RunRecord
 from unplateau.runs.record import EpochRecord
 from unplateau.selection.crossed import Panel
 from unplateau.selection.statistics import Estimate
-from unplateau.workflows.report import intervals_of, write_run_report, written_words
+from unplateau.workflows.report_run import intervals_of, write_run_report, written_words
 
 _log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import find_runs, is_running, read_run
 from unplateau.selection.crossed import Panel
 from unplateau.selection.statistics import Estimate
-from unplateau.workflows.report import config_of, write_run_report, written_words
+from unplateau.workflows.report_run import config_of, write_run_report, written_words
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ Reads only, without torch; the test set is not scored. `--seeds` has the best on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from unplateau.config.delta import difference
@@ -18,30 +18,14 @@ from unplateau.selection.select import select
 from unplateau.workflows.choose_solution import (
     TEXT,
     broken_pipeline,
-    compare_command,
     earlier_tests,
     protocol_of,
     write_selection,
 )
 from unplateau.workflows.compared_runs import Found, find_compared
+from unplateau.workflows.confirm import confirm
 from unplateau.workflows.report_group import PAGE, write_group_safely
-
-
-@dataclass(frozen=True)
-class SelectRequest:
-    """A command line of `find-best --compare-only`."""
-
-    output_dir: Path
-    seeds: int = 0
-    """Fresh seeds to train of the best recipes before they are compared; 0 = none."""
-    top: int = 0
-    """How many recipes are trained again; 0 = the winner and those that cannot be told apart from it, two to four."""
-    is_quiet: bool = False
-
-    @property
-    def command(self) -> str:
-        """The command line that does this again."""
-        return compare_command(self.output_dir)
+from unplateau.workflows.select_request import SelectRequest
 
 
 def run_select(request: SelectRequest) -> int:
@@ -50,11 +34,8 @@ def run_select(request: SelectRequest) -> int:
     Raises:
         DataNotFoundError, DataError: there is nothing to compare, or a file has a mistake.
     """
-    if request.seeds:
-        from unplateau.workflows.confirm import confirm
-
-        if not confirm(request, report_on_folder(request)):
-            return 130
+    if request.seeds and not confirm(request, report_on_folder(request)):
+        return 130
     report = report_on_folder(request)
     path = request.output_dir / TEXT
     write_selection(path, report)
