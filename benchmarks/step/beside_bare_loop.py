@@ -27,6 +27,7 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.machine import machine_line
 from unplateau.config.load import load
+from unplateau.config.schema import Config
 from unplateau.data.image_source import open_images
 from unplateau.data.items import Item
 from unplateau.engine.host_memory import keep_freed_memory
@@ -60,7 +61,7 @@ def images_of_a_block(items: tuple[Item, ...]) -> tuple[Item, ...]:
     return tuple(kept[: BLOCK_STEPS * BATCH])
 
 
-def product_blocks(config, items: tuple[Item, ...], num_blocks: int) -> Iterator[None]:  # type: ignore[no-untyped-def]
+def product_blocks(config: Config, items: tuple[Item, ...]) -> Iterator[None]:
     """Yield after each block of the product's own loop: an epoch of `BLOCK_STEPS` steps."""
     plan = replace(plan_data(config), train=items, all_train=items, tests=())
     session = build_session(config, plan, device=torch.device("cpu"), ranks=Ranks())
@@ -69,7 +70,7 @@ def product_blocks(config, items: tuple[Item, ...], num_blocks: int) -> Iterator
         yield
 
 
-def bare_blocks(config, items: tuple[Item, ...]) -> Iterator[None]:  # type: ignore[no-untyped-def]
+def bare_blocks(config: Config, items: tuple[Item, ...]) -> Iterator[None]:
     """Yield after each block of a bare loop."""
     pixels_NHW3 = next(iter(open_images(items, config.INPUT.SIZE_TRAIN, config).batches([[item.path for item in items]])))
     images_NCHW = pixels_NHW3.permute(0, 3, 1, 2).contiguous()
@@ -134,7 +135,7 @@ def main() -> None:
     config = load(CONFIG, (*overrides, "DATASETS.NAMES", "Market1501", "DATASETS.TESTS", "Market1501")).config
     items = images_of_a_block(plan_data(config).train)
     load_before = os.getloadavg()[0]
-    ours, bare = product_blocks(config, items, options.pairs), bare_blocks(config, items)
+    ours, bare = product_blocks(config, items), bare_blocks(config, items)
     next(ours), next(bare)  # memory, lazy initialisation
     pairs = [(timed(lambda: next(ours)), timed(lambda: next(bare))) for _ in range(options.pairs)]
     lines = ["| time | ours, ms a step | bare loop, ms a step | ratio (95 % interval) |", "|---|---|---|---|"]
