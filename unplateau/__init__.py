@@ -8,7 +8,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_LAZY = {"watch": "unplateau.workflows.watch"}
+_LAZY = {"watch": "unplateau.workflows.diagnosing.watch"}
 
 
 def __getattr__(name: str) -> Any:

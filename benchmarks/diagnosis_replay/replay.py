@@ -24,7 +24,7 @@ from machine import machine_line  # noqa: E402
 
 from unplateau.diagnosis.diagnose import Diagnosis, diagnose  # noqa: E402
 from unplateau.runs.foreign_logs.training_log import LogFacts  # noqa: E402
-from unplateau.workflows.diagnose import Sources, gather  # noqa: E402
+from unplateau.workflows.diagnosing.diagnose import Sources, gather  # noqa: E402
 
 CURVES = Path("benchmarks/results/protocol/curves")
 SCORE = "held_out_20_map"  # what a user's validation would show

@@ -25,7 +25,7 @@ from unplateau.export.parity import Parity
 from unplateau.export.search_gallery import ExportedModel
 from unplateau.models.build import build_model
 from unplateau.models.reid import ReidModel
-from unplateau.workflows.export_parity import parity_on_images
+from unplateau.workflows.exporting.export_parity import parity_on_images
 
 RESULTS = Path(__file__).parents[1] / "results" / "export.md"
 IMAGES = 96  # a batch of one, one of three, one of 64 and a rest

@@ -12,7 +12,7 @@ import torch
 
 from unplateau.base.errors import UnplateauError
 from unplateau.testing.small_market import Lab, draw_market
-from unplateau.workflows.train import run_training
+from unplateau.workflows.training.train import run_training
 
 
 def main() -> int:

@@ -19,8 +19,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.machine import machine_line
 from unplateau.runs.reader import read_run
-from unplateau.workflows.request import TrainRequest
-from unplateau.workflows.train import run_training
+from unplateau.workflows.training.request import TrainRequest
+from unplateau.workflows.training.train import run_training
 
 RECIPE = Path(__file__).resolve().parents[2] / "custom_configs" / "minimarket_demo.yml"
 

@@ -10,7 +10,7 @@ from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.causes import BY_CODE
 from unplateau.diagnosis.diagnose import LIKELY, diagnose
 from unplateau.runs.record import Finding
-from unplateau.workflows.probe import sure_finding, with_measured
+from unplateau.workflows.probing.probe import sure_finding, with_measured
 
 VIEWS = ("log", "checkpoints", "probes")
 

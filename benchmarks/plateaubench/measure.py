@@ -28,7 +28,7 @@ from benchmarks.plateaubench.training import known_before_probing, run  # noqa: 
 from unplateau.base.errors import UnplateauError  # noqa: E402
 from unplateau.base.files import write_json, write_text  # noqa: E402
 from unplateau.runs.record import to_plain  # noqa: E402
-from unplateau.workflows.planned_probes import PLAN  # noqa: E402
+from unplateau.workflows.probing.planned_probes import PLAN  # noqa: E402
 
 _NOTE = """\
 MiniMarket at 64 x 32, 60 identities, a network of half a million weights, 12 epochs of 15 steps, one thread.

@@ -26,9 +26,9 @@ from unplateau.engine.watching.training_reader import TrainingReader
 from unplateau.evaluation.embedded import Embedded
 from unplateau.models.classifiers import LinearClassifier
 from unplateau.runs.record import Measurement
-from unplateau.workflows.bench import Bench
-from unplateau.workflows.planned_probes import PLAN
-from unplateau.workflows.probe import run_planned
+from unplateau.workflows.probing.bench import Bench
+from unplateau.workflows.probing.planned_probes import PLAN
+from unplateau.workflows.probing.probe import run_planned
 
 _GAP_IDENTITIES = 40  # as many as are held out
 

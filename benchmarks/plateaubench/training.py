@@ -29,7 +29,7 @@ from unplateau.models.classifiers import LinearClassifier
 from unplateau.runs.foreign_logs.config_facts import facts_of_config
 from unplateau.runs.foreign_logs.training_log import LogFacts
 from unplateau.runs.record import Measurement, to_plain
-from unplateau.workflows.diagnose import Sources, compare_checkpoints, gather
+from unplateau.workflows.diagnosing.diagnose import Sources, compare_checkpoints, gather
 
 FIRST_CHECKPOINT = 2  # epochs
 

@@ -23,9 +23,9 @@ from unplateau.report.group_page import group_page
 from unplateau.report.html import page_html
 from unplateau.report.run_page import run_page
 from unplateau.runs.layout import RunFolder
-from unplateau.workflows.report import write_report
-from unplateau.workflows.report_group import group_view
-from unplateau.workflows.report_run import view_of
+from unplateau.workflows.reporting.report import write_report
+from unplateau.workflows.reporting.report_group import group_view
+from unplateau.workflows.reporting.report_run import view_of
 
 _REPEATS = 20
 _LOOKS = (

@@ -22,8 +22,8 @@ import yaml
 
 from unplateau.base.files import append_json_line, read_json_lines
 from unplateau.runs.reader import read_run
-from unplateau.workflows.request import TrainRequest
-from unplateau.workflows.train import run_training
+from unplateau.workflows.training.request import TrainRequest
+from unplateau.workflows.training.train import run_training
 
 HERE = Path(__file__).parent
 

@@ -35,7 +35,7 @@ from unplateau.engine.loop import train
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.stopping import Progress
 from unplateau.models.build import build_model
-from unplateau.workflows.session import build_session, plan_data
+from unplateau.workflows.training.session import build_session, plan_data
 
 CONFIG = Path(__file__).resolve().parents[2] / "custom_configs" / "market1501_mobilenetv2_cpu.yml"
 BLOCK_STEPS, BATCH, IMAGES_EACH = 10, 64, 4

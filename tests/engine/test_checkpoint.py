@@ -1,4 +1,4 @@
-"""Resume checkpoints and the best model beside them. Whole runs that go on: `tests/workflows/test_train_resume.py`."""
+"""Resume checkpoints and the best model beside them. Whole runs that go on: `tests/workflows/training/test_train_resume.py`."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unplateau.testing.small_market import Lab
-from unplateau.workflows.export import Exported, ExportRequest, run_export
+from unplateau.workflows.exporting.export import Exported, ExportRequest, run_export
 
 
 @pytest.fixture(scope="module")

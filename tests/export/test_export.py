@@ -20,10 +20,10 @@ from unplateau.export.parity import MAX_DIFFERENCE, compare
 from unplateau.export.terms import data_terms, shown_name
 from unplateau.runs.reader import read_run
 from unplateau.testing.small_market import Lab
-from unplateau.workflows.export import Exported, ExportRequest, run_export
-from unplateau.workflows.export_parity import sample
-from unplateau.workflows.export_scores import scores_of
-from unplateau.workflows.score import run_scoring
+from unplateau.workflows.exporting.export import Exported, ExportRequest, run_export
+from unplateau.workflows.exporting.export_parity import sample
+from unplateau.workflows.exporting.export_scores import scores_of
+from unplateau.workflows.training.score import run_scoring
 
 FILES = {"model.onnx", "model.safetensors", "preprocessing.json", "config.yml", "search_gallery.py", "MODEL_CARD.md"}
 

@@ -12,7 +12,7 @@ from unplateau.export.files import ExportError, write_model_files
 from unplateau.export.search_gallery import ExportedModel
 from unplateau.models.build import build_model
 from unplateau.models.reid import ReidModel
-from unplateau.workflows.export_parity import parity_on_noise
+from unplateau.workflows.exporting.export_parity import parity_on_noise
 
 CASES: dict[str, dict[str, Any]] = {
     "learned GeM": {"MODEL.HEADS.POOL_LAYER": "GeneralizedMeanPoolingP", "MODEL.HEADS.WITH_BNNECK": True},

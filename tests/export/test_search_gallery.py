@@ -11,7 +11,7 @@ from PIL import Image
 
 from unplateau.data.decode import decode
 from unplateau.export.search_gallery import ExportedModel, main, read_picture
-from unplateau.workflows.export import Exported
+from unplateau.workflows.exporting.export import Exported
 
 FORBIDDING = """
 import runpy, sys

@@ -19,8 +19,8 @@ from unplateau.report.run_view import RunView
 from unplateau.runs.reader import read_run
 from unplateau.runs.record import RetrievalMetrics
 from unplateau.selection.statistics import Estimate
-from unplateau.workflows.report import write_report
-from unplateau.workflows.report_group import group_view
+from unplateau.workflows.reporting.report import write_report
+from unplateau.workflows.reporting.report_group import group_view
 
 HOSTILE = "</script><script>alert(1)</script>"
 

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.report.browser import Browser, browser, find_chromium
 from benchmarks.report.made_runs import make_run, make_solutions
-from unplateau.workflows.report import write_report
+from unplateau.workflows.reporting.report import write_report
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine")]
 

@@ -16,8 +16,8 @@ from unplateau.report.html import coded, page_html
 from unplateau.report.run_page import run_page
 from unplateau.report.run_view import RunView
 from unplateau.runs.record import Evidence, Finding, RankList, RetrievalMetrics, StopReason, from_plain, to_plain
-from unplateau.workflows.report import write_report
-from unplateau.workflows.report_run import view_of
+from unplateau.workflows.reporting.report import write_report
+from unplateau.workflows.reporting.report_run import view_of
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
 BROKEN = Finding("weights-not-updated", "The weights are not updated", "pipeline", 0.99, (Evidence("motion exactly 0"),))

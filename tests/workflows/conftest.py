@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from unplateau.engine import loop
-from unplateau.workflows import run_solutions as launcher
-from unplateau.workflows import score
+from unplateau.workflows.solving import run_solutions as launcher
+from unplateau.workflows.training import score
 
 from .desk import FAKE, TEST_SCORE, Desk
 

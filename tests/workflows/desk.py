@@ -5,8 +5,8 @@ from pathlib import Path
 from unplateau.base.files import read_json_lines, write_json
 from unplateau.report.solutions_content import SolutionsReport
 from unplateau.runs.record import RetrievalMetrics
-from unplateau.workflows.run_solutions import SolutionsOutcome, run_solutions
-from unplateau.workflows.solution_runs import CONTROL, SolutionsRequest
+from unplateau.workflows.solving.run_solutions import SolutionsOutcome, run_solutions
+from unplateau.workflows.solving.solution_runs import CONTROL, SolutionsRequest
 
 FAKE = Path(__file__).with_name("fake_trainer.py")
 HIGHER, COSINE = "solution_1_higher_lr", "solution_2_cosine_annealing"

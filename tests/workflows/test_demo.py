@@ -9,8 +9,8 @@ from unplateau.diagnosis.diagnose import diagnose
 from unplateau.runs.foreign_logs.training_log import LogFacts
 from unplateau.workflows import demo
 from unplateau.workflows.demo import DemoRequest, run_demo
-from unplateau.workflows.diagnose import Sources, gather
-from unplateau.workflows.set_aside import set_aside
+from unplateau.workflows.diagnosing.diagnose import Sources, gather
+from unplateau.workflows.training.set_aside import set_aside
 
 
 def test_the_first_log_is_diagnosed_as_weights_that_are_not_updated():

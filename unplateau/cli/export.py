@@ -28,7 +28,7 @@ def export(
 ) -> None:
     """Export a run's best model: model.onnx, model.safetensors, preprocessing.json, MODEL_CARD.md, search_gallery.py."""
     _check_packages()
-    from unplateau.workflows.export import ExportRequest, run_export
+    from unplateau.workflows.exporting.export import ExportRequest, run_export
 
     request = ExportRequest(run, output_dir, tuple(overrides or ()), parity_images=parity_images, uses_images=not no_images)
     exported = run_export(request)

@@ -99,8 +99,8 @@ def find_best(
     if base_config is not None:
         if seeds or top:
             raise UsageError("--seeds and --top are for --compare-only. Search first, then compare its folder with them.")
-        from unplateau.workflows.search import run_search
-        from unplateau.workflows.search_request import SearchRequest, Workers
+        from unplateau.workflows.searching.search import run_search
+        from unplateau.workflows.searching.search_request import SearchRequest, Workers
 
         places = Workers(executor, workers, per_gpu, trial_cpus, trial_gpus, ray_address, _pairs(slurm or []))
         request = SearchRequest(
@@ -112,8 +112,8 @@ def find_best(
         raise typer.Exit(run_search(request).exit_code)
     if overrides:
         raise UsageError(f"--compare-only trains nothing by itself, so it takes no KEY VALUE pairs: {' '.join(overrides)}")
-    from unplateau.workflows.select import run_select
-    from unplateau.workflows.select_request import SelectRequest
+    from unplateau.workflows.choosing.select import run_select
+    from unplateau.workflows.choosing.select_request import SelectRequest
 
     raise typer.Exit(run_select(SelectRequest(output_dir, seeds=seeds, top=top, is_quiet=quiet)))
 

@@ -18,7 +18,7 @@ def report(
     ] = False,
 ) -> None:
     """Write FOLDER/report.html: self-contained, to be opened in any browser without a network."""
-    from unplateau.workflows.report import write_report
+    from unplateau.workflows.reporting.report import write_report
 
     path = write_report(folder, with_images=images)
     typer.echo(f"Written: {path}")

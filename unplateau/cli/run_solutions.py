@@ -48,8 +48,8 @@ def run_solutions(
 ) -> None:
     """Train the stalled configuration unchanged and every solution, then write BEST_MODEL_SELECTION.txt."""
     from unplateau.selection.halving import DEFAULT_PLAN
-    from unplateau.workflows.run_solutions import run_solutions as run
-    from unplateau.workflows.solution_runs import SOLUTIONS_FOLDER, SolutionsRequest
+    from unplateau.workflows.solving.run_solutions import run_solutions as run
+    from unplateau.workflows.solving.solution_runs import SOLUTIONS_FOLDER, SolutionsRequest
 
     if halving_plan and not halving:
         raise UsageError("--halving-plan says how --halving works; give --halving too.")

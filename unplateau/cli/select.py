@@ -18,7 +18,7 @@ def select(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing; the files say it all.")] = False,
 ) -> None:
     """Compare the runs of a folder; leaves BEST_MODEL_SELECTION.txt in it."""
-    from unplateau.workflows.select import run_select
-    from unplateau.workflows.select_request import SelectRequest
+    from unplateau.workflows.choosing.select import run_select
+    from unplateau.workflows.choosing.select_request import SelectRequest
 
     raise typer.Exit(run_select(SelectRequest(folder, seeds=seeds, top=top, is_quiet=quiet)))

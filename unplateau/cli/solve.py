@@ -49,9 +49,9 @@ def solve(
 ) -> None:
     """Say why a training is stalled, with evidence, and write the solutions."""
     from unplateau.runs.foreign_logs.training_log import LogFacts
-    from unplateau.workflows.diagnose import Sources
-    from unplateau.workflows.solve import SolveRequest
-    from unplateau.workflows.solve import solve as run_solve
+    from unplateau.workflows.diagnosing.diagnose import Sources
+    from unplateau.workflows.solving.solve import SolveRequest
+    from unplateau.workflows.solving.solve import solve as run_solve
 
     facts = LogFacts(
         num_identities=num_identities, feature_dim=feature_dim, initial_std=initial_std, margin=margin, batch_size=batch_size,

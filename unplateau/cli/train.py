@@ -45,10 +45,10 @@ def train(
 ) -> None:
     """Train one configuration; leaves logs/<dataset>/<run>/ with best_model.pth and STOPPING_REASON.txt."""
     from unplateau.base.errors import UsageError
-    from unplateau.workflows.request import TrainRequest
+    from unplateau.workflows.training.request import TrainRequest
 
     if eval_only:
-        from unplateau.workflows.score import run_scoring
+        from unplateau.workflows.training.score import run_scoring
 
         run_scoring(config_file, tuple(overrides or ()), features=features)
         return
@@ -77,9 +77,9 @@ def _check_early(request) -> None:  # type: ignore[no-untyped-def]
 
 
 def _run(request, seeds: int) -> int:  # type: ignore[no-untyped-def]
-    from unplateau.workflows.seeds import run_refit, run_seeds
-    from unplateau.workflows.summary import print_outcome
-    from unplateau.workflows.train import run_training
+    from unplateau.workflows.training.seeds import run_refit, run_seeds
+    from unplateau.workflows.training.summary import print_outcome
+    from unplateau.workflows.training.train import run_training
 
     if seeds > 1:
         return run_seeds(request, seeds)

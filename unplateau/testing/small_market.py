@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from unplateau.runs.layout import RunFolder
-from unplateau.workflows.request import TrainOutcome, TrainRequest
-from unplateau.workflows.train import run_training
+from unplateau.workflows.training.request import TrainOutcome, TrainRequest
+from unplateau.workflows.training.train import run_training
 
 HEIGHT, WIDTH = 32, 16
 TRAIN_IDENTITIES, TEST_IDENTITIES, IMAGES_EACH = 24, 6, 6

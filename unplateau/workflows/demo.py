@@ -17,13 +17,13 @@ from unplateau.diagnosis.describe import describe
 from unplateau.diagnosis.diagnose import diagnose
 from unplateau.runs.foreign_logs.training_log import LogFacts
 from unplateau.runs.record import StopReason
-from unplateau.workflows.diagnose import Sources, gather
-from unplateau.workflows.report import write_report
-from unplateau.workflows.request import TrainRequest
-from unplateau.workflows.run_solutions import INTERRUPTED, run_solutions
-from unplateau.workflows.set_aside import set_aside
-from unplateau.workflows.solution_runs import SolutionsRequest
-from unplateau.workflows.solve import SolveRequest, solve
+from unplateau.workflows.diagnosing.diagnose import Sources, gather
+from unplateau.workflows.reporting.report import write_report
+from unplateau.workflows.solving.run_solutions import INTERRUPTED, run_solutions
+from unplateau.workflows.solving.solution_runs import SolutionsRequest
+from unplateau.workflows.solving.solve import SolveRequest, solve
+from unplateau.workflows.training.request import TrainRequest
+from unplateau.workflows.training.set_aside import set_aside
 
 FIRST_LOG = Path("docs") / "examples" / "stalled_run.csv"
 STALLED = Path("custom_configs") / "minimarket_stalled.yml"
@@ -75,8 +75,8 @@ def _diagnose_a_log(say: Callable[[str], None]) -> None:
 
 
 def _train_the_stalled_run(request: DemoRequest, say: Callable[[str], None]) -> StopReason:
-    from unplateau.workflows.summary import outcome_lines
-    from unplateau.workflows.train import run_training  # loads torch
+    from unplateau.workflows.training.summary import outcome_lines
+    from unplateau.workflows.training.train import run_training  # loads torch
 
     _chapter(
         say, "2 of 4   ANOTHER STALL, LIVE: the weights move, and yet nothing comes of it",

@@ -1,1 +1,1 @@
-"""Watching a training from outside: measures, judges nothing and changes nothing. Judging: `unplateau.workflows.watch`."""
+"""Watching a training from outside: measures, judges nothing, changes nothing. Judging: `workflows.diagnosing.watch`."""

@@ -1,0 +1,1 @@
+"""What is known of a training, gathered and judged: from records on disk, or while any loop trains."""

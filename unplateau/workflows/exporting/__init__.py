@@ -1,0 +1,1 @@
+"""A run's best model as files for others, checked before they are kept."""

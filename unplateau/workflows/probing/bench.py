@@ -1,0 +1,167 @@
+"""What probes work on: a training, standing somewhere, on which anything may be tried because all of it is put back.
+
+Building it from a run folder or from parts, and its batches and steps. What is tried: `planned_probes`.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from unplateau.config.load import load
+from unplateau.curves.landmarks import cosine_floor, label_smoothing_floor
+from unplateau.data.items import Item
+from unplateau.data.loader import Batch, EvaluationLoader
+from unplateau.engine.checkpoint import has_checkpoint, load_checkpoint, restore
+from unplateau.engine.freezing import freeze
+from unplateau.engine.model_file import load_state
+from unplateau.engine.parts import Parts
+from unplateau.engine.precision import choose_device
+from unplateau.engine.ranks import Ranks
+from unplateau.engine.scoring import RetrievalTask
+from unplateau.engine.train_step import train_step
+from unplateau.evaluation.embedded import Embedded
+from unplateau.evaluation.extract import extract
+from unplateau.models.reid import Outputs
+from unplateau.optim.schedules import Schedule
+from unplateau.probes.leave_no_trace import Stateful, untouched
+from unplateau.runs.layout import RunFolder
+from unplateau.workflows.training.session import build_session, plan_data
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A training to be probed."""
+
+    parts: Parts
+    schedule: Schedule
+    step: int = 0
+    """Updates done so far."""
+    has_fresh_head: bool = False
+    """Before the first step, the classifier was new, linear and unscaled."""
+    initial: Parts | None = None
+    """As the training began; None where `parts` stand there themselves."""
+    validation: RetrievalTask | None = None
+    train_identities: RetrievalTask | None = None
+
+    @cached_property
+    def first_batches(self) -> tuple[Batch, ...]:
+        """The first batches of an epoch, at most 32, held in memory."""
+        return tuple(itertools.islice(self.parts.train_loader.epoch(1), 32))
+
+    @property
+    def begun(self) -> Parts:
+        """The parts as the training began."""
+        return self.initial or self.parts
+
+    @property
+    def num_identities(self) -> int:
+        """Identities trained on."""
+        return self.parts.train_loader.num_identities
+
+    @property
+    def floor(self) -> float:
+        """The lowest value of the main loss."""
+        config, losses = self.parts.config.MODEL, self.parts.config.MODEL.LOSSES
+        if self.main_term != "cross_entropy":
+            return 0.0
+        if config.HEADS.CLS_LAYER == "CosineLinear":
+            return cosine_floor(self.num_identities, config.HEADS.SCALE, label_smoothing=losses.CE.EPSILON)
+        return label_smoothing_floor(self.num_identities, losses.CE.EPSILON)
+
+    @property
+    def main_term(self) -> str:
+        """The loss that is watched while a probe trains: cross-entropy where it is trained, else the first in use."""
+        used = [name for name, scale in self.parts.losses.scales.items() if scale > 0]
+        return "cross_entropy" if "cross_entropy" in used else used[0]
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield training batches without end."""
+        for epoch in itertools.count(1):
+            yield from self.parts.train_loader.epoch(epoch)
+
+    def untouched(self) -> AbstractContextManager[None]:
+        """Open a block after which everything a step changes is as before."""
+        scaler = self.parts.precision.scaler
+        others: list[Stateful] = [*self.parts.optimizers, *([scaler] if scaler is not None else [])]
+        return untouched([self.parts.model, self.parts.losses], others)
+
+    def train(self, batch: Batch, rate: float) -> float:
+        """Do one training step at this rate and return the main loss before it."""
+        self.set_rate(rate)
+        self.training_mode()
+        return float(train_step(self.parts, batch).parts[self.main_term])
+
+    def set_rate(self, rate: float) -> None:
+        """Write the rate into the optimisers, as the schedule does; `untouched` restores it."""
+        for optimizer in self.parts.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group.get("fixed_lr", rate * group.get("factor", 1.0))
+
+    def training_mode(self) -> None:
+        """Put model and frozen layers in the modes a training step has."""
+        self.parts.model.train()
+        freeze(self.parts.model, self.parts.config, self.step)
+
+    @torch.no_grad()
+    def outputs(self, batch: Batch, model: nn.Module | None = None) -> Outputs:
+        """Return what a model gives for a batch, in the mode it is in."""
+        with self.parts.precision.autocast():
+            found: Outputs = (model or self.parts.model)(
+                batch.images_BCHW, person_ids_B=batch.person_ids_B, camera_ids_B=batch.camera_ids_B
+            )
+        return found
+
+    @torch.no_grad()
+    def embed(self, images_BCHW: Tensor, camera_ids_B: Tensor | None = None) -> Tensor:
+        """Return embeddings as the evaluation calls the model."""
+        self.parts.scored_model.eval()
+        with self.parts.precision.autocast():
+            found: Tensor = self.parts.scored_model(images_BCHW, camera_ids_B=camera_ids_B).embeddings_BD
+        return found.float()
+
+    def evaluation_images(self, items: tuple[Item, ...]) -> Tensor:
+        """Return images as the evaluation hands them to the network, (N, C, H, W)."""
+        return torch.cat([batch.images_BCHW for batch in EvaluationLoader(items, self.parts.config, device=self.parts.device)])
+
+    def embedded(self, items: tuple[Item, ...]) -> Embedded:
+        """Return the embeddings of images, prepared as the evaluation prepares them."""
+        loader = EvaluationLoader(items, self.parts.config, device=self.parts.device)
+        batches = ((batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B) for batch in loader)
+        return extract(self.embed, batches, flip=self.parts.config.TEST.FLIP.ENABLED)
+
+
+def bench_of_run(folder: RunFolder) -> Bench:
+    """Build a run's training anew and put it where its last checkpoint stands, or its best model.
+
+    Raises:
+        ConfigError, DataError, CheckpointError: what the run needs is missing or does not fit.
+    """
+    config = load(folder.config).config
+    device = choose_device(config)
+    session = build_session(config, plan_data(config), device=device, ranks=Ranks())
+    step, initial = 0, None
+    if has_checkpoint(folder):
+        initial = _copied(session.parts)
+        step = restore(session.parts, load_checkpoint(folder), config).step
+    elif folder.best_model.exists():
+        initial = _copied(session.parts)
+        load_state(folder.best_model, session.parts.model)
+        step = 1
+    # the average is what is scored, but probes train the weights themselves
+    parts = replace(session.parts, average=None)
+    return Bench(
+        parts, session.schedule, step, session.has_fresh_head, initial, session.plan.validation, session.plan.train_identities
+    )
+
+
+def _copied(parts: Parts) -> Parts:
+    model, losses, optimizers = copy.deepcopy((parts.model, parts.losses, parts.optimizers))
+    return replace(parts, model=model, network=model, losses=losses, optimizers=optimizers, average=None)

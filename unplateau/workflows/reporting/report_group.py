@@ -1,0 +1,164 @@
+"""Writes the page of several runs: of solutions, of a search, or of a folder of runs. Never imports torch."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unplateau.base.errors import RecordError, UnplateauError, UsageError
+from unplateau.base.files import read_json, write_text
+from unplateau.report.group_page import group_page
+from unplateau.report.group_view import GroupRun, GroupView, SearchView, SelectionView, read_search, read_selection
+from unplateau.report.html import page_html
+from unplateau.runs.layout import RunFolder
+from unplateau.runs.reader import find_runs, is_running, read_run
+from unplateau.selection.crossed import Panel
+from unplateau.selection.statistics import Estimate
+from unplateau.workflows.reporting.report_run import config_of, write_run_report, written_words
+
+_log = logging.getLogger(__name__)
+
+PAGE, SELECTION, SEARCH = "report.html", "selection.json", "search.json"
+TEXTS = ("BEST_MODEL_SELECTION.txt", "COMPARISON.txt")
+LARGEST_SHARE = 0.005
+"""Of the time since a launcher began; a page that would cost more waits for a later epoch."""
+_MOST_RUNS = 400  # a page of more is slow to open; the newest are shown
+
+
+def write_group_report(folder: Path) -> Path:
+    """Write the page of the runs below `folder`, and of each run whose page is missing or old, and return where it is.
+
+    Raises:
+        UsageError: there is no run.
+        RecordError: `selection.json` or `search.json` cannot be used.
+    """
+    page = folder / PAGE
+    view = group_view(folder)
+    write_text(page, page_html(group_page(view)))
+    return page
+
+
+def write_group_safely(folder: Path) -> bool:
+    """Write the page of several runs and return whether it is there; what goes wrong is logged, it is never worth a choice."""
+    try:
+        write_group_report(folder)
+    except Exception as problem:  # noqa: BLE001 - see above
+        _log.warning("%s was not written: %s: %s", folder / PAGE, type(problem).__name__, problem)
+        return False
+    return True
+
+
+class LiveGroupReport:
+    """Keeps the page of several runs while a launcher trains them, at the price of half a percent of one core."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._begun, self.spent_seconds = folder, time.perf_counter(), 0.0
+
+    def look(self) -> None:
+        """Write the page, unless writing has been too dear so far."""
+        started = time.perf_counter()
+        if self.spent_seconds > LARGEST_SHARE * (started - self._begun):
+            return
+        if any(self._folder.rglob("metrics.jsonl")):
+            write_group_safely(self._folder)
+        self.spent_seconds += time.perf_counter() - started
+
+
+def group_view(folder: Path) -> GroupView:
+    """Gather all that a folder of runs says. Raises UsageError and RecordError as `write_group_report`."""
+    folders = find_runs(folder)
+    if not folders:
+        raise UsageError(f"{folder} holds no run. Name a run folder, such as logs/market1501/first_run, or a folder of runs.")
+    selection_plain, search_plain = _read(folder / SELECTION), _read(folder / SEARCH)
+    selection = read_selection(selection_plain, str(folder / SELECTION)) if selection_plain is not None else None
+    search = read_search(search_plain, str(folder / SEARCH)) if search_plain is not None else None
+    panels: dict[bytes, Panel] = {}
+    problems = [f"Of {len(folders)} runs the newest {_MOST_RUNS} are shown."] if len(folders) > _MOST_RUNS else []
+    runs = [_run(folder, one, selection, search, panels, problems) for one in folders[:_MOST_RUNS]]
+    return GroupView(
+        title=folder.resolve().name,
+        runs=tuple(run for run in runs if run is not None),
+        selection=selection,
+        search=search,
+        problems=tuple(problems),
+        texts=tuple(name for name in TEXTS if (folder / name).exists()),
+        written=written_words(),
+    )
+
+
+def _run(
+    top: Path,
+    folder: RunFolder,
+    selection: SelectionView | None,
+    search: SearchView | None,
+    panels: dict[bytes, Panel],
+    problems: list[str],
+) -> GroupRun | None:
+    name = folder.path.relative_to(top).as_posix()
+    try:
+        record = read_run(folder.path)
+    except UnplateauError as problem:
+        problems.append(f"{name} is left out: {problem}")
+        return None
+    running = record.stop is None and is_running(folder)
+    changes: Mapping[str, str] = {}
+    for known in (selection, search):
+        changes = (known.changes.get(name) if known is not None else None) or changes
+    return GroupRun(
+        name,
+        record,
+        config_of(folder)[0],
+        is_running=running,
+        best_map=_best_map(folder, panels),
+        has_page=_with_page(folder, is_open=record.stop is None and not running),
+        changes=changes,
+    )
+
+
+def _with_page(folder: RunFolder, *, is_open: bool) -> bool:
+    """Write the run's own page where it is missing or older than its records; return whether it is there.
+
+    `is_open`: the run was killed. Its last page says that it trains, and no record that is newer says otherwise.
+    """
+    records = [file for file in (folder.metrics, folder.stop_record, folder.findings) if file.exists()]
+    newest = max((file.stat().st_mtime for file in records), default=0.0)
+    if not is_open and folder.report.exists() and folder.report.stat().st_mtime >= newest:
+        return True
+    try:
+        write_run_report(folder)
+    except (UnplateauError, OSError) as problem:
+        _log.warning("%s was not written: %s", folder.report, problem)
+    return folder.report.exists()
+
+
+def _best_map(folder: RunFolder, panels: dict[bytes, Panel]) -> Estimate | None:
+    """The best epoch's mAP with its interval; the identities are shared by runs that asked the same."""
+    if not folder.average_precision.exists():
+        return None
+    with np.load(folder.average_precision, allow_pickle=False) as arrays:
+        if "validation_epochs" not in arrays:
+            return None
+        values_EQ, persons_Q = arrays["validation_average_precision"].astype(float), arrays["validation_person_ids"]
+    if not np.isfinite(values_EQ).all() or not values_EQ.size:
+        return None
+    key = persons_Q.tobytes()
+    if key not in panels:
+        panels[key] = Panel(persons_Q)
+    return panels[key].mean(values_EQ[[int(values_EQ.mean(axis=1).argmax())]]).estimate()
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content = read_json(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as problem:
+        raise RecordError(f"{path} cannot be read ({problem}). Write it anew with the command that made it.") from problem
+    if not isinstance(content, dict):
+        raise RecordError(f"{path} holds no table of names; expected what this version writes.")
+    return content

@@ -1,0 +1,1 @@
+"""The hyper-parameter search: trials trained a rung at a time, resumable."""

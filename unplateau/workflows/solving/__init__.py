@@ -1,0 +1,1 @@
+"""From a diagnosis to solutions, trying them, and the one to keep."""

@@ -1,0 +1,1 @@
+"""One training from request to stopping reason, and several of one recipe."""

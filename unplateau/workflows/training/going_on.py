@@ -1,0 +1,91 @@
+"""Going on with a run: on the same data or not at all, where its checkpoint stands, and what changes with it.
+
+Whether a run goes on: `start`. The state itself: `unplateau.engine.checkpoint`.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from unplateau.base.errors import UsageError
+from unplateau.data.find import fingerprint
+from unplateau.engine.checkpoint import restore
+from unplateau.engine.ranks import Ranks
+from unplateau.engine.stopping import Progress, decide, take_drop
+from unplateau.optim.schedules import Schedule
+from unplateau.runs.reader import read_run
+from unplateau.runs.record import EpochRecord
+from unplateau.workflows.training.session import DataPlan, Session, plan_data
+from unplateau.workflows.training.start import Start
+
+_log = logging.getLogger(__name__)
+_A_RISE = 1.01  # new rate by old: less is rounding
+
+
+def identity(plan: DataPlan, ranks: Ranks) -> dict[str, object]:
+    """Return what must be the same when a run goes on: images trained on, images validated on, number of processes."""
+    validation = fingerprint((*plan.validation.query, *plan.validation.gallery)) if plan.validation is not None else "none"
+    return {"data": plan.fingerprint, "validation": validation, "world_size": ranks.world_size}
+
+
+def plan_to_go_on(start: Start, ranks: Ranks) -> DataPlan | None:
+    """Return the data of a run that goes on; None for a new one.
+
+    Raises:
+        UsageError: it is not what the run was begun with. Nothing of the run was touched.
+    """
+    if start.checkpoint is None:
+        return None
+    plan, stored = plan_data(start.config), start.checkpoint["identity"]
+    now = {name: value for name, value in identity(plan, ranks).items() if name in stored}
+    if stored != now:
+        raise UsageError(
+            f"--resume: the run was begun on other data or another number of processes ({stored}; now {now}). "
+            "Results would silently change. Give it the same data and processes, or start under another --run-name."
+        )
+    return plan
+
+
+def first_progress(session: Session, start: Start) -> Progress:
+    """Return where the run stands: at its beginning, or where its checkpoint left it, with its weights put in place."""
+    if start.checkpoint is None:
+        return Progress(session.schedule)
+    progress = restore(session.parts, start.checkpoint, start.config)
+    if {"SOLVER.STEPS", "SOLVER.IMS_PER_BATCH"}.intersection(start.changed):  # forced: stored milestones count other steps
+        schedule = session.schedule
+        progress = replace(progress, schedule=schedule, step=progress.epoch * schedule.steps_per_epoch)
+    _log.info("Going on after epoch %d (step %d).", progress.epoch, progress.step)
+    if "SOLVER.MAX_EPOCH" in start.changed:
+        return progress.with_patience_reset()
+    return take_drop(progress) if decide(start.config, progress) == "drop" else progress
+
+
+def times_test_was_scored(start: Start) -> int:
+    """Return how often earlier parts of this run have scored the test set."""
+    if start.checkpoint is None:
+        return 0
+    info = read_run(start.folder.path).info
+    return int(info.get("times_test_was_scored", 1 if info.get("test") else 0))
+
+
+def warm_restart_notes(schedule: Schedule, epochs: Sequence[EpochRecord]) -> tuple[str, ...]:
+    """Return a sentence for each time a cosine, stretched to a later MAX_EPOCH, lifted the learning rate again.
+
+    Args:
+        schedule: of the run as it goes on.
+        epochs: trained so far.
+    """
+    if schedule.kind != "CosineAnnealingLR" or not epochs:
+        return ()
+    next_rate = schedule.rate_at(epochs[-1].epoch * schedule.steps_per_epoch)
+    rates = [*(epoch.learning_rate for epoch in epochs), next_rate]
+    rises = [
+        (epoch.epoch, before, after)
+        for epoch, before, after in zip(epochs, rates, rates[1:], strict=False)
+        if after > _A_RISE * before and epoch.epoch * schedule.steps_per_epoch > schedule.warmup_steps
+    ]
+    return tuple(
+        f"The learning rate rose after epoch {epoch}, from {before:.2e} to {after:.2e}: a cosine that goes on to a later "
+        "SOLVER.MAX_EPOCH makes a warm restart. It is not the run that would have been planned for so many epochs."
+        for epoch, before, after in rises
+    )
