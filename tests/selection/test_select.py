@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unplateau.selection.select import CLEAR, NONE_TRAINED, NOT_ENOUGH, TIE, select
+from unplateau.selection.select import AHEAD, CLEAR, NONE_TRAINED, NOT_ENOUGH, TIE, select
 from unplateau.selection.statistics import CHECKPOINT, RECIPE, ValidationCurve
 
 IDENTITIES, EPOCHS = 40, 5
@@ -33,6 +33,13 @@ def test_a_run_that_is_better_on_nearly_every_person_is_a_clear_winner() -> None
     assert bad.over_control is not None and bad.over_control.is_sure and bad.over_control.estimate.high < 0
     assert selection.undecided == ()
     assert (selection.num_identities, selection.num_queries) == (IDENTITIES, len(PERSONS_Q))
+
+
+def test_a_run_that_was_dropped_cannot_lose_against_a_clear_winner_because_it_might_have_come_nearer() -> None:
+    rng = np.random.default_rng(1)
+    runs = [_curve("control", rng), _curve("good", rng, gain=0.1), _curve("bad", rng, gain=-0.1)]
+    assert select(runs, control="control", dropped={"bad": 2}).verdict == AHEAD
+    assert select(runs, control="control", dropped={"good": 2}).verdict == CLEAR, "a winner that was dropped is ahead of whole runs"
 
 
 def test_the_same_run_twice_is_a_tie() -> None:

@@ -8,7 +8,7 @@ from unplateau.report.solutions_content import SolutionsReport
 from unplateau.report.solutions_rounds import of_dropped, of_rounds
 from unplateau.report.words import difference_words, interval_words, points
 from unplateau.selection.planning import seeds_to_see
-from unplateau.selection.select import CLEAR, MATTERS, TIE, Ranked, Selection
+from unplateau.selection.select import AHEAD, CLEAR, MATTERS, TIE, Ranked, Selection
 from unplateau.selection.statistics import CHECKPOINT, RECIPE, Difference
 
 _FEW_SEEDS = 3  # fewer leave an interval of 10 points and more
@@ -29,6 +29,8 @@ def _verdict_words(selection: Selection) -> str:
     seeds = _seeds_words(selection)
     if not selection.rivals:
         return _alone_words(selection)
+    if selection.verdict == AHEAD:
+        return f"ahead, and no clear winner yet: better than every other run after the same epochs ({seeds})"
     if selection.level == RECIPE:
         if selection.verdict == CLEAR:
             return f"clear winner: its recipe is better than every other one compared ({seeds})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from unplateau.diagnosis.advice import DEPLOYABLE_MAP, validation_trend
 from unplateau.report.selection_words import USUAL_SEEDS, noise_is_unknown, seeds_to_decide
 from unplateau.report.solutions_content import SolutionsReport, TriedSolution
-from unplateau.selection.select import CLEAR
+from unplateau.selection.select import AHEAD, CLEAR
 from unplateau.selection.statistics import CHECKPOINT
 
 _COSINE = "solution_2_cosine_annealing"
@@ -58,7 +58,7 @@ def _by_test(report: SolutionsReport, winner: TriedSolution) -> list[str]:
 
 def _more_seeds(report: SolutionsReport, winner: TriedSolution) -> list[str]:
     can_train = bool(report.compare_command) and not winner.foreign_protocol
-    if report.selection.verdict == CLEAR and report.selection.level == CHECKPOINT and can_train:
+    if report.selection.verdict in (CLEAR, AHEAD) and report.selection.level == CHECKPOINT and can_train:
         return [
             "To know whether its recipe is better, and not only this checkpoint, train it and the runner-up with fresh seeds: "
             f"{report.compare_command} --seeds {USUAL_SEEDS} --top 2"

@@ -26,6 +26,8 @@ from unplateau.selection.statistics import (
 MATTERS = 0.01
 """A difference in mAP below one point rarely changes what anyone does; runs that surely differ by less are a tie."""
 CLEAR, TIE, NOT_ENOUGH, NONE_TRAINED = "clear winner", "tie", "not enough evidence", "none trained"
+AHEAD = "ahead of runs that were dropped"
+"""Surely ahead of every other one, of some only up to the epoch where halving dropped them: they might have come nearer."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Selection:
     """The run to take, and what speaks for it."""
 
     verdict: str
-    """`CLEAR`, `TIE`, `NOT_ENOUGH` or `NONE_TRAINED`."""
+    """`CLEAR`, `AHEAD`, `TIE`, `NOT_ENOUGH` or `NONE_TRAINED`."""
     ranked: tuple[Ranked, ...] = ()
     """The winner first."""
     control: str | None = None
@@ -148,7 +150,7 @@ def select(
     compared = _compared(chosen, control, dropped or {}, seed)
     persons_Q = chosen[0].curves[0].person_ids_Q
     return Selection(
-        _verdict(compared), (*compared, *listed), control, Panel(persons_Q).num_identities, len(persons_Q),
+        _verdict(compared, dropped or {}), (*compared, *listed), control, Panel(persons_Q).num_identities, len(persons_Q),
         tuple(group.name for group in others), _level(compared),
     )  # fmt: skip
 
@@ -231,13 +233,13 @@ def _level(ranked: Sequence[Ranked]) -> str:
     return RECIPE if differences and all(one.level == RECIPE for one in differences) else CHECKPOINT
 
 
-def _verdict(ranked: Sequence[Ranked]) -> str:
+def _verdict(ranked: Sequence[Ranked], dropped: Mapping[str, int]) -> str:
     differences = [one.behind_winner for one in ranked if one.behind_winner is not None]
     undecided = [difference for difference in differences if not _is_behind(difference)]
     if not differences:
         return NOT_ENOUGH
     if not undecided:
-        return CLEAR
+        return AHEAD if any(one.name in dropped for one in ranked[1:]) else CLEAR
     is_close = all(max(-one.estimate.low, one.estimate.high) <= MATTERS for one in undecided)
     return TIE if is_close else NOT_ENOUGH
 

@@ -44,7 +44,7 @@ def test_the_text_tells_the_rounds_and_what_they_may_have_cost(desk: Desk) -> No
     assert f"Round 1, after 50% of a run's epochs: kept {HIGHER}" in text
     assert f"{COSINE}: dropped after epoch 4, mAP" in text and f"{HIGHER}, the last that was kept, was ahead by +" in text
     assert "What this may have cost:" in text and "was not measured" in text
-    assert "(2 runs were dropped before the end" in desk.lines[1]
+    assert "(2 runs were dropped before the end" in desk.lines[1] and "clear winner, " not in desk.lines[1]
     assert read_json(desk.output / "selection.json")["halving"]["epochs_trained"] == 16
 
 
