@@ -1,6 +1,10 @@
-"""The control and the five solutions on MiniMarket, for real: to the end, by halving, from a stalled baseline, and with a fault.
+"""The control and the five solutions, for real: to the end, by halving, from a stalled baseline, and with a fault.
 
     python benchmarks/halving/real_runs.py FOLDER [--cases whole halved low-rate fault] [--epochs 10] [--height 64]
+    python benchmarks/halving/real_runs.py FOLDER --market WEIGHTS --epochs 12 --height 128
+
+On MiniMarket with a tiny network from scratch; with --market on Market-1501 mini (REID_DATA names its place), with MobileNetV1
+x0.25 from the ImageNet file WEIGHTS.
 
 `whole` and `halved` are the same six runs, so their winners can be compared; `low-rate` is a baseline that is stalled by its
 learning rate, a hundredth of the usual; `fault` one by a backbone whose features are detached, which no hyper-parameter repairs.
@@ -26,29 +30,42 @@ SOLUTIONS = {
     "solution_4_aggressive_lr_drop": "SOLVER: {{BASE_LR: 0.001, STEPS: [{early}, {late}]}}",
     "solution_5_smaller_batch_higher_lr": "SOLVER: {{IMS_PER_BATCH: 8, BASE_LR: 0.001}}",
 }
-CASES = {  # base learning rate, backbone, by halving
-    "whole": (RATE, "build_tiny_backbone", False),
-    "halved": (RATE, "build_tiny_backbone", True),
-    "low-rate": (RATE / 100, "build_tiny_backbone", True),
-    "fault": (RATE, "benchmarks.halving.faulty_backbone:detached", True),
+CASES = {  # base learning rate, is the backbone cut off, by halving
+    "whole": (RATE, False, False),
+    "halved": (RATE, False, True),
+    "low-rate": (RATE / 100, False, True),
+    "fault": (RATE, True, True),
 }
+BACKBONES = {False: "build_tiny_backbone", True: "benchmarks.halving.faulty_backbone:detached"}
+MARKET_BACKBONES = {
+    False: "benchmarks.protocol.quarter_mobilenet:build",
+    True: "benchmarks.halving.faulty_backbone:detached_mobilenet",
+}
+MARKET = """\
+DATASETS: {{NAMES: [Market1501Mini], TESTS: [Market1501Mini]}}
+VALIDATION: {{HELD_OUT: 0.3}}
+"""
 BASE = """\
 _BASE_: {demo}
-MODEL: {{BACKBONE: {{NAME: "{backbone}"}}}}
+MODEL: {{BACKBONE: {{NAME: "{backbone}", PRETRAIN: {is_pretrained}, PRETRAIN_PATH: "{weights}"}}}}
 INPUT: {{SIZE_TRAIN: [{height}, {width}], SIZE_TEST: [{height}, {width}], PADDING: {{SIZE: 3}}}}
 SOLVER: {{IMS_PER_BATCH: 16, BASE_LR: {rate}, SCHED: MultiStepLR, STEPS: [{first}, {second}], MAX_EPOCH: {epochs}}}
 """
 
 
-def write_configs(folder: Path, case: str, *, epochs: int, height: int) -> None:
-    """Write the baseline and the five solutions, their milestones scaled from 90 epochs."""
+def write_configs(folder: Path, case: str, *, epochs: int, height: int, weights: str) -> None:
+    """Write the baseline and the five solutions, their milestones scaled from 90 epochs; with weights, on Market-1501 mini."""
     (folder / "solutions").mkdir(parents=True, exist_ok=True)
     scaled = {
         name: max(1, round(epoch * epochs / 90)) for name, epoch in (("first", 40), ("second", 70), ("early", 20), ("late", 50))
     }
-    rate, backbone, _ = CASES[case]
+    rate, is_cut_off, _ = CASES[case]
+    backbone = (MARKET_BACKBONES if weights else BACKBONES)[is_cut_off]
     demo = (ROOT / "custom_configs" / "minimarket_demo.yml").as_posix()
-    base = BASE.format(demo=demo, backbone=backbone, rate=rate, epochs=epochs, height=height, width=height // 2, **scaled)
+    base = (BASE + MARKET * bool(weights)).format(
+        demo=demo, backbone=backbone, is_pretrained=bool(weights), weights=weights, rate=rate, epochs=epochs, height=height,
+        width=height // 2, **scaled,
+    )  # fmt: skip
     (folder / "stalled.yml").write_text(base)
     for name, change in SOLUTIONS.items():
         (folder / "solutions" / f"{name}.yml").write_text(f"_BASE_: ../stalled.yml\n{change.format(**scaled)}\n")
@@ -90,11 +107,13 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--height", type=int, default=64)
+    parser.add_argument("--market", type=Path, help="the ImageNet file of quarter_mobilenet: runs on Market-1501 mini")
     arguments = parser.parse_args()
     rows, details = [], []
+    weights = arguments.market.resolve().as_posix() if arguments.market else ""
     for case in arguments.cases:
         folder = arguments.folder.resolve() / case
-        write_configs(folder, case, epochs=arguments.epochs, height=arguments.height)
+        write_configs(folder, case, epochs=arguments.epochs, height=arguments.height, weights=weights)
         row, *detail = tell(folder, case, run(folder, case))
         rows.append(row)
         details += ["", f"{case}:", "", *detail]
