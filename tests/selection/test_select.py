@@ -39,7 +39,9 @@ def test_a_run_that_was_dropped_cannot_lose_against_a_clear_winner_because_it_mi
     rng = np.random.default_rng(1)
     runs = [_curve("control", rng), _curve("good", rng, gain=0.1), _curve("bad", rng, gain=-0.1)]
     assert select(runs, control="control", dropped={"bad": 2}).verdict == AHEAD
-    assert select(runs, control="control", dropped={"good": 2}).verdict == CLEAR, "a winner that was dropped is ahead of whole runs"
+    assert select(runs, control="control", dropped={"good": 2}).verdict == CLEAR, (
+        "a winner that was dropped is ahead of whole runs"
+    )
 
 
 def test_the_same_run_twice_is_a_tie() -> None:

@@ -20,6 +20,7 @@ from unplateau.runs.record import Measurement
 
 FIRST_STEPS = 6  # measured one by one: three updates make sure, and warm-up from 0 or a scaler may waste a few
 SHARE = 0.005  # of the training's time that watching may take after the first steps; a quarter of what is promised
+_LONGEST_STEP = 60.0  # seconds that count of a step, at most
 _MOST_PENDING = 1000  # steps whose losses may wait on the device
 _FIRST_ELEMENTS, _LATER_ELEMENTS = 4096, 64  # of each tensor
 
@@ -78,6 +79,7 @@ class TrainingReader:
         if self._before is None and (is_first or self.step_number >= self._arm_at):
             self._arm(_FIRST_ELEMENTS if is_first else _LATER_ELEMENTS)
         self._clock.book(time.perf_counter() - started)
+        self._clock.tick()
         if self.step_number == FIRST_STEPS:
             self._clock.begin_share(self.step_number)
         return was_read
@@ -88,7 +90,7 @@ class TrainingReader:
 
     @property
     def share_of_time(self) -> float:
-        """Time that watching took of all time since `open`."""
+        """Time that watching took of all time from `open` to the latest step."""
         return self._clock.share
 
     @property
@@ -137,28 +139,34 @@ class _Clock:
     """How much of the training's time watching takes, and how long it has to wait to keep its share."""
 
     def __init__(self) -> None:
-        self._opened = self._share_since = time.perf_counter()
-        self._own = self._own_of_share = 0.0
+        self._seen_at = time.perf_counter()
+        self._passed = self._own = 0.0
+        self._passed_before = self._own_before = 0.0
         self._first_step = 0
 
     def book(self, seconds: float) -> None:
         self._own += seconds
-        self._own_of_share += seconds
+
+    def tick(self) -> None:
+        """Count the time since the last step; a pause, such as a laptop's sleep, is no time that watching may use."""
+        now = time.perf_counter()
+        self._passed += min(now - self._seen_at, _LONGEST_STEP)
+        self._seen_at = now
 
     def begin_share(self, step: int) -> None:
         """Count from here: the first steps are looked at whatever it costs."""
-        self._share_since, self._own_of_share, self._first_step = time.perf_counter(), 0.0, step
+        self._passed_before, self._own_before, self._first_step = self._passed, self._own, step
 
     @property
     def share(self) -> float:
-        return self._own / max(time.perf_counter() - self._opened, 1e-9)
+        return self._own / max(self._passed, 1e-9)
 
     def steps_to_wait(self, step: int) -> int:
         """Steps until the time used so far is SHARE of all; 0 where it is already less."""
-        passed, steps = time.perf_counter() - self._share_since, step - self._first_step
+        passed, own, steps = self._passed - self._passed_before, self._own - self._own_before, step - self._first_step
         if steps <= 0:
             return 0
-        return max(0, math.ceil((self._own_of_share / SHARE - passed) / max(passed / steps, 1e-9)))
+        return max(0, math.ceil((own / SHARE - passed) / max(passed / steps, 1e-9)))
 
 
 def _unwrapped(optimizer: Any) -> Any:
