@@ -66,6 +66,14 @@ def test_a_run_that_fails_costs_one_run(folder: Path, capsys: pytest.CaptureFixt
     assert "--resume" in next(call for call in read_json_lines(folder.parent / "calls.jsonl")[::-1])["flags"]
 
 
+def test_fresh_seeds_of_one_recipe_alone_are_not_mixed_with_the_seed_that_chose_it(folder: Path) -> None:
+    write_json(folder.parent / "behaviour.json", {"fair_seed1": "refuse"})
+    run_select(SelectRequest(folder, seeds=1, top=2, is_quiet=True))
+    report = report_on_folder(SelectRequest(folder))
+    assert [run.name for run in report.selection.ranked[0].runs] == ["good"]
+    assert any("confirmed/good_seed1 does not count" in note for note in report.notes)
+
+
 def test_fresh_seeds_of_a_run_that_halving_dropped_are_trained_to_the_end(folder: Path) -> None:
     reason = StopReason("paused", "Dropped by halving in round 1, after 3 of 3 epochs", epochs_trained=3, max_epochs=3)
     RunWriter(RunFolder(folder / "fair")).stop(reason, "STOPPING REASON\n")

@@ -91,8 +91,13 @@ def test_a_seed_that_is_there_twice_counts_once(tmp_path: Path) -> None:
 
 def test_runs_in_folders_below_are_found_and_replaced_ones_are_not(tmp_path: Path) -> None:
     write_run(tmp_path / "deep" / "down" / "base", seed=0)
-    write_run(tmp_path / "base_before1", seed=0, gain=0.3, **HIGHER)
+    write_run(tmp_path / "deep" / "down" / "base_before1", seed=0, gain=0.3, **HIGHER)
     assert [run.name for run in report_on_folder(SelectRequest(tmp_path)).tried] == ["deep/down/base"]
+
+
+def test_a_run_that_only_sounds_like_a_replaced_one_is_compared(tmp_path: Path) -> None:
+    write_run(tmp_path / "ours_before2", seed=0)
+    assert [run.name for run in report_on_folder(SelectRequest(tmp_path)).tried] == ["ours_before2"]
 
 
 def test_a_run_without_a_validated_model_is_listed_and_not_compared(tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ def test_a_trial_that_dies_again_and_again_is_given_up(desk: Desk, monkeypatch: 
     desk.run(max_trials=7)
     trial = desk.trials[1]
     assert trial["state"] == "failed"
-    assert trial["ended"] == "its process died 3 times in a row; it said: error: the data set is not there"
+    assert trial["ended"] == "its process failed 3 times in a row; it said: error: the data set is not there"
     assert sum(call["name"] == trial["name"] for call in desk.calls) == 3
 
 
@@ -315,6 +315,7 @@ def test_importances_are_told_once_enough_trials_were_compared(desk: Desk) -> No
         ({"keep": 1}, "expected 2 or more"),
         ({"workers": Workers("cloud")}, "expected one of local, ray, slurm"),
         ({"storage": "nonsense://x"}, "--storage nonsense://x cannot be opened"),
+        ({"storage": "nonsense://lab:secret@x/y"}, "--storage nonsense://lab:PASSWORD@x/y cannot be opened"),
     ],
 )
 def test_what_cannot_be_carried_out_is_said(desk: Desk, options: dict, said: str) -> None:

@@ -30,7 +30,7 @@ CONFIRMED = "confirmed"
 """Folder of the runs that `--seeds` trains, below the folder that is compared."""
 SEED_AT_END = re.compile(r"[_.-]*seed[_.-]?\d+$", re.IGNORECASE)
 _WHOLE = ("completed", "no-improvement", "target-reached")
-_REPLACED = re.compile(r"_before\d+$")  # what --restart leaves of an earlier run
+_REPLACED = re.compile(r"_before\d+$")  # what --restart leaves of an earlier run, beside the new one
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,12 @@ class Compared:
 
     @property
     def counted(self) -> tuple[Found, ...]:
-        """Runs that speak for their recipe: whole ones, of a candidate only the fresh ones, and of equal seeds one."""
+        """Runs that speak for their recipe: whole ones, of a candidate only the fresh ones, and of equal seeds one.
+
+        Where fresh seeds are there of one recipe only, they decide nothing, and the runs that chose it are compared.
+        """
         whole = [run for run in self.runs if run.curve is not None and not self.is_cut_short(run)]
-        fresh = [run for run in whole if run.is_fresh or run.recipe not in self.candidates]
+        fresh = [run for run in whole if run.is_fresh == (run.recipe in self.candidates)]
         return tuple({(run.recipe, run.seed): run for run in reversed(fresh)}.values())[::-1]
 
     @property
@@ -98,7 +101,7 @@ def find_compared(folder: Path) -> Compared:
 
 
 def _own_runs(folder: Path) -> list[Found]:
-    places = sorted((one for one in find_runs(folder) if not _REPLACED.search(one.name)), key=lambda one: one.path)
+    places = sorted((one for one in find_runs(folder) if not _is_replaced(one)), key=lambda one: one.path)
     configs = {place.path: _config(place) for place in places}
     names = {place.path: place.path.relative_to(folder).as_posix() if place.path != folder else place.name for place in places}
     recipes = _recipe_names({names[path]: recipe_of(config) for path, (config, _) in configs.items() if config is not None})
@@ -107,6 +110,11 @@ def _own_runs(folder: Path) -> list[Found]:
         _own(place, names[place.path], configs[place.path], recipe=recipes.get(names[place.path], ""), told=told, root=folder)
         for place in places
     ]
+
+
+def _is_replaced(folder: RunFolder) -> bool:
+    new = folder.path.with_name(_REPLACED.sub("", folder.name))
+    return new != folder.path and RunFolder(new).config.exists()
 
 
 def _config(folder: RunFolder) -> tuple[Config | None, str]:
@@ -194,6 +202,8 @@ def _notes(compared: Compared) -> list[str]:
             continue
         if run.recipe in compared.candidates and not run.is_fresh:
             notes.append(f"{run.told.name} helped to choose what was trained again, so it does not count for its recipe.")
+        elif run.is_fresh and run.recipe not in compared.candidates:
+            notes.append(f"{run.told.name} does not count: no other recipe has a fresh seed to compare it with.")
         else:
             notes.append(f"{run.told.name} is {run.recipe} with a seed that is there already ({run.seed}), so it counts once.")
     dropped = [run.told.name for run in compared.runs if run.told.name in counted and was_dropped(run.told.stop)]

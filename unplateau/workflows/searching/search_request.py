@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from unplateau.base.addresses import without_password
 from unplateau.workflows.training.request import command_line
 
 OUTPUT_DIR = Path("logs") / "hyperparameter_search"
@@ -88,7 +89,7 @@ class SearchRequest:
         words = ["python", "find_best_model.py", "--base-config", str(self.base_config), "--output-dir", str(self.output_dir)]
         for flag, value, usual in (
             ("--space", self.space, None),
-            ("--storage", self.storage, None),
+            ("--storage", without_password(self.storage) if self.storage else None, None),
             ("--study-name", self.study_name, ""),
             ("--sampler", self.sampler, "tpe"),
             ("--sampler-seed", self.seed, 0),

@@ -21,7 +21,8 @@ from unplateau.workflows.training.train_process import train_command
 MOST_ATTEMPTS = 3
 """Processes in a row that may die without finishing an epoch before a trial is given up."""
 _DONE = ("completed", "no-improvement", "target-reached")
-_ITS_OWN_FAULT = ("diverged", "out-of-memory", "preflight", "error")
+_ITS_OWN_FAULT = ("diverged", "out-of-memory", "preflight")
+"""Codes with which a trial has failed. An `error` may be the machine's: it is tried again, MOST_ATTEMPTS times in a row."""
 _DRAWS = 200
 """Suggestions that are asked for until one is new; the second half of them is random."""
 
@@ -34,8 +35,8 @@ def standing_of(search: Search, trial: Trial) -> Standing:
     state = _state(search, folder, stop, len(epochs))
     ended = stop.headline if stop is not None and state in (FINISHED, FAILED) else ""
     if state == WAITING and trial.attempts >= MOST_ATTEMPTS:
-        words = last_words(search.output_of(trial))
-        state, ended = FAILED, f"its process died {trial.attempts} times in a row; it said: {words or 'nothing'}"
+        words = stop.headline if stop is not None and stop.code == "error" else last_words(search.output_of(trial))
+        state, ended = FAILED, f"its process failed {trial.attempts} times in a row; it said: {words or 'nothing'}"
     return Standing(trial, state, _curve(epochs), len(epochs), ended, sum(map(_seconds, epochs)))
 
 
