@@ -25,8 +25,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
-        _sync(temporary)
-        _replace(temporary, path)
+        sync(temporary)
+        move(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -87,6 +87,30 @@ def same_content(source: Path, target: Path) -> None:
             shutil.copy2(source, temporary)
 
 
+def sync(path: Path) -> None:
+    """Have the file's content written to disk before going on. Raises OSError."""
+    with path.open("r+b") as stream:
+        os.fsync(stream.fileno())
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename `source` to `target`, over a file or to a free name; where Windows refuses, try again for some seconds.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    wait_seconds = _FIRST_WAIT_SECONDS
+    for attempt in range(_REPLACE_ATTEMPTS):
+        try:
+            source.replace(target)
+            return
+        except PermissionError:
+            if attempt == _REPLACE_ATTEMPTS - 1:
+                raise
+            time.sleep(wait_seconds)
+            wait_seconds *= 2
+
+
 def finite(value: Any) -> Any:
     """Return `value` with every NaN and infinity replaced by None, so that it is valid JSON.
 
@@ -117,21 +141,3 @@ def _ends_with_newline(stream: Any) -> bool:
 def _looks_same(source: Path, target: Path) -> bool:
     one, other = source.stat(), target.stat()
     return source.samefile(target) or (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
-
-
-def _sync(path: Path) -> None:
-    with path.open("r+b") as stream:
-        os.fsync(stream.fileno())
-
-
-def _replace(temporary: Path, path: Path) -> None:
-    wait_seconds = _FIRST_WAIT_SECONDS
-    for attempt in range(_REPLACE_ATTEMPTS):
-        try:
-            temporary.replace(path)
-            return
-        except PermissionError:
-            if attempt == _REPLACE_ATTEMPTS - 1:
-                raise
-            time.sleep(wait_seconds)
-            wait_seconds *= 2

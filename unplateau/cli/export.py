@@ -1,9 +1,14 @@
 """`unplateau export`: a run's best model as ONNX and safetensors, with preprocessing, model card and a check."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from unplateau.export.parity import Parity
 
 
 def register(app: typer.Typer) -> None:
@@ -32,10 +37,18 @@ def export(
 
     request = ExportRequest(run, output_dir, tuple(overrides or ()), parity_images=parity_images, uses_images=not no_images)
     exported = run_export(request)
-    parity = exported.parity
-    typer.echo(f"The same: embeddings of {parity.num_images} images differ by at most {parity.largest_difference:.1e}.")
+    typer.echo(_same(exported.parity))
     typer.echo(f"Read this: {exported.folder / 'MODEL_CARD.md'}")
     typer.echo(f"Try it:    python {exported.folder / 'search_gallery.py'} --gallery FOLDER --query PICTURE")
+
+
+def _same(parity: Parity) -> str:
+    """One line on what was compared."""
+    head = f"The same: embeddings of {parity.num_images} images differ by at most {parity.largest_move:.1e} of their length"
+    if parity.before is None:
+        return f"{head}. They were noise, so no rankings were compared."
+    ranks = "mAP and rank-1 of this sample are equal" if parity.has_equal_scores else "rankings are equal but for near ties"
+    return f"{head}; {ranks}."
 
 
 def _check_packages() -> None:

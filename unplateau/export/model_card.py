@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unplateau.config.schema import Config
-from unplateau.export.parity import Parity
+from unplateau.export.parity import MAX_DIFFERENCE, Parity
 from unplateau.export.terms import data_terms, shown_name, weight_terms
 from unplateau.export.ties import TIED
 from unplateau.report.text import hyperparameter_lines
@@ -142,8 +142,10 @@ def _protocol(score: Score) -> str:
 def _parity(parity: Parity) -> list[str]:
     lines = [
         f"Checked on {parity.num_images} images, torch against onnxruntime, both in single precision on a processor, in "
-        f"batches of 1, 3 and up to 64: embeddings differ by at most {parity.largest_difference:.1e} (allowed "
-        f"{parity.allowed:.1e}; the largest number in them is {parity.largest_value:.3g})."
+        "batches of 1, 3 and up to 64.",
+        f"Embeddings, at the length at which they are compared, differ by at most {parity.largest_move:.1e} (allowed "
+        f"{MAX_DIFFERENCE:.0e}). Raw numbers differ by at most {parity.largest_difference:.1e}; the largest is "
+        f"{parity.largest_value:.3g}.",
     ]
     if parity.before is None or parity.after is None:
         return [*lines, "The images were noise: the run's own were not at hand, so rankings were not compared."]

@@ -1,8 +1,6 @@
 """`unplateau export`: the best model of a run as files for others, once a check has shown that they do what the model does."""
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import torch
 
 from unplateau.base.errors import DataNotFoundError, UsageError, WeightsError
 from unplateau.base.files import sha256_of, write_text
+from unplateau.base.folders import recover, replacing_folder
 from unplateau.config.delta import flatten, from_plain, to_yaml
 from unplateau.config.load import load
 from unplateau.config.schema import Config
@@ -62,7 +61,7 @@ class Exported:
 
 
 def run_export(request: ExportRequest, *, say: Callable[[str], None] = print) -> Exported:
-    """Export a run's best model. On any failure no file is left, and an earlier export stays as it was.
+    """Export a run's best model. Whatever fails, an earlier export stays as it was; the place of a new one stays empty.
 
     Raises:
         RecordError, UsageError: there is no run, no model, or the folder is taken.
@@ -74,7 +73,10 @@ def run_export(request: ExportRequest, *, say: Callable[[str], None] = print) ->
         raise UsageError(f"{run.folder.best_model} is not there: no epoch was finished. Train first, then export.")
     config = _config_of(run.folder, request.overrides)
     model = _model_of(config)
-    with _whole_or_not_at_all(request.output_dir or run.folder.export) as part:
+    folder = request.output_dir or run.folder.export
+    recover(folder)
+    _check_only_an_export(folder)
+    with replacing_folder(folder) as part:
         say(f"Writing {run.folder.name} ({config.MODEL.BACKBONE.NAME}) as ONNX and safetensors ...")
         write_model_files(part, model, config)
         exported = search_gallery.ExportedModel(part)
@@ -86,7 +88,7 @@ def run_export(request: ExportRequest, *, say: Callable[[str], None] = print) ->
         if parity.problems:
             raise ExportError(f"The exported model is not the trained one: {'; '.join(parity.problems)}. Nothing was kept.")
         write_text(part / _CARD, model_card(_card_facts(part, run, config, model, parity)))
-    return Exported(request.output_dir or run.folder.export, parity)
+    return Exported(folder, parity)
 
 
 def _config_of(folder: RunFolder, overrides: tuple[str, ...]) -> Config:
@@ -146,27 +148,6 @@ def _ending(run: RunRecord) -> str:
     if run.stop is None:
         return f"The training has not ended; {len(run.epochs)} epochs were finished when this was written."
     return f"Its training ended after {run.stop.epochs_trained} of {run.stop.max_epochs} epochs: {run.stop.headline}."
-
-
-@contextmanager
-def _whole_or_not_at_all(folder: Path) -> Iterator[Path]:
-    """Give a folder to write to that takes the place of `folder`, and of an earlier export in it, when all has gone well.
-
-    Raises:
-        UsageError: `folder` holds something else than an export, or something beside it.
-    """
-    folder = folder.absolute()
-    _check_only_an_export(folder)
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        yield part
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.rename(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _check_only_an_export(folder: Path) -> None:
