@@ -1,17 +1,11 @@
 """PlateauBench on a few drawn patterns instead of MiniMarket: what it counts, that it resumes, that faults can be planted."""
 
 import json
-import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from benchmarks.plateaubench import experiment as experiments
 from benchmarks.plateaubench import measure, planning
 from benchmarks.plateaubench.baselines import BASELINES, auto_trainer, deep_diagnosis, random_choice, sage_maker
 from benchmarks.plateaubench.diagnosing import Answer, answers, classes, probed_case
@@ -21,33 +15,14 @@ from benchmarks.plateaubench.halves import CALIBRATION, half
 from benchmarks.plateaubench.healthy import HEALTHY
 from benchmarks.plateaubench.planning import FAULTS, Planned, faults_of, full_plan, quick_plan
 from benchmarks.plateaubench.probing import Probing
-from benchmarks.plateaubench.recipe import Pictures, Split, divide
 from benchmarks.plateaubench.repair import recovered, repairs, summary
 from benchmarks.plateaubench.report import Done, group, text
 from benchmarks.plateaubench.scoring import Case, interval, score
 from benchmarks.plateaubench.training import known_before_probing, run
 from unplateau.base.errors import DataError, UsageError
-from unplateau.data.items import Item
 from unplateau.diagnosis.causes import BY_CODE
 
 SILENT = Answer(False, (), 0.0)
-
-
-@pytest.fixture(autouse=True)
-def drawn_patterns(monkeypatch):
-    """16 identities to train on and 6 to look for, 6 images each from three cameras: patterns with noise."""
-    rng = np.random.default_rng(0)
-    items, pixels = [], []
-    for person in range(1, 23):
-        pattern = np.kron(rng.integers(60, 200, (3, 8, 4)), np.ones((1, 8, 8)))
-        for number in range(6):
-            items.append(Item(f"{person}-{number}.png", person, number % 3, "drawn"))
-            pixels.append((pattern + rng.normal(0, 30, pattern.shape)).clip(0, 255).astype(np.uint8))
-    query, gallery = divide([item for item in items if item.person_id > 16])
-    split = Split(tuple(item for item in items if item.person_id <= 16), query, gallery)
-    pictures = Pictures(torch.from_numpy(np.stack(pixels)), {item.path: row for row, item in enumerate(items)})
-    monkeypatch.setattr(experiments, "load", lambda: (split, pictures))
-    monkeypatch.setattr(planning, "load", lambda: (split, pictures))
 
 
 def told(*sets: str, confidence: float = 0.9) -> Answer:

@@ -1,0 +1,141 @@
+"""Where a bug is planted in an experiment: pixels, batches, logits, embeddings, the update. The bugs themselves: `unseen_*`.
+
+What is planted reads the batch, module or optimiser it is handed, so that it also acts on a copy of the training.
+
+Shape legend: B batch, D embedding dim, I identities, C/H/W image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from benchmarks.plateaubench.experiment import Experiment, Transform
+from benchmarks.plateaubench.recipe import Pictures
+from unplateau.data.items import Item
+from unplateau.data.loader import Batch
+from unplateau.engine.parts import Parts
+from unplateau.engine.train_step import StepTerms
+from unplateau.evaluation.embedded import Embedded
+from unplateau.evaluation.ranking import Retrieval, retrieve
+from unplateau.losses.terms import LossTerms
+
+Inject = Callable[[Experiment], None]
+Plan = Callable[[Experiment, int], np.ndarray]
+
+
+def change_training_pixels(experiment: Experiment, change: Transform) -> None:
+    """Change uint8 pixels before the training's transform; `change` takes (pixels_BCHW, generator)."""
+    usual = experiment.transform
+    experiment.transform = lambda pixels_BCHW, generator: usual(change(pixels_BCHW, generator), generator)
+
+
+def change_training_images(experiment: Experiment, change: Transform) -> None:
+    """Change float images after the training's transform; `change` takes (images_BCHW, generator)."""
+    usual = experiment.transform
+    experiment.transform = lambda pixels_BCHW, generator: change(usual(pixels_BCHW, generator), generator)
+
+
+def change_evaluation_pixels(experiment: Experiment, change: Callable[[Tensor], Tensor]) -> None:
+    """Change uint8 pixels of queries and gallery before they are normalised."""
+    usual = experiment.evaluator.transform
+    experiment.evaluator.transform = lambda pixels_BCHW, generator: usual(change(pixels_BCHW), generator)
+
+
+def repaint(experiment: Experiment, items: Iterable[Item], paint: Callable[[Item, Tensor], Tensor]) -> None:
+    """Replace the stored picture of each item by what `paint` makes of (item, pixels_CHW)."""
+    pixels_NCHW, row_of_path = experiment.pictures.pixels_NCHW.clone(), experiment.pictures.row_of_path
+    for item in items:
+        row = row_of_path[item.path]
+        pixels_NCHW[row] = paint(item, pixels_NCHW[row])
+    experiment.pictures = Pictures(pixels_NCHW, row_of_path)
+
+
+def resized(pixels_BCHW: Tensor, size_HW: Sequence[int]) -> Tensor:
+    """Return uint8 pixels at another size, interpolated linearly."""
+    return F.interpolate(pixels_BCHW.float(), tuple(size_HW), mode="bilinear", align_corners=False).round().byte()
+
+
+def change_batch(experiment: Experiment, change: Callable[[Batch], Batch]) -> None:
+    """Change each batch between the loader and the step."""
+    usual = experiment.step
+    experiment.step = lambda parts, batch: usual(parts, change(batch))
+
+
+def relabel_after_sampling(experiment: Experiment, labels_N: np.ndarray) -> None:
+    """Give the images other labels, while the sampler goes on grouping them by the true ones."""
+    usual, true_N = experiment.plan, experiment.labels_N
+    experiment.plan = lambda experiment, epoch: usual(replace(experiment, labels_N=true_N), epoch)
+    experiment.labels_N = labels_N
+
+
+def draw_from(experiment: Experiment, usual: Plan, rows: np.ndarray, epoch: int) -> np.ndarray:
+    """Return an epoch of the usual length by the usual sampler, from some rows of the training items only."""
+    steps = len(usual(experiment, epoch))
+    few = replace(experiment, labels_N=experiment.labels_N[rows], train=tuple(experiment.train[row] for row in rows))
+    parts = [rows[usual(few, 1000 * epoch + part)] for part in range(steps)]
+    return np.concatenate(parts)[:steps]
+
+
+def change_logits(experiment: Experiment, change: Callable[[Tensor], Tensor]) -> None:
+    """Change the classifier's output on its way to the loss."""
+    classifier = experiment.model.head.classifier
+    assert classifier is not None
+    classifier.register_forward_hook(lambda module, inputs, logits_BI: change(logits_BI))
+
+
+def change_output(module: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
+    """Change what a module of the network gives, in training and evaluation."""
+    module.register_forward_hook(lambda module, inputs, output: change(output))
+
+
+def score_with(experiment: Experiment, gallery_of: Callable[[Experiment], Embedded]) -> None:
+    """Let every evaluation rank the gallery that `gallery_of` gives; the queries are embedded as usual."""
+    evaluator = experiment.evaluator
+
+    def score(experiment: Experiment) -> Retrieval:
+        query = evaluator.embed(experiment, evaluator.query)
+        return retrieve(query, gallery_of(experiment), protocol="held-out", dataset="MiniMarket")
+
+    evaluator.score = score  # type: ignore[method-assign]
+
+
+def before_update(experiment: Experiment, change: Callable[[list[nn.Parameter]], None]) -> None:
+    """Do something with the parameters, and their gradients, just before every update."""
+    experiment.optimizers[0].register_step_pre_hook(lambda optimizer, *_: _without_gradient(change, optimizer))
+
+
+def after_update(experiment: Experiment, change: Callable[[list[nn.Parameter]], None]) -> None:
+    """Do something with the parameters just after every update."""
+    experiment.optimizers[0].register_step_post_hook(lambda optimizer, *_: _without_gradient(change, optimizer))
+
+
+def regroup(experiment: Experiment, part: nn.Module, **settings: Any) -> None:
+    """Move the parameters of a module into a group of their own with these settings."""
+    own = {id(parameter) for parameter in part.parameters()}
+    for group in list(experiment.optimizers[0].param_groups):
+        inside = [p for p in group["params"] if id(p) in own]
+        group["params"] = [p for p in group["params"] if id(p) not in own]
+        experiment.optimizers[0].param_groups.append({**group, "params": inside, **settings})
+
+
+def update(parts: Parts, terms: LossTerms) -> StepTerms:
+    """Do the rest of a step whose losses are known: gradients, update, what it leaves behind."""
+    for optimizer in parts.optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    terms.total.backward()
+    for optimizer in parts.optimizers:
+        optimizer.step()
+    return StepTerms(terms.total.detach(), {name: part.detach() for name, part in terms.parts.items()}, terms.measurements)
+
+
+def _without_gradient(change: Callable[[list[nn.Parameter]], None], optimizer: Optimizer) -> None:
+    with torch.no_grad():
+        change([parameter for group in optimizer.param_groups for parameter in group["params"]])

@@ -1,0 +1,57 @@
+"""Faults that nobody tuned a rule on: that each can be planted, and that each changes the training or its score."""
+
+from functools import lru_cache
+
+import pytest
+
+from benchmarks.plateaubench import planning
+from benchmarks.plateaubench.experiment import build
+from benchmarks.plateaubench.training import run
+from benchmarks.plateaubench.unseen_first import FAULTS as FIRST
+from benchmarks.plateaubench.unseen_second import FAULTS as SECOND
+from unplateau.diagnosis.causes import BY_CODE
+
+UNSEEN = (*FIRST, *SECOND)
+SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
+BREAKS = {"raw_ids_for_labels": "IndexError"}
+
+
+@lru_cache(maxsize=1)
+def healthy_outcome():
+    return outcome(build(SHORT, seed=1))
+
+
+def outcome(experiment):
+    """What came of a training: problem, log lines, and what evaluation embeds at the end."""
+    story = run(experiment, facts_of=build(SHORT, seed=1), make_probing=None)
+    scored = experiment.evaluator
+    return story.problem, [str(line) for line in story.log], scored.embed(experiment, scored.gallery).features_ND.tobytes()
+
+
+@pytest.mark.parametrize("faults", [FIRST, SECOND], ids=["first", "second"])
+def test_each_file_has_twenty_two_kinds_or_more_of_the_published_vocabulary(faults):
+    assert len({planted.kind for planted in faults}) >= 22
+    for planted in faults:
+        assert planted.causes and planted.causes <= set(BY_CODE), planted.name
+        assert planted.severity in ("mild", "severe")
+
+
+def test_no_kind_is_in_two_tables():
+    tables = [{planted.kind for planted in faults} for faults in (planning.FAULTS, FIRST, SECOND)]
+    assert len(set().union(*tables)) == sum(map(len, tables))
+    assert len({planted.name for planted in UNSEEN}) == len(UNSEEN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("planted", UNSEEN, ids=lambda planted: planted.name)
+def test_every_unseen_fault_can_be_planted_and_changes_the_training_or_its_score(planted):
+    broken = build(SHORT, seed=1)
+    planted.inject(broken)
+    result = outcome(broken)
+    assert result[0].partition(":")[0] == BREAKS.get(planted.name, "")
+    assert result != healthy_outcome()
+
+
+@pytest.mark.slow
+def test_without_a_fault_the_outcome_is_the_same_twice():
+    assert outcome(build(SHORT, seed=1)) == healthy_outcome()
