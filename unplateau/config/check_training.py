@@ -72,10 +72,19 @@ def _validation(config: Config) -> list[Issue]:
     return issues
 
 
+def _memory_plan(config: Config) -> list[Issue]:
+    solver = config.SOLVER
+    name, most = solver.MEMORY_PLAN, solver.IMS_PER_BATCH // 2
+    if name.isdigit() and int(name) > most:
+        text = f"expected micro-batches of at least 2 images, so at most {most}. Use auto."
+        return [problem("SOLVER.MEMORY_PLAN", text, "SOLVER.IMS_PER_BATCH")]
+    return []
+
+
 def _device(config: Config) -> list[Issue]:
     if _DEVICE.fullmatch(config.MODEL.DEVICE):
         return []
     return [problem("MODEL.DEVICE", "expected auto, cpu, cuda, cuda:1 (a number) or mps. Use auto.")]
 
 
-SCHEDULE_CHECKS: tuple[Check, ...] = (_milestones, _cosine, _optimiser, _validation, _device)
+SCHEDULE_CHECKS: tuple[Check, ...] = (_milestones, _cosine, _optimiser, _validation, _memory_plan, _device)

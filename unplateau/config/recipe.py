@@ -21,6 +21,7 @@ HARMLESS_KEYS = (
     "DATALOADER.CACHE_LIMIT_GB",
     "SOLVER.TIME_BUDGET_HOURS",
     "SOLVER.CHECKPOINT_PERIOD",
+    "SOLVER.MEMORY_PLAN",  # like the device: what it came to is recorded with the run
     "VALIDATION.SCORE_TEST",
     "LOGGING.TENSORBOARD",
     "LOGGING.WANDB",

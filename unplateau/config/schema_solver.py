@@ -62,3 +62,8 @@ class Solver(Section):
     TIME_BUDGET_HOURS: float = key(0.0, "(ours) stop, resumable, after this many hours; 0 = no limit", ge=0)
     CHANNELS_LAST: Literal["auto", "on", "off"] = key("auto", "(ours) memory layout of images and convolutions")
     COMPILE: bool = key(False, "(ours) torch.compile the network")
+    MEMORY_PLAN: Literal["auto", "off", "checkpoint", "2", "4", "8", "16", "32"] = key(
+        "auto",
+        "(ours) a step that runs out of memory: auto = done again with gradient checkpointing, then in 2, 4 ... micro-batches; "
+        "off = the run ends; checkpoint or a number = so from the start, and only so",
+    )

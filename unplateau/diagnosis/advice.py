@@ -60,6 +60,8 @@ class Ending:
     run_folder: str = ""
     new_run_command: str = ""
     """The command line that asks for the same under another run name; overrides can be appended."""
+    other_memory_plan: str = ""
+    """A SOLVER.MEMORY_PLAN that takes less memory than the run's own, where the run could not take it by itself."""
 
 
 def advise(ending: Ending) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -126,7 +128,7 @@ def _test_evidence(ending: Ending) -> tuple[str, ...]:
 
 def _what_next(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
     if ending.code == "out-of-memory":
-        return _smaller_batch(ending)
+        return (*_smaller_batch(ending), *_in_parts(ending))
     if ending.code == "paused":
         return (f"Train the rest of its {ending.max_epochs} epochs: {ending.resume_command} --resume SOLVER.STOP_EPOCH 0",)
     if ending.code in _RESUMABLE:
@@ -163,6 +165,15 @@ def _smaller_batch(ending: Ending) -> tuple[str, ...]:
     if smaller >= ending.batch_size:
         return (f"The batch of {ending.batch_size} is already small: reduce INPUT.SIZE_TRAIN or take a smaller MODEL.BACKBONE.",)
     return (f"Try: {ending.new_run_command} SOLVER.IMS_PER_BATCH {smaller}",)
+
+
+def _in_parts(ending: Ending) -> tuple[str, ...]:
+    if not ending.other_memory_plan:
+        return ()
+    return (
+        "Or keep the batch, with steps that take less memory and more time: "
+        f"{ending.new_run_command} SOLVER.MEMORY_PLAN {ending.other_memory_plan}",
+    )
 
 
 def _continue_or_not(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:

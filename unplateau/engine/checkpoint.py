@@ -16,6 +16,7 @@ import torch
 from unplateau.base.errors import CheckpointError
 from unplateau.base.files import read_json, replacing, same_content, sha256_of, write_json
 from unplateau.config.schema import Config
+from unplateau.engine.memory_plan import PLAIN
 from unplateau.engine.parts import Parts
 from unplateau.engine.stopping import Progress
 from unplateau.optim.schedules import Schedule
@@ -103,9 +104,16 @@ def restore(parts: Parts, content: dict[str, Any], config: Config) -> Progress:
         parts.average.load_state_dict(content["average"])
     if parts.precision.scaler is not None and content["scaler"]:
         parts.precision.scaler.load_state_dict(content["scaler"])
+    go_on_with_memory_plan(parts, content)
     schedule = Schedule.from_config(config, parts.train_loader.steps_per_epoch).restore(content["schedule"])
     plain = {**content["progress"], "drops_taken": tuple(content["progress"]["drops_taken"])}
     return replace(Progress(schedule), **plain)
+
+
+def go_on_with_memory_plan(parts: Parts, content: dict[str, Any]) -> None:
+    """Do steps as the checkpoint's run did in the end; checkpoints of before there were memory plans say nothing of it."""
+    plan = content.get("memory_plan", {"name": PLAIN.name, "told": []})
+    parts.memory.go_on_with(plan["name"], plan["told"])
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
@@ -129,6 +137,7 @@ def _content(parts: Parts, progress: Progress, identity: dict[str, Any]) -> dict
         "scaler": parts.precision.scaler.state_dict() if parts.precision.scaler is not None else None,
         "schedule": progress.schedule.to_plain(),
         "progress": {**plain, "drops_taken": list(progress.drops_taken)},
+        "memory_plan": {"name": parts.memory.plan.name, "told": list(parts.memory.told)},
     }
 
 

@@ -1,7 +1,7 @@
 """What one training is made of, built from the configuration and handed to the loop. Nothing is built here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from unplateau.config.schema import Config
 from unplateau.data.loader import TrainLoader
+from unplateau.engine.memory_plan import StepMemory
 from unplateau.engine.precision import Precision
 from unplateau.engine.ranks import Ranks
 from unplateau.evaluation.ranking import Retrieval
@@ -35,6 +36,8 @@ class Parts:
     train_loader: TrainLoader
     validate: Callable[[nn.Module], Retrieval] | None
     """Scores a model on the run's validation protocol; None where nothing is validated."""
+    memory: StepMemory = field(default_factory=StepMemory)
+    """How a step is done where its activations do not fit at once; by default plainly, whatever happens."""
 
     @property
     def scored_model(self) -> nn.Module:

@@ -61,7 +61,10 @@ def _rehearsal(parts: Parts) -> Parts:
     model, losses, optimizers, scaler = copy.deepcopy((parts.model, parts.losses, parts.optimizers, scaler))
     model.train()
     precision = replace(parts.precision, scaler=scaler)
-    return replace(parts, model=model, network=model, losses=losses, optimizers=optimizers, average=None, precision=precision)
+    return replace(
+        parts, model=model, network=model, losses=losses, optimizers=optimizers, average=None, precision=precision,
+        memory=parts.memory.rehearsal(),
+    )  # fmt: skip
 
 
 def _labels(batch: Batch, num_identities: int) -> tuple[Measurement, ...]:

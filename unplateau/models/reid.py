@@ -52,16 +52,20 @@ class ReidModel(nn.Module):
         Returns:
             Features, embeddings and logits (None in evaluation mode).
         """
-        output = self._backbone_output(images_BCHW, camera_ids_B)
-        if self._gives_channels_last:
-            output = output.permute(0, 3, 1, 2)
-        outputs: Outputs = self.head(output, person_ids_B)
-        return outputs
+        return self.head_outputs(self.backbone_output(images_BCHW, camera_ids_B), person_ids_B)
 
-    def _backbone_output(self, images_BCHW: Tensor, camera_ids_B: Tensor | None) -> Tensor:
+    def backbone_output(self, images_BCHW: Tensor, camera_ids_B: Tensor | None = None) -> Tensor:
+        """Return what the backbone gives: maps or vectors; the first half of `forward`."""
         if self.camera_embedding is None:
             output: Tensor = self.backbone(images_BCHW)
             return output
         if camera_ids_B is None:
             camera_ids_B = torch.full((len(images_BCHW),), -1, dtype=torch.long, device=images_BCHW.device)
         return forward_with_cameras(self.backbone, images_BCHW, self.camera_embedding(camera_ids_B))
+
+    def head_outputs(self, backbone_output: Tensor, person_ids_B: Tensor | None = None) -> Outputs:
+        """Return what the head makes of the backbone's output; the second half of `forward`."""
+        if self._gives_channels_last:
+            backbone_output = backbone_output.permute(0, 3, 1, 2)
+        outputs: Outputs = self.head(backbone_output, person_ids_B)
+        return outputs

@@ -105,6 +105,21 @@ def test_a_pair_that_is_resumed_equals_the_uninterrupted_pair(pair_lab: Lab) -> 
     assert without_times(read_json(whole.history)["epochs"]) == without_times(read_json(paused.history)["epochs"])
 
 
+@pytest.mark.parametrize("losses", ["[CrossEntropyLoss,TripletLoss]", "[TripletLoss]"])
+def test_a_pair_that_recomputes_is_the_plain_pair(pair_lab: Lab, losses: str) -> None:
+    overrides = f"SOLVER.MAX_EPOCH 2 MODEL.LOSSES.NAME {losses}"
+    assert [code for code, *_ in _train(pair_lab, "plain", overrides)] == [0, 0]
+    assert [code for code, *_ in _train(pair_lab, "parts", f"{overrides} SOLVER.MEMORY_PLAN checkpoint")] == [0, 0]
+    assert same_tensors(pair_lab.folder("plain").final_model, pair_lab.folder("parts").final_model)
+
+
+def test_a_pair_trains_in_micro_batches(pair_lab: Lab) -> None:
+    ends = _train(pair_lab, "parts", "SOLVER.MEMORY_PLAN 2")
+    assert [code for code, *_ in ends] == [0, 0], ends
+    epochs = read_json(pair_lab.folder("parts").history)["epochs"]
+    assert epochs[-1]["validation"]["mAP"] > 2 * epochs[-1]["validation"]["chance_mAP"]
+
+
 def test_a_pair_whose_losses_leave_the_classifier_out_trains(pair_lab: Lab) -> None:
     ends = _train(pair_lab, "metric", "MODEL.LOSSES.NAME [TripletLoss] SOLVER.MAX_EPOCH 1")
     assert [code for code, *_ in ends] == [0, 0], ends

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 
 from unplateau.base.errors import PreflightError, UnplateauError
+from unplateau.base.out_of_memory import first_line, is_out_of_memory
 from unplateau.data.find import canonical_name
 from unplateau.diagnosis.advice import Ending, advise
 from unplateau.engine.checkpoint import last_saved_epoch
+from unplateau.engine.memory_plan import ladder, plan_named
 from unplateau.engine.model_file import load_state, save_model
 from unplateau.engine.requests import Diverged, StopRequested
 from unplateau.engine.stopping import Progress
@@ -72,13 +74,13 @@ def describe_failure(error: BaseException) -> Ended:
         return Ended("diverged", detail=f"{error} (steps count from 0).")
     if isinstance(error, PreflightError):
         return Ended("preflight", detail=str(error))
-    if _is_out_of_memory(error):
-        return Ended("out-of-memory", detail=_first_line(error))
+    if is_out_of_memory(error):
+        return Ended("out-of-memory", detail=first_line(error))
     if isinstance(error, UnplateauError):
         _log.info("%s", error)  # its headline is the first line only
         return Ended("error", detail=str(error), exit_code=error.exit_code)
     _log.info("%s", "".join(traceback.format_exception(error)))  # below a warning: for log.txt, not for the console
-    return Ended("error", detail=f"{type(error).__name__}: {_first_line(error)}", exit_code=1)
+    return Ended("error", detail=f"{type(error).__name__}: {first_line(error)}", exit_code=1)
 
 
 def conclude(journal: Journal, session: Session, ended: Ended) -> FinalScores:
@@ -164,6 +166,7 @@ def _reason(journal: Journal, session: Session | None, ended: Ended, scores: Fin
             data="+".join(map(canonical_name, config.DATASETS.NAMES)),
             run_folder=journal.start.folder.path.as_posix(),
             new_run_command=journal.request.command_as(f"{journal.request.run_name}_2"),
+            other_memory_plan=_other_memory_plan(journal),
         )
     )
     return StopReason(
@@ -196,7 +199,7 @@ def _headline(ended: Ended, patience: int, last_epoch: int) -> str:
 
 
 def _text(journal: Journal, session: Session | None, reason: StopReason, scores: FinalScores) -> str:
-    caveats = list(session.notes) if session else []
+    caveats = [*session.notes, *_memory_sentences(session)] if session else []
     if scores.tests and (earlier := times_test_was_scored(journal.start)):
         caveats.append(
             f"The test set was scored {earlier + 1} times in this run, which went on after it was seen: a little optimistic."
@@ -204,6 +207,20 @@ def _text(journal: Journal, session: Session | None, reason: StopReason, scores:
     if journal.request.skip_preflight:
         caveats.append("Preflight was switched off (--no-preflight): nothing has shown that the weights move.")
     return stopping_reason_text(reason, journal.start.config, tests=scores.tests, caveats=caveats)
+
+
+def _memory_sentences(session: Session) -> tuple[str, ...]:
+    return session.parts.memory.sentences(session.parts.config.SOLVER.IMS_PER_BATCH // session.parts.ranks.world_size)
+
+
+def _other_memory_plan(journal: Journal) -> str:
+    """Return the SOLVER.MEMORY_PLAN to try where memory has run out and the plan could not be changed; empty for none."""
+    solver, world_size = journal.start.config.SOLVER, journal.ranks.world_size
+    if world_size == 1 and solver.MEMORY_PLAN in ("auto", "off"):
+        return "" if solver.MEMORY_PLAN == "auto" else "auto"
+    rungs = [plan.name for plan in ladder(solver.IMS_PER_BATCH // world_size)]
+    name = plan_named(solver.MEMORY_PLAN).name
+    return next(iter(rungs[rungs.index(name) + 1 :]), "") if name in rungs else ""
 
 
 def _info(journal: Journal, session: Session | None, reason: StopReason, scores: FinalScores) -> dict[str, Any]:
@@ -216,7 +233,7 @@ def _info(journal: Journal, session: Session | None, reason: StopReason, scores:
         "train_identities": to_plain(scores.train_identities) if scores.train_identities else None,
         "seed": config.SEED,
         "preflight": {**journal.preflight_summary, "skipped": journal.request.skip_preflight},
-        "notes": [*journal.start.notes, *(session.notes if session else ())],
+        "notes": [*journal.start.notes, *((*session.notes, *_memory_sentences(session)) if session else ())],
         "changed_on_resume": list(journal.start.changed),
         "files": {"use this": "best_model.pth", "read this": "STOPPING_REASON.txt"},
     }
@@ -225,16 +242,3 @@ def _info(journal: Journal, session: Session | None, reason: StopReason, scores:
         info |= session_info(session)
     info["provenance"] = provenance(sys.argv, device=device, threads=torch.get_num_threads())
     return info
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
-    )

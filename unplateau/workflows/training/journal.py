@@ -13,6 +13,7 @@ from unplateau.config.delta import to_yaml
 from unplateau.engine.checkpoint import bring_back_best
 from unplateau.engine.loop import EpochDone
 from unplateau.engine.model_file import save_model
+from unplateau.engine.ranks import Ranks
 from unplateau.engine.scoring import RetrievalTask
 from unplateau.evaluation.ranking import Retrieval
 from unplateau.report.console import TrainingConsole
@@ -33,9 +34,9 @@ _log = logging.getLogger(__name__)
 class Journal:
     """Keeps the run folder in step with the training."""
 
-    def __init__(self, request: TrainRequest, start: Start, *, is_main: bool) -> None:
-        self.request, self.start, self.is_main = request, start, is_main
-        self.is_quiet = request.is_quiet or not is_main
+    def __init__(self, request: TrainRequest, start: Start, *, ranks: Ranks) -> None:
+        self.request, self.start, self.ranks, self.is_main = request, start, ranks, ranks.is_main
+        self.is_quiet = request.is_quiet or not ranks.is_main
         self.config_yaml = to_yaml(start.config)
         self.writer = RunWriter(start.folder)
         self.epochs: list[EpochRecord] = []

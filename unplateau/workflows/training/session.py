@@ -21,6 +21,7 @@ from unplateau.data.lint import lint, render
 from unplateau.data.loader import TrainLoader
 from unplateau.data.samplers import BatchShape
 from unplateau.engine.freezing import check_frozen_layers, freeze, unseen_by_losses
+from unplateau.engine.memory_plan import StepMemory, ladder, plan_named
 from unplateau.engine.parts import Parts
 from unplateau.engine.precision import choose_precision, uses_channels_last
 from unplateau.engine.ranks import Ranks
@@ -159,6 +160,7 @@ def build_session(config: Config, plan: DataPlan, *, device: torch.device, ranks
         average=MovingAverage(model, decay=config.SOLVER.EMA.DECAY) if config.SOLVER.EMA.ENABLED else None,
         train_loader=loader,
         validate=_validator(scorer, plan.validation),
+        memory=StepMemory.from_config(config, ranks.world_size),
     )
     schedule = Schedule.from_config(config, loader.steps_per_epoch)
     has_fresh_head = (
@@ -195,6 +197,12 @@ def _check_processes(config: Config, ranks: Ranks) -> None:
         return
     if "CenterLoss" in config.MODEL.LOSSES.NAME:
         raise ConfigError(["CenterLoss keeps its centres on one process: use it with a single process, or leave it out."])
+    each = config.SOLVER.IMS_PER_BATCH // ranks.world_size
+    if plan_named(config.SOLVER.MEMORY_PLAN) not in ladder(each):
+        raise ConfigError([
+            f"SOLVER.MEMORY_PLAN is {config.SOLVER.MEMORY_PLAN}, but each of {ranks.world_size} processes has only {each} images "
+            f"a step, and a micro-batch needs 2. Use {ladder(each)[-1].name} or less."
+        ])  # fmt: skip
     if config.MODEL.FREEZE_LAYERS and config.SOLVER.FREEZE_ITERS:
         raise ConfigError(["SOLVER.FREEZE_ITERS thaws layers during the run, which works on a single process only. Use 0."])
 

@@ -22,5 +22,10 @@ def session_info(session: Session) -> dict[str, Any]:
             "embedding_dim": parts.model.embedding_dim,
             "pretrained": session.weights.text() if session.weights else "none",
         },
-        "step": {"precision": parts.precision.name, "processes": parts.ranks.world_size},
+        "step": {
+            "precision": parts.precision.name,
+            "processes": parts.ranks.world_size,
+            "memory_plan": parts.memory.plan.name,
+            "memory_plan_changes": list(parts.memory.told),
+        },
     }

@@ -15,7 +15,7 @@ from unplateau.base.errors import PreflightError, UnplateauError, UsageError
 from unplateau.base.locks import FileLock
 from unplateau.config.load import Loaded
 from unplateau.diagnosis.preflight import judge_preflight
-from unplateau.engine.checkpoint import CheckpointStore
+from unplateau.engine.checkpoint import CheckpointStore, go_on_with_memory_plan
 from unplateau.engine.host_memory import keep_freed_memory
 from unplateau.engine.loop import StepsDone, train
 from unplateau.engine.precision import choose_device
@@ -88,7 +88,7 @@ def _claimed(start: Start, ranks: Ranks) -> Iterator[None]:
 
 
 def _run(request: TrainRequest, start: Start, device: torch.device, ranks: Ranks) -> TrainOutcome:
-    journal = Journal(request, start, is_main=ranks.is_main)
+    journal = Journal(request, start, ranks=ranks)
     plan = plan_to_go_on(start, ranks)
     session: Session | None = None
     scores = FinalScores()
@@ -109,6 +109,7 @@ def _prepare(
     session = build_session(start.config, plan, device=device, ranks=ranks)
     if start.checkpoint is not None:
         session = replace(session, notes=(*session.notes, *warm_restart_notes(session.schedule, journal.epochs)))
+        go_on_with_memory_plan(session.parts, start.checkpoint)  # preflight needs it too
     journal.note_session(session)
     if not request.skip_preflight:  # of a run that goes on too: code and libraries may be others than at its start
         _preflight(session, journal)
