@@ -39,12 +39,12 @@ class ExperimentBench(Bench):
 
     experiment: Experiment | None = None
 
-    def train(self, batch: Batch, rate: float) -> float:
-        """Do one training step at this rate and return the main loss before it."""
+    def do_step(self, batch: Batch, rate: float) -> StepTerms:
+        """Do one training step at this rate, as the experiment does it."""
         assert self.experiment is not None
         self.set_rate(rate)
         self.training_mode()
-        return float(self.experiment.step(self.parts, batch).parts[self.main_term])
+        return self.experiment.step(self.parts, batch)
 
     @torch.no_grad()
     def embed(self, images_BCHW: Tensor, camera_ids_B: Tensor | None = None) -> Tensor:
@@ -133,7 +133,7 @@ class Probing:
             parts=experiment.parts(), schedule=experiment.schedule, step=self._steps,
             has_fresh_head=_has_fresh_head(experiment), initial=self._initial,
             validation=RetrievalTask("held-out", "MiniMarket", experiment.evaluator.query, experiment.evaluator.gallery),
-            train_identities=_trained_task(experiment), experiment=experiment,
+            train_identities=_trained_task(experiment), experiment=experiment, epoch=experiment.config.SOLVER.MAX_EPOCH,
         )  # fmt: skip
         case = known
         for planned in (planned for planned in PLAN if not only or planned.name in only):

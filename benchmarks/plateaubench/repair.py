@@ -22,6 +22,16 @@ from unplateau.solutions.catalogue import BY_NAME
 
 ENOUGH = 0.9  # of the lost mAP
 _TRIED = 2
+_BY_HAND = {
+    "repair_rate": ("higher_learning_rate", "lower_learning_rate", "restore_learning_rate", "warm_up", "repair_schedule"),
+    "repair_settings": ("higher_learning_rate", "lower_learning_rate", "restore_learning_rate", "lower_weight_decay", "unfreeze",
+                        "fix_optimizer"),
+    "repair_losses": ("less_label_smoothing", "restore_margin", "rebalance_losses", "add_cross_entropy", "restore_logits",
+                      "restore_cosine_scale"),
+    "repair_sampling": ("larger_batch", "use_pk_sampling", "restore_shuffling", "more_identities"),
+    "repair_step": ("relabel", "restore_gradient", "rebalance_losses"),
+}  # fmt: skip
+"""Work that makes the training do what its configuration says, and the classes of causes it is the cure of."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +102,7 @@ def _repair(done: Done, name: str) -> Repair:
     if delta:
         planned = replace(done.planned, group="fault", healthy=Healthy(f"with {name}", delta))
         return Repair(done.planned.name, name, planned, False)
-    return Repair(done.planned.name, name, None, name in classes(fault.causes))
+    return Repair(done.planned.name, name, None, bool(classes(fault.causes) & {name, *_BY_HAND.get(name, ())}))
 
 
 def _delta(name: str) -> dict[str, object]:

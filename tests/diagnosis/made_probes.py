@@ -40,6 +40,10 @@ def looks(**changes: dict[str, float]) -> dict[str, dict[str, float]]:
     return {group: {**named, **changes.get(group.replace(" ", "_").replace(",", ""), {})} for group, named in LOOKS.items()}
 
 
+STABLE = {"own batch": {"same_label": 0.66, "same_label_chance": 0.1}, "other batches": {"same_label": 0.44, "same_label_chance":
+          0.009}, "other epoch": {"same_label": 0.78, "same_label_chance": 0.017}}  # fmt: skip
+
+
 PROBED_FIRING: dict[str, Case] = {
     "weights-not-updated   ": measured({**STUCK, "parameters_held": 0.0, "foreign_tensors": 2.0, "optimizer_steps": 5.0}),
     "weights-not-updated    ": measured({"watched_steps": 150.0, "optimizer_steps": 0.0}),
@@ -128,6 +132,33 @@ PROBED_FIRING: dict[str, Case] = {
         {**OVERFIT, "overfit_last_loss": 6.6, "dropped_share": 0.98, "loss_on_images": 6.62, "loss_on_blanks": 6.62}
     ),
     "labels-have-twins": measured({"twin_labels": 0.8}),
+    "labels-change": measured(
+        {"label_images": 500.0}, STABLE | {"other epoch": {"same_label": 0.02, "same_label_chance": 0.017}}
+    ),
+    "labels-change ": measured(
+        {"label_images": 500.0},
+        {"own batch": STABLE["own batch"], "other batches": {"same_label": 0.01, "same_label_chance": 0.009}},
+    ),
+    "labels-of-cameras": measured({"label_images": 500.0, "same_camera_of_label": 1.0, "same_camera_chance": 0.17}),
+    "labels-split-in-batch": measured(
+        {**DRAWN, "batch_with_positive": 0.1, "look_alikes_in_batch": 0.8, "look_alikes_by_chance": 0.06},
+        triplet_weight=1.0
+    ),
+    "labels-not-of-images  ": measured(
+        {"looks_found_again": 0.6}, looks(colours={"label_agreement": 0.02}, **{"1": {"label_agreement_shifted": 0.015}})
+    ),
+    "step-not-as-meant": measured({}, {"triplet": {"stated_over_expected": 1.6}, "cross_entropy": {"stated_over_expected": 1.0}}),
+    "gradient-not-of-losses": measured({**DELIVERED, "gradient_withheld": 0.4}),
+    "gradient-not-of-losses ": measured({**DELIVERED, "gradient_delivered_cosine": -1.0}),
+    "optimizer-not-as-configured": measured(
+        {}, {"rate": {"setting_trained": 0.0, "setting_configured": 1.0, "setting_differs": 0.01}}
+    ),
+    "optimizer-not-as-configured ": measured(
+        {}, {"momentum": {"setting_trained": 0.999, "setting_configured": 0.9, "setting_differs": 1.0}}
+    ),
+    "batch-norm-not-updated ": measured({"batch_norm_in_evaluation": 1.0, "running_mean_apart": 0.1, "running_std_ratio": 1.0}),
+    "batch-norm-not-updated  ": measured({"batch_norm_in_evaluation": 0.0, "running_mean_apart": 8.0, "running_std_ratio": 19.0}),
+    "preparation-differs  ": measured({"preparation_layout": -0.9, "preparation_layout_upside_down": 0.9}),
     "losses-in-conflict": measured({}, {"cross_entropy | triplet": {"gradient_cosine": -0.6}}),
     "losses-unbalanced": measured({"active_triplets": 0.9, "steps_trained": 2000.0}, UNBALANCED),
     "overfitting ": measured(
@@ -195,5 +226,25 @@ PROBED_HEALTHY: dict[str, Case] = {
     "one batch only": measured({"look_alikes_in_batch": 1.0, "look_alikes_by_chance": 1.0}),
     "a moving average that is scored": measured({**SCORED, "embedding_difference": 0.05}),
     "queries harder than the gallery": measured({**SCORED, "map_of_queries": 0.3}),
+    "labels that stay with their people": measured(
+        {"label_images": 500.0, "same_camera_of_label": 0.2, "same_camera_chance": 0.17}, STABLE
+    ),
+    "one camera": measured({"label_images": 500.0, "same_camera_of_label": 1.0, "same_camera_chance": 1.0}),
+    "augmentation that differs from batch to batch": measured(
+        {"label_images": 500.0, "looks_found_again": 1.8},
+        STABLE | {"other batches": {"same_label": 0.01, "same_label_chance": 0.009}},
+    ),
+    "a step that says what its losses are": measured({}, {"triplet": {"stated_over_expected": 1.0}}),
+    "an optimiser as configured": measured({"setting_differs": 0.0}),
+    "a rate of biases that is doubled": measured(
+        {}, {"rate": {"setting_trained": 1.0, "setting_configured": 0.5, "setting_differs": 0.01}}
+    ),
+    "running statistics that follow": measured(
+        {"batch_norm_in_evaluation": 0.0, "running_mean_apart": 0.1, "running_std_ratio": 1.05}
+    ),
+    "batch normalisation frozen on purpose": measured(
+        {"batch_norm_in_evaluation": 1.0, "running_mean_apart": 0.1, "running_std_ratio": 1.0}, frozen_layers=("backbone",)
+    ),
+    "people seen from the same side": measured({"preparation_layout": 0.9, "preparation_layout_upside_down": 0.4}),
     "no pairs needed": measured({"anchors_with_positive": 0.0, "identities_in_batch": 16.0}),
 }  # fmt: skip

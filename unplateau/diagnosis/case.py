@@ -110,9 +110,10 @@ class Case:
 
     @property
     def has_moved(self) -> bool:
-        """Whether two checkpoints, or the motion logged by the trainer, show that some weight changed."""
+        """Whether two checkpoints, live updates, or the motion logged by the trainer, show that some weight changed."""
         motion = self.curve("weight_motion")
-        return self.measured("tensors_unchanged").get("", 1.0) < 1.0 or (motion is not None and motion.y.max() > 0)
+        live = self.measured("tensors_moved").get("", 0.0) > 0
+        return live or self.measured("tensors_unchanged").get("", 1.0) < 1.0 or (motion is not None and motion.y.max() > 0)
 
     @property
     def last_epoch(self) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.causes import BY_CODE
 from unplateau.diagnosis.rules.table import RULES
 from unplateau.diagnosis.rules.unknown import unknown
 from unplateau.diagnosis.verdict import Abstained, Rule
@@ -12,8 +13,17 @@ from unplateau.runs.record import Finding
 
 LIKELY = 0.5  # below it a finding is a possibility, ranked after everything likely
 _PIPELINE_FIRST = {"pipeline": 0, "optimisation": 1, "data": 1, "generalisation": 2, "info": 3}
-_KNOWN = 0.8  # a finding that explains why one batch is not learned, or blank images as badly as real ones
-_SYMPTOMS = ("batch-not-learnable", "images-ignored")
+_KNOWN = 0.8  # a measured cause this sure explains the symptoms below, where they are less sure than itself
+_SYMPTOMS = (
+    "batch-not-learnable", "images-ignored", "collapsed-embeddings", "uniform-logits", "dead-units", "nothing-to-learn",
+    "fitting-noise", "learning-rate-too-low", "learning-rate-too-high", "overfitting", "labels-have-twins",
+    "classifier-not-trained", "losses-in-conflict", "losses-unbalanced", "diverged", "evaluation-broken", "steps-too-small",
+    "only-head-trained", "weights-barely-move", "softmax-before-ce",
+)  # fmt: skip
+"""What many causes look like. A finding of these codes that names its cause for sure counts as a cause."""
+_SURE_OF_CAUSE = 0.75  # from here on a finding has excluded other causes
+_PROVEN = 0.97
+_DOUBT = 0.8  # two sure causes that have nothing in common: one of them is a consequence, or both are mild
 _HEALTHY = ("still-improving", "undecided", "in-warm-up", "before-drop", "finished")
 
 NO_HYPER_PARAMETER = (
@@ -118,10 +128,33 @@ def _consistent(findings: list[Finding]) -> list[Finding]:
         explained = ("plateau", "uniform-logits", "fitting-noise", "learning-rate-too-low", "learning-rate-too-high", *_HEALTHY)
     elif any(finding.severity == "optimisation" for finding in likely):
         explained = ("finished",)  # with that mended there is something left to gain
-    if any(finding.confidence >= _KNOWN and finding.code not in _SYMPTOMS for finding in likely):
-        explained = (*explained, *_SYMPTOMS)
-    return [finding for finding in findings if finding.code not in explained]
+    kept = [finding for finding in findings if finding.code not in explained]
+    if any(finding.confidence >= _KNOWN and not is_symptom(finding) for finding in likely):
+        kept = [finding for finding in kept if finding.severity == "info" or not is_symptom(finding)]
+    return _doubted(kept)
 
 
-def _rank(finding: Finding) -> tuple[int, int, float]:
-    return (0 if finding.confidence >= LIKELY else 1, _PIPELINE_FIRST[finding.severity], -finding.confidence)
+def is_symptom(finding: Finding) -> bool:
+    """Return whether a finding says how it looks, and not why: many causes look so, and it has not excluded them."""
+    return finding.code in _SYMPTOMS and finding.confidence < _SURE_OF_CAUSE
+
+
+def _doubted(findings: list[Finding]) -> list[Finding]:
+    """Lower the confidence of sure causes that do not explain each other: none explains all that was read."""
+    sure = [f for f in findings if f.severity != "info" and f.confidence >= _SURE_OF_CAUSE and f.causes]
+    apart = [f for f in sure if any(not _cures(f) & _cures(other) for other in sure)]
+    return [replace(f, confidence=round(_DOUBT * f.confidence, 2)) if f in apart and not _is_proof(f) else f for f in findings]
+
+
+def _is_proof(finding: Finding) -> bool:
+    return finding.confidence >= _PROVEN
+
+
+def _cures(finding: Finding) -> frozenset[str]:
+    return frozenset(BY_CODE[cause].cure for cause in finding.causes if cause in BY_CODE)
+
+
+def _rank(finding: Finding) -> tuple[bool, bool, bool, int, float]:
+    is_note = finding.severity == "info"
+    likely = finding.confidence >= LIKELY
+    return (not likely, is_note, is_symptom(finding), _PIPELINE_FIRST[finding.severity], -finding.confidence)

@@ -39,6 +39,12 @@ _OWN_WORDS = {
     "steps-too-small": "There is a gradient, and the steps made of it move next to nothing.",
     "losses-not-as-configured": "The losses that are trained are not those of the configuration.",
     "loss-cut-off": "A loss does not reach the backbone.",
+    "labels-change": "Labels change from batch to batch, or from epoch to epoch.",
+    "labels-of-cameras": "Every label is seen by one camera only.",
+    "labels-split-in-batch": "Images of one person are drawn together, and carry different labels.",
+    "step-not-as-meant": "The training step computes other losses than its model and losses give for the batch.",
+    "gradient-not-of-losses": "What the optimiser steps with is not the gradient of the losses.",
+    "optimizer-not-as-configured": "The optimiser is not set as the configuration says.",
 }
 """One line for each of the findings that share a page, where the vocabulary of causes has none."""
 

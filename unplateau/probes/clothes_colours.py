@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unplateau.runs.record import Measurement
+
 _STRIPES = 8
 _SMALLEST_STD = 1e-3
 
@@ -21,13 +23,43 @@ def clothes_colours(images_NCHW: Tensor, camera_ids_N: Tensor) -> Tensor:
         images_NCHW: upright people, in any normalisation.
         camera_ids_N: images of one camera are compared on its own scale.
     """
+    found_ND = _stripes(images_NCHW)
+    return _on_scale(found_ND, camera_ids_N, found_ND, camera_ids_N)
+
+
+@torch.no_grad()
+def found_again(images_NCHW: Tensor, cameras_N: Tensor, plain_MCHW: Tensor, plain_cameras_M: Tensor) -> tuple[Measurement, ...]:
+    """Measure whether augmented images can be found among plain images of the same people, whatever the labels say.
+
+    Args:
+        images_NCHW, cameras_N: as training hands them to the network.
+        plain_MCHW, plain_cameras_M: as evaluation prepares them.
+
+    Returns:
+        looks_found_again: median distance of an augmented image to the nearest plain one over the median distance of two plain
+        ones; far below 1 where looks survive, 1 and more where augmentation has changed them beyond what tells people apart.
+    """
+    plain_MD = _stripes(plain_MCHW)
+    seen_ND = _on_scale(_stripes(images_NCHW), cameras_N, plain_MD, plain_cameras_M)
+    reference_MD = _on_scale(plain_MD, plain_cameras_M, plain_MD, plain_cameras_M)
+    typical = float(torch.cdist(reference_MD, reference_MD).flatten().median())
+    nearest = float(torch.cdist(seen_ND, reference_MD).min(1).values.median())
+    return (Measurement("looks_found_again", nearest / typical if typical > 0 else None, "ratio"),)
+
+
+def _stripes(images_NCHW: Tensor) -> Tensor:
     width = images_NCHW.shape[3]
     middle_NCHW = images_NCHW[..., width // 4 : max(width - width // 4, width // 4 + 1)].float()
     mean_ND = F.adaptive_avg_pool2d(middle_NCHW, (_STRIPES, 1)).flatten(1)
     square_ND = F.adaptive_avg_pool2d(middle_NCHW.square(), (_STRIPES, 1)).flatten(1)
-    found_ND = torch.cat([mean_ND, (square_ND - mean_ND.square()).clamp(min=0).sqrt()], dim=1)
-    for camera in camera_ids_N.unique():
-        rows_N = camera_ids_N == camera
-        part_ND = found_ND[rows_N]
-        found_ND[rows_N] = (part_ND - part_ND.mean(0)) / (part_ND.std(0, correction=0) + _SMALLEST_STD)
+    return torch.cat([mean_ND, (square_ND - mean_ND.square()).clamp(min=0).sqrt()], dim=1)
+
+
+def _on_scale(values_ND: Tensor, cameras_N: Tensor, like_MD: Tensor, like_cameras_M: Tensor) -> Tensor:
+    """Put images of each camera on that camera's scale among the others; of all together for a camera they do not have."""
+    found_ND = values_ND.clone()
+    for camera in cameras_N.unique():
+        rows_N, same_M = cameras_N == camera, like_cameras_M == camera
+        part_MD = like_MD[same_M] if bool(same_M.any()) else like_MD
+        found_ND[rows_N] = (values_ND[rows_N] - part_MD.mean(0)) / (part_MD.std(0, correction=0) + _SMALLEST_STD)
     return found_ND

@@ -15,30 +15,45 @@ from unplateau.runs.record import Measurement
 
 @torch.no_grad()
 def delivered_gradient(
-    fresh: Mapping[str, Tensor], arrived: Mapping[str, Tensor], *, step: int | None = None
-) -> tuple[Measurement, ...]:
+    fresh: Mapping[str, Tensor], arrived: Mapping[str, Tensor], left_over: Mapping[str, Tensor] | None = None,
+    *, step: int | None = None,
+) -> tuple[Measurement, ...]:  # fmt: skip
     """Compare the losses' gradient on a batch with what the optimiser was given for the same batch.
 
     Args:
         fresh: by parameter, from the losses alone.
         arrived: by parameter, as the optimiser found it; a parameter without gradient is missing.
+        left_over: by parameter, what lay there before the step; None = nothing.
         step: of the run.
 
     Returns:
         gradient_delivered (norm of what arrived over that of the fresh gradient, 1 where nothing stands between),
-        gradient_delivered_cosine, gradient_rms (of the elements that arrived). None where there is no fresh gradient.
+        gradient_delivered_cosine, gradient_rms (of the elements that arrived), gradient_arrived (norm), gradient_withheld (share
+        of the fresh gradient's square whose tensors got exactly 0), and left_over_explains: the cosine between what arrived
+        beyond the fresh gradient and what was left over. None where there is no fresh gradient, or nothing was left over.
     """
-    mine = torch.cat([gradient.double().flatten() for gradient in fresh.values()])
-    theirs = torch.cat(
-        [(arrived[name] if name in arrived else torch.zeros_like(g)).double().flatten() for name, g in fresh.items()]
-    )
+    given = {name: arrived.get(name, torch.zeros_like(gradient)) for name, gradient in fresh.items()}
+    mine, theirs = _flat(fresh), _flat(given)
     length, other = float(mine.norm()), float(theirs.norm())
-    cosine = float(mine @ theirs) / (length * other) if length > 0 and other > 0 else None
+    withheld = sum(float(g.double().square().sum()) for name, g in fresh.items() if not bool(given[name].count_nonzero()))
+    old = _flat({name: (left_over or {}).get(name, torch.zeros_like(g)) for name, g in fresh.items()})
     return (
         Measurement("gradient_delivered", other / length if length > 0 else None, "ratio", step),
-        Measurement("gradient_delivered_cosine", cosine, "cosine", step),
+        Measurement("gradient_delivered_cosine", _cosine(mine, theirs), "cosine", step),
         Measurement("gradient_rms", other / max(len(theirs), 1) ** 0.5, "an element", step),
+        Measurement("gradient_arrived", other, "norm", step),
+        Measurement("gradient_withheld", withheld / length**2 if length > 0 else None, "share", step),
+        Measurement("left_over_explains", _cosine(theirs - mine, old), "cosine", step),
     )
+
+
+def _flat(tensors: Mapping[str, Tensor]) -> Tensor:
+    return torch.cat([tensor.double().flatten() for tensor in tensors.values()])
+
+
+def _cosine(one: Tensor, other: Tensor) -> float | None:
+    lengths = float(one.norm()) * float(other.norm())
+    return float(one @ other) / lengths if lengths > 0 else None
 
 
 @torch.no_grad()

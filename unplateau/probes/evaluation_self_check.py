@@ -3,11 +3,13 @@
 Shape legend: N images, Q queries, G gallery, D embedding dim, B batch, C/H/W image.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from unplateau.base.errors import DataError
 from unplateau.evaluation.embedded import Embedded
@@ -51,15 +53,20 @@ def batch_invariance(embed: Callable[[Tensor], Tensor], images_BCHW: Tensor) -> 
 
 
 @torch.no_grad()
-def embedding_difference(trained_BD: Tensor, scored_BD: Tensor) -> tuple[Measurement, ...]:
+def embedding_difference(trained_BD: Tensor, scored_BD: Tensor, *, group: str = "") -> tuple[Measurement, ...]:
     """Compare embeddings of the weights that are trained with what the evaluation gives for the same images.
 
+    Retrieval ranks by direction, so lengths are left out.
+
     Returns:
-        embedding_difference: |trained - scored| over |trained|, over all images; 0 where the trained weights are scored.
+        embedding_difference: |trained - scored| over |trained| of unit-length embeddings, over all images; 0 where the trained
+        weights are scored, infinite where the two have different dimensions.
     """
-    length = float(trained_BD.double().norm())
-    apart = float((trained_BD.double() - scored_BD.double()).norm())
-    return (Measurement("embedding_difference", apart / max(length, 1e-30), "relative"),)
+    if trained_BD.shape != scored_BD.shape:
+        return (Measurement("embedding_difference", math.inf, "relative", group=group),)
+    one_BD, other_BD = F.normalize(trained_BD.double()), F.normalize(scored_BD.double())
+    apart = float((one_BD - other_BD).norm()) / max(float(one_BD.norm()), 1e-30)
+    return (Measurement("embedding_difference", apart, "relative", group=group),)
 
 
 def gallery_in_itself(query: Embedded, gallery: Embedded, *, most_queries: int) -> tuple[Measurement, ...]:

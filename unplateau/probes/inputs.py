@@ -21,7 +21,7 @@ def inputs(images_BCHW: Tensor) -> tuple[Measurement, ...]:
     Returns:
         channel_mean and channel_std for each channel ("channel c"), input_mean (largest channel mean, absolute), input_std
         (median over channels), inputs_finite (share of elements), blank_images (share of images of one colour),
-        duplicate_images (share whose hash another has; blank ones left out), num_images.
+        duplicate_images (share whose hash another has; blank ones left out), num_images, pixel_correlation (of neighbours).
     """
     images_BCHW = images_BCHW.float()
     channels_CN = images_BCHW.transpose(0, 1).flatten(1)
@@ -34,11 +34,19 @@ def inputs(images_BCHW: Tensor) -> tuple[Measurement, ...]:
         Measurement("blank_images", float(blank_B.float().mean()), "share"),
         Measurement("duplicate_images", _duplicates(images_BCHW[~blank_B]) / len(images_BCHW), "share"),
         Measurement("num_images", float(len(images_BCHW)), "images"),
+        Measurement("pixel_correlation", _neighbours(images_BCHW), "correlation"),
     ]
     for channel, (mean, std) in enumerate(zip(means, stds, strict=True)):
         measurements.append(Measurement("channel_mean", mean, "standard deviations", group=f"channel {channel}"))
         measurements.append(Measurement("channel_std", std, "standard deviations", group=f"channel {channel}"))
     return tuple(measurements)
+
+
+def _neighbours(images_BCHW: Tensor) -> float | None:
+    """How far a pixel tells the one below it: pictures are smooth in any normalisation, noise is not."""
+    upper, lower = images_BCHW[:, :, :-1].flatten(), images_BCHW[:, :, 1:].flatten()
+    pair_2N = torch.stack([upper, lower])
+    return float(torch.corrcoef(pair_2N)[0, 1]) if bool((pair_2N.std(1) > 0).all()) else None
 
 
 def difference_hash(images_BCHW: Tensor) -> Tensor:

@@ -5,13 +5,11 @@ Shape legend: B batch, D feature dimension, I identities.
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from unplateau.losses.combine import Losses
 from unplateau.models.reid import Outputs
+from unplateau.probes.loss_hypotheses import solved_smoothing
 from unplateau.runs.record import Measurement
-
-_SMALLEST_SPREAD = 1e-3  # nats; with uniform logits no smoothing can be told from another
 
 
 @torch.no_grad()
@@ -41,14 +39,6 @@ def losses_as_configured(trained: Losses, configured: Losses, outputs: Outputs, 
             Measurement("loss_weight_configured", float(configured.scales[name]), "", group=name),
         ]
     if "cross_entropy" in plain and logits_BI is not None:
-        found.append(_smoothing(float(mine["cross_entropy"]), logits_BI, person_ids_B))
+        eps = solved_smoothing(float(mine["cross_entropy"]), logits_BI, person_ids_B)
+        found.append(Measurement("effective_smoothing", eps, "share"))
     return tuple(found)
-
-
-def _smoothing(value: float, logits_BI: Tensor, person_ids_B: Tensor) -> Measurement:
-    """Solve value = (1 - eps) CE + eps (mean over identities of -log p) for eps."""
-    sharp = float(F.cross_entropy(logits_BI, person_ids_B))
-    uniform = float(-logits_BI.log_softmax(1).mean())
-    apart = uniform - sharp
-    eps = (value - sharp) / apart if abs(apart) > _SMALLEST_SPREAD else None
-    return Measurement("effective_smoothing", eps, "share")

@@ -181,6 +181,20 @@ REMEDIES: tuple[Remedy, ...] = (
            elsewhere="Hand the sampler to the loader, or set shuffle=True, and set its epoch where it has one."),
     Remedy("less_dropout", "Units that are kept carry the signal.", "Srivastava et al. 2014: 0.2 to 0.5",
            elsewhere="Set dropout to at most 0.5; in PyTorch p is the share that is dropped."),
+    Remedy("repair_rate", "The configured rate must be the one that reaches the optimiser, before it is judged.", "open-reid#15",
+           elsewhere="Print the rate of every parameter group just before optimizer.step(), beside the configuration, and "
+           "repair the code that sets it."),
+    Remedy("repair_settings", "An optimiser that is set as configured is the one whose configuration can be judged.",
+           "PyTorch, per-parameter options", elsewhere="Print optimizer.param_groups without their tensors, and repair the "
+           "code that sets momentum, epsilon, decay or the groups' rates. Adam's epsilon is 1e-8, its betas 0.9 and 0.999."),
+    Remedy("repair_losses", "The configured losses must be the ones that are trained.", "Szegedy 2016; Hermans 2017",
+           elsewhere="Print margin, smoothing and weight of the loss objects that the training step calls, and repair the "
+           "code that builds them."),
+    Remedy("repair_sampling", "The configured batches must be the ones that are drawn.", "Hermans 2017",
+           elsewhere="Print the labels of two batches of two epochs: P people with K images each, others every time. Hand the "
+           "sampler to the loader."),
+    Remedy("repair_step", "The training step must train on the batch it is given.", "field notes",
+           elsewhere="Call model and losses by hand on one batch, and compare loss and gradient with those inside the step."),
     Remedy("reinitialise", "Dead units need a new start.", "Stanford CS231n",
            elsewhere="Begin anew with warm-up, or from the last checkpoint before units died."),
 )  # fmt: skip

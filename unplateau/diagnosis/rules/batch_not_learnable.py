@@ -48,7 +48,7 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="One batch cannot be learned by heart: the pipeline is broken",
         severity="pipeline",
-        confidence=0.9 if other is not None else 0.7,
+        confidence=0.7 if other is not None else 0.6,  # a symptom of many causes
         evidence=tuple(evidence),
         causes=("no-gradient", "detached-branch", "softmax-before-ce", "missing-cosine-scale", "gradient-clipped-away",
                 "dropout-too-strong", "stale-optimizer"),
@@ -66,7 +66,7 @@ def _by_rate(case: Case, evidence: tuple[Evidence, ...]) -> Finding:
         code="learning-rate-too-low" if low else "learning-rate-too-high",
         title=f"The learning rate is too {'low' if low else 'high'}: one batch is learned at {best:.2g}, not at {rate:.2g}",
         severity="optimisation",
-        confidence=0.85,
+        confidence=0.7,
         evidence=(*evidence, Evidence(text, rate, best, "probe lr_range")),
         causes=("learning-rate-too-low", "epsilon-too-large", "gradient-clipped-away") if low else ("learning-rate-too-high",),
         refuted_by="a burst of training at the other rate that brings nothing",

@@ -57,7 +57,7 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="The features learn, the identity classifier does not",
         severity="pipeline",
-        confidence=0.8,
+        confidence=0.7,
         evidence=(
             Evidence(f"cross-entropy {loss.level:.3f}, flat at {landmark:.3f}", loss.level, landmark, loss.where()),
             Evidence(

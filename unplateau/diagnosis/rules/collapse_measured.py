@@ -46,7 +46,7 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="The features have collapsed",
         severity="optimisation",
-        confidence=0.85,
+        confidence=0.7,  # a symptom: what collapses features is not measured here
         evidence=(
             Evidence(f"features spread over {spread:.2%} of their length", spread, 0.1, _SOURCE),
             Evidence(f"effective rank {rank:.1f} of {size:.0f} dimensions", rank, size, _SOURCE),

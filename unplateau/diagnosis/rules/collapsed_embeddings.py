@@ -32,6 +32,7 @@ from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CODE = "collapsed-embeddings"
+_MOST_SURE = 0.7  # a symptom of several causes, whatever supports it
 _NEAR = 0.03  # of the collapse value
 _FEWEST_POINTS = 4
 _EXACTLY = 2e-3  # of the collapse value, at every point from the first on
@@ -59,7 +60,7 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="The embeddings have collapsed to a point",
         severity="optimisation",
-        confidence=round(min(0.9, 0.6 + 0.15 * len(support)), 2),
+        confidence=round(min(_MOST_SURE, 0.6 + 0.05 * len(support)), 2),
         evidence=(
             Evidence(
                 f"triplet loss {tail.y.min():.3g}-{tail.y.max():.3g}, flat on its collapse value", tail.level, value, tail.where()

@@ -46,5 +46,5 @@ def judge(case: Case) -> Verdict:
         causes=("weight-decay-too-strong",),
         refuted_by="the same start with the usual decay showing the same curve",
         next_test="the length of one layer's weights over the first epochs",
-        remedies=("lower_weight_decay",),
+        remedies=("repair_settings",) if "weight_decay" in case.measured("setting_differs") else ("lower_weight_decay",),
     )

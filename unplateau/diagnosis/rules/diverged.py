@@ -40,7 +40,7 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="The training has diverged: the loss is not a number",
         severity="pipeline",
-        confidence=0.97 if lost else 0.8,
+        confidence=0.7,  # that it diverged is sure, why is not
         evidence=evidence or (Evidence("the text speaks of a NaN loss", source="symptom"),),
         causes=("learning-rate-too-high", "no-warm-up", "labels-out-of-range", "blank-images"),
         refuted_by="a later finite loss of the same, not restarted run",

@@ -33,6 +33,7 @@ _EVALUATOR_BIAS = 0.02  # mAP; an image that is counted wrongly moves it by tent
 _RANKS = 2.0  # times chance: below it features do not rank anything
 _OTHER_WEIGHTS = 0.3  # a moving average of the weights differs by some per cent
 _TIMES_CHANCE, _BETTER = 3.0, 3.0
+_OTHER_SCORE = 0.05  # mAP
 _SOURCE = "probe evaluation_self_check"
 
 
@@ -53,6 +54,9 @@ def judge(case: Case) -> Verdict:
     apart = case.measured("evaluator_bias").get("")
     if apart is not None and abs(apart) > _EVALUATOR_BIAS and not _is_at_chance(case):
         evidence.append(Evidence(f"a plain evaluator gives another mAP, by {apart:+.3f}", apart, 0.0, _SOURCE))
+        causes.append("evaluation-preprocessing")
+    if (told := _other_score(case)) is not None:
+        evidence.append(told)
         causes.append("evaluation-preprocessing")
     evidence, causes = [*evidence, *_other_weights(case)], causes + ["stale-weights-evaluated"] * len(_other_weights(case))
     evidence, causes = [*evidence, *_other_ids(case)], causes + ["evaluation-preprocessing"] * len(_other_ids(case))
@@ -79,11 +83,24 @@ def _is_at_chance(case: Case) -> bool:
 
 def _other_weights(case: Case) -> list[Evidence]:
     """The scored model gives other embeddings, and batch statistics do not explain it."""
-    apart, alone = case.measured("embedding_difference").get("", 0.0), case.measured("batch_difference").get("", 0.0)
+    apart = max(case.measured("embedding_difference").values(), default=0.0)
+    alone = case.measured("batch_difference").get("", 0.0)
     if apart < _OTHER_WEIGHTS or alone > _BATCH_DIFFERENCE:
         return []
     text = f"the scored model's embeddings differ by {apart:.0%} from those of the trained weights on the same images"
     return [Evidence(text, apart, 0.0, _SOURCE)]
+
+
+def _other_score(case: Case) -> Evidence | None:
+    """The mAP that was logged for these weights is not the mAP of the embeddings they give."""
+    curve, epoch, measured = case.curve("mAP"), case.measured("epoch_of_weights").get(""), case.measured("map_of_queries").get("")
+    if curve is None or epoch is None or measured is None or curve.unit != "epoch" or float(curve.x[-1]) != epoch:
+        return None
+    logged = float(curve.y[-1])
+    if abs(logged - measured) < _OTHER_SCORE:
+        return None
+    text = f"the mAP logged for these weights is {logged:.1%}, their embeddings give {measured:.1%}"
+    return Evidence(text, logged, measured, _SOURCE)
 
 
 def _other_ids(case: Case) -> list[Evidence]:

@@ -34,48 +34,72 @@ _PILED_UP, _ANOTHER_DIRECTION = 1.5, 0.9
 _OF_NO_SIZE = 1e-7  # an element; ten of Adam's epsilons, and far below what weight decay adds to the gradient
 _TINY_STEP = 0.02  # rates; Adam at convergence makes steps of a tenth
 _LARGE_EPSILON = 1e-3
+_ONE_LENGTH = 1e-3  # relative spread over batches
+_EXPLAINS = 0.8
+_AT_START = "initial weights"
 _NEXT = "print the norm of the gradient right after backward and right before optimizer.step()"
 
 
 def judge_clipped(case: Case) -> Verdict:
     """Fire where the gradient arrives shrunk to nothing and the steps are tiny for it."""
-    share, step = case.measured("gradient_delivered").get(""), case.measured("step_over_rate").get("")
-    size = case.measured("gradient_rms").get("", 1.0)
-    if share is None or not 0 < share < _SHRUNK or (step is not None and step > _TINY_STEP and size > _OF_NO_SIZE):
+    when = next((when for when in ("", _AT_START) if _is_shrunk(case, when)), None)
+    if when is None:
         return None
-    evidence = [Evidence(f"{share:.2g} of the gradient's length reaches the optimiser", share, 1.0, _SOURCE)]
+    share, step = case.measured("gradient_delivered")[when], case.measured("step_over_rate").get(when)
+    spread = case.measured("gradient_arrived_spread").get(when)
+    where = f" at its {when}" if when else ""
+    evidence = [Evidence(f"{share:.2g} of the gradient's length reaches the optimiser{where}", share, 1.0, _SOURCE)]
     if step is not None:
         evidence.append(Evidence(f"a step of Adam is {step:.2g} rates long", step, 0.3, _SOURCE))
+    is_clipped = spread is None or spread < _ONE_LENGTH
+    if spread is not None and is_clipped:
+        evidence.append(Evidence("it has the same length in every batch, as clipping leaves it", spread, 0.0, _SOURCE))
     return Finding(
         code="gradient-clipped-away",
         title="The gradient is shrunk to nothing before the step",
         severity="pipeline",
-        confidence=0.95,
+        confidence=0.95 if is_clipped else 0.7,  # a loss that is divided shrinks it as well
         evidence=tuple(evidence),
-        causes=("gradient-clipped-away",),
+        causes=("gradient-clipped-away",) if is_clipped else ("gradient-clipped-away", "epsilon-too-large"),
         refuted_by="a gradient of the usual length right before optimizer.step()",
         next_test=_NEXT,
         remedies=("loosen_clipping",),
     )
 
 
+def _is_shrunk(case: Case, when: str) -> bool:
+    share, step = case.measured("gradient_delivered").get(when), case.measured("step_over_rate").get(when)
+    size = case.measured("gradient_rms").get(when, 1.0)
+    return share is not None and 0 < share < _SHRUNK and not (step is not None and step > _TINY_STEP and size > _OF_NO_SIZE)
+
+
 def judge_accumulated(case: Case) -> Verdict:
     """Fire where more than the batch's gradient arrives, and in another direction."""
     share, cosine = case.measured("gradient_delivered").get(""), case.measured("gradient_delivered_cosine").get("")
+    old = case.measured("left_over_explains").get("")
     if share is None or cosine is None or share < _PILED_UP or cosine > _ANOTHER_DIRECTION:
         return None
+    if old is not None and old < _EXPLAINS:
+        return None  # something else than old gradients is added: `step_measured`
     text = f"the optimiser steps with {share:.3g} times the batch's gradient, at a cosine of {cosine:.2f} to it"
     return Finding(
         code="gradients-accumulate",
         title="Gradients of earlier batches add up",
         severity="pipeline",
-        confidence=0.95,
-        evidence=(Evidence(text, share, 1.0, _SOURCE),),
+        confidence=0.7 if old is None else 0.95,
+        evidence=(Evidence(text, share, 1.0, _SOURCE), *_old(old)),
         causes=("gradients-accumulate",),
         refuted_by="accumulation over several batches that is meant, and cleared after each update",
         next_test=_NEXT,
         remedies=("fix_optimizer",),
     )
+
+
+def _old(cosine: float | None) -> tuple[Evidence, ...]:
+    if cosine is None:
+        return ()
+    text = f"what is added is the gradient that lay there before, at a cosine of {cosine:.2f}"
+    return (Evidence(text, cosine, 1.0, _SOURCE),)
 
 
 def judge_epsilon(case: Case) -> Verdict:
@@ -97,5 +121,5 @@ def judge_epsilon(case: Case) -> Verdict:
         causes=("epsilon-too-large",),
         refuted_by="steps of usual size with the usual epsilon of 1e-8 that bring nothing",
         next_test="one epoch with Adam's epsilon at 1e-8",
-        remedies=("higher_learning_rate",),
+        remedies=("repair_settings",),
     )

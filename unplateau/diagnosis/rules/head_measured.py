@@ -30,6 +30,8 @@ _SMALL_SCALE = 4.0  # below it the floor is above 1 nat for hundreds of identiti
 _FEWEST_DIMENSIONS = 16  # 2^16 people could be told apart by signs alone; published embeddings have 128 and more
 _MOST_DROPPED = 0.7
 _MOST_DEAD = 0.5
+_DROPPED = 0.005  # of the units, exactly 0 in one pass alone
+_AT_START = "initial weights, "
 
 
 def judge_logits(case: Case) -> Verdict:
@@ -75,15 +77,16 @@ def judge_dropout(case: Case) -> Verdict:
     share = case.measured("dropped_share").get("")
     if share is None or share < _MOST_DROPPED:
         return None
-    noise = case.measured("forward_noise").get("", 0.0)
+    noise, zeros = case.measured("forward_noise").get("", 0.0), case.measured("zeros_differ").get("")
+    is_dropout = zeros is None or zeros > _DROPPED
     text = f"two passes on one batch differ by {noise:.2f} of their mean: as if {share:.0%} of the units were dropped"
     return Finding(
         code="dropout-too-strong",
         title="Dropout leaves too little signal",
         severity="pipeline",
-        confidence=0.9,
+        confidence=0.9 if is_dropout else 0.65,  # noise that is added differs as much, and leaves no zeros
         evidence=(Evidence(text, share, 0.5, "probe forward_noise"),),
-        causes=("dropout-too-strong",),
+        causes=("dropout-too-strong",) if is_dropout else ("dropout-too-strong", "augmentation-too-strong"),
         refuted_by="features that are the same in two passes in training mode",
         next_test="two passes on one batch in training mode with dropout at 0",
         remedies=("less_dropout",),
@@ -92,18 +95,23 @@ def judge_dropout(case: Case) -> Verdict:
 
 def judge_dead(case: Case) -> Verdict:
     """Fire where most units of a layer are zero for every image."""
-    shares = {layer: share for layer, share in case.measured("dead_units").items() if layer}
+    dead = case.measured("dead_units")
+    shares = {layer: share for layer, share in dead.items() if layer and not layer.startswith(_AT_START)}
     layer, share = max(shares.items(), key=lambda item: item[1], default=("", 0.0))
     if share <= _MOST_DEAD:
         return None
+    began = dead.get(f"{_AT_START}{layer}")
+    from_start = began is not None and began > _MOST_DEAD
     text = f"{share:.0%} of the units of {layer} are zero for every image"
+    text += "" if began is None else f", {began:.0%} were with the initial weights"
+    causes = ("dead-units", "learning-rate-too-high", "weight-decay-too-strong", "no-warm-up")
     return Finding(
         code="dead-units",
         title="Most units of a layer are dead",
         severity="optimisation",
-        confidence=0.9,
+        confidence=0.9 if from_start else 0.6,  # units that died while training died of something
         evidence=(Evidence(text, share, 0.0, "probe dead_units"),),
-        causes=("dead-units",),
+        causes=("dead-units",) if from_start else causes,
         refuted_by="units that are above zero on other images",
         next_test="the share of zeros after each rectifier at the first step and now",
         remedies=("reinitialise",),

@@ -39,9 +39,9 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="The images are ignored: blank ones train as well",
         severity="pipeline",
-        confidence=0.9,  # below what ends probing: whatever keeps the network from learning makes both losses equal
+        confidence=0.55,  # a symptom: whatever keeps the network from learning makes both losses equal
         evidence=(Evidence(f"loss {seen:.4f} on images, {blank:.4f} on blank ones (noise {noise:.2g})", seen, blank, _SOURCE),),
-        causes=("blank-images", "detached-branch", "inputs-not-normalised"),
+        causes=("blank-images", "detached-branch", "inputs-not-normalised", "dead-units", "no-gradient"),
         refuted_by="a loss on blank images that differs in any of four digits",
         next_test="show the batch that enters the network as pictures",
         remedies=("clean_images", "repair_normalisation"),

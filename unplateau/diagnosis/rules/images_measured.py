@@ -28,8 +28,10 @@ from unplateau.runs.record import Evidence, Finding
 
 _BLANK, _COPIED, _COPIES_IN_BATCH, _IN_BATCH = 0.05, 0.3, 0.3, 0.7
 _AGREES_PLAIN, _LEFT, _FEWEST_IMAGES = 5.0, 0.15, 100
+_PAIRED = 0.9
 _CHANCES_APART = 3.0  # times; among more people a nearest image is harder to get right, so such shares cannot be compared
 _MEAN_APART, _STD_LOW, _STD_HIGH = 0.6, 0.5, 2.0
+_LOOKS_SURVIVE, _CLEARLY = 1.0, 0.4
 _SWAPPED, _COLOURS_APART = 0.5, 0.2
 
 
@@ -57,8 +59,13 @@ def judge_copies(case: Case) -> Verdict:
 def _one_picture_a_batch(case: Case) -> Finding | None:
     """The image that looks most alike, of another label, stands in the same batch for nearly all images."""
     share, chance = case.measured("look_alikes_in_batch").get(""), case.measured("look_alikes_by_chance").get("", 1.0)
-    if share is None or share < _IN_BATCH or chance > _IN_BATCH / 2:
-        return None
+    if (
+        share is None
+        or share < _IN_BATCH
+        or chance > _IN_BATCH / 2
+        or case.measured("batch_with_positive").get("", 1.0) < _PAIRED
+    ):
+        return None  # look-alikes without a shared label in the batch: `sampling_measured.judge_split`
     text = (
         f"{share:.0%} of the images have the other label's image that looks most alike in their own batch, {chance:.0%} by chance"
     )
@@ -82,9 +89,41 @@ def judge_augmentation(case: Case) -> Verdict:
         return None
     if (seen - other) / (plain - chance) > _LEFT:
         return None
+    if (again := case.measured("looks_found_again").get("")) is not None and again < _LOOKS_SURVIVE:
+        return _labels_of_training(plain, seen, again)
     text = f"by the colours of their clothes {plain:.0%} of the nearest images share the label, {seen:.1%} after augmentation"
     evidence = Evidence(text, seen, plain, "probe plain view")
     return _finding("augmentation-too-strong", "Augmentation hides who is to be seen", ("augmentation-too-strong",), evidence)
+
+
+def _labels_of_training(plain: float, seen: float, again: float) -> Finding:
+    """Augmented images are found again by their looks, so it is their labels that do not fit."""
+    text = (
+        f"by the colours of their clothes {plain:.0%} of the nearest plain images share the label, {seen:.1%} in training batches"
+    )
+    looks = f"and training images are found again among plain ones (distance {again:.2f} of that of two people)"
+    return Finding(
+        code="labels-not-of-images",
+        title="Labels of the training batches do not belong to their images",
+        severity="pipeline",
+        confidence=0.7,
+        evidence=(Evidence(text, seen, plain, "probe plain view"), Evidence(looks, again, 1.0, "probe clothes_colours")),
+        causes=("labels-shuffled", "labels-off-by-one"),
+        refuted_by="ten images of one label, out of training batches, that show one person",
+        next_test="show one training batch with its labels",
+        remedies=("relabel",),
+    )
+
+
+def judge_layout(case: Case) -> Verdict:
+    """Fire where evaluation images stand on their heads beside training images."""
+    layout, turned = case.measured("preparation_layout").get(""), case.measured("preparation_layout_upside_down").get("")
+    if layout is None or turned is None or turned < _CLEARLY or layout > turned - _CLEARLY:
+        return None
+    text = f"contrast over the picture correlates by {layout:.2f}, and by {turned:.2f} with evaluation images turned over"
+    evidence = Evidence(text, layout, 1.0, "probe preparation")
+    title = "Evaluation and training show people upside down to each other"
+    return _finding("preparation-differs", title, ("evaluation-preprocessing", "augmentation-too-strong"), evidence)
 
 
 def judge_preparation(case: Case) -> Verdict:

@@ -86,19 +86,25 @@ def judge_merged(case: Case) -> Verdict:
 def judge_twins(case: Case) -> Verdict:
     """Fire where most labels have a twin in the trained features."""
     share = case.measured("twin_labels").get("")
-    if share is None or share < _TWINS:
+    if share is None or share < _TWINS or not _knows_people(case):
         return None
     return Finding(
         code="labels-have-twins",
         title="Most labels have a twin that looks the same to the network",
         severity="data",
-        confidence=0.75,
+        confidence=0.7,
         evidence=(Evidence(f"{share:.0%} of the labels have a twin", share, 0.0, _SOURCE),),
         causes=("identities-split", "labels-noisy"),
         refuted_by="two labels called twins that show two people",
         next_test="show ten images of a label beside ten of its twin",
         remedies=("relabel",),
     )
+
+
+def _knows_people(case: Case) -> bool:
+    """Whether neighbours in the trained features share a label at all: in features that say nothing every label has a twin."""
+    seen, chance = (case.measured(name).get("plain view") for name in ("label_agreement", "label_agreement_chance"))
+    return seen is None or chance is None or seen > _TIMES_CHANCE * chance
 
 
 def _agreement(case: Case) -> float | None:

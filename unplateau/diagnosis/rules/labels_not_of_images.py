@@ -51,7 +51,7 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="Images that look alike do not carry the same label",
         severity="data",
-        confidence=0.75,
+        confidence=0.7,
         evidence=(Evidence(f"{agreement:.1%} of the nearest images share the label, {chance:.1%} by chance", agreement, chance,
                            _SOURCE), *learned),
         causes=("labels-shuffled", "blank-images", "pretrained-not-loaded"),

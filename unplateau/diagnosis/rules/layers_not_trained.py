@@ -41,7 +41,7 @@ def judge_only_head_moved(case: Case) -> Verdict:
         severity="pipeline",
         confidence=0.98,
         evidence=(*evidence, Evidence(f"moved: {', '.join(moved)}", None, None, _SOURCE)),
-        causes=("backbone-frozen", "detached-branch", "stale-optimizer"),
+        causes=("backbone-frozen", "detached-branch", "stale-optimizer", "learning-rate-zero"),
         refuted_by="a freeze of the backbone that is wanted and ends later (FREEZE_ITERS)",
         next_test="list the parameters with requires_grad and those in optimizer.param_groups",
         remedies=("unfreeze", "fix_optimizer"),

@@ -34,8 +34,8 @@ def judge(case: Case) -> Verdict:
     """Fire where one loss has a gradient at the shared block, and another that is trained has none at all."""
     norms = case.measured("loss_gradient_norm")
     cut = [name for name, norm in norms.items() if norm == 0 and not _is_solved(case, name)]
-    if not cut or all(norm == 0 for norm in norms.values()):
-        return None
+    if not cut or all(norm == 0 for norm in norms.values()) or case.measured("d_an").get("", 1.0) == 0:
+        return None  # distances of collapsed features have no gradient
     return Finding(
         code=CODE,
         title=f"{cut[0]} does not reach the backbone",

@@ -70,7 +70,7 @@ def judge_imbalance(case: Case) -> Verdict:
             code=IMBALANCE,
             title=f"{strong} drowns {weak}",
             severity="optimisation",
-            confidence=0.75,
+            confidence=0.7,
             evidence=(Evidence(f"the weighted gradient of {strong} is {factor:.0f} times that of {weak}", factor, 1.0, _SOURCE),),
             causes=("loss-weights-unbalanced",),
             refuted_by=f"{weak} being near its floor already",

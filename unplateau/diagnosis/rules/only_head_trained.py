@@ -47,7 +47,8 @@ def judge(case: Case) -> Verdict:
         or is_rate_off(case)
     ):
         return None
-    if any(value > 0 for group, value in case.measured("checkpoint_motion").items() if "backbone" in group):
+    moved = [*case.measured("checkpoint_motion").items(), *case.measured("tensors_moved").items()]
+    if any(value > 0 for group, value in moved if "backbone" in group):
         return None
     if not _has_fallen(loss) or triplet.level < _ABOVE_MARGIN * collapsed_triplet(case):
         return None
@@ -57,7 +58,7 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="Only the head seems to be trained: the features stand still",
         severity="pipeline",
-        confidence=0.75,
+        confidence=0.7,
         evidence=(
             Evidence(f"cross-entropy falls from {loss.first:.2f} to {loss.latest:.2f}", loss.latest, loss.first, loss.where()),
             Evidence(
@@ -65,7 +66,7 @@ def judge(case: Case) -> Verdict:
                 triplet.level, collapsed_triplet(case), triplet.where(),
             ),
         ),
-        causes=("backbone-frozen", "detached-branch", "stale-optimizer"),
+        causes=("backbone-frozen", "detached-branch", "stale-optimizer", "learning-rate-zero"),
         refuted_by="two checkpoints whose backbone weights differ",
         next_test="solve_plateau.py --checkpoints A B: do backbone tensors differ?",
         remedies=("unfreeze", "fix_optimizer"),

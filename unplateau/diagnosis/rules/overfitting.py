@@ -51,7 +51,7 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="Overfitting: mAP falls while the loss goes on falling",
         severity="generalisation",
-        confidence=0.75,
+        confidence=0.7,
         evidence=(
             Evidence(
                 f"mAP {now:.1%}, was {best:.1%} around {score.unit} {place:.0f} (noise {noise:.1%})", now, best, score.where()

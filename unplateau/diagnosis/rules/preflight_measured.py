@@ -24,6 +24,7 @@ from dataclasses import replace
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.preflight import judge_preflight
+from unplateau.diagnosis.rules import losses_not_as_configured, sampling_measured
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -35,6 +36,11 @@ _CAUSES = {
     "softmax-before-ce": ("softmax-before-ce",),
     "initial-loss-off": ("wrong-head",),
 }
+
+
+_MOST_SURE = {"no-positives": 0.9, "blank-inputs": 0.9, "inputs-not-normalised": 0.9, "initial-loss-off": 0.8}
+"""What looks so may have another cause, which later probes tell: labels, augmentation, the loss."""
+_KEPT = 0.5  # correlation of neighbouring pixels
 
 
 def judge_labels(case: Case) -> Verdict:
@@ -56,13 +62,17 @@ def judge_blank(case: Case) -> Verdict:
 
 
 def judge_normalisation(case: Case) -> Verdict:
-    """Fire on pixels on a wrong scale."""
-    return _found(case, "inputs-not-normalised")
+    """Fire on pixels on a wrong scale; noise has another scale too, and no pictures in it."""
+    found = _found(case, "inputs-not-normalised")
+    if found is None or case.measured("pixel_correlation").get("", 1.0) > _KEPT:
+        return found
+    return replace(found, confidence=0.6, causes=("inputs-not-normalised", "augmentation-too-strong"))
 
 
 def judge_positives(case: Case) -> Verdict:
     """Fire on a batch without a second image of any person."""
-    return _found(case, "no-positives")
+    found = _found(case, "no-positives")
+    return None if found is None or sampling_measured.has_strangers_alike(case) else found
 
 
 def judge_logits(case: Case) -> Verdict:
@@ -71,7 +81,9 @@ def judge_logits(case: Case) -> Verdict:
 
 
 def judge_first_loss(case: Case) -> Verdict:
-    """Fire on a first cross-entropy that no fresh head gives."""
+    """Fire on a first cross-entropy that no fresh head gives, where the loss itself is computed as configured."""
+    if isinstance(losses_not_as_configured.judge(case), Finding):
+        return None
     return _found(case, "initial-loss-off")
 
 
@@ -79,4 +91,6 @@ def _found(case: Case, code: str) -> Finding | None:
     needs_positives = (case.facts.triplet_weight or 0.0) > 0
     measured = [m for m in case.measurements if m.name not in ("weight_motion", "gradient_norm")]  # `motion_measured` judges them
     found = next((f for f in judge_preflight(measured, needs_positives=needs_positives) if f.code == code), None)
-    return found if found is None or found.causes else replace(found, causes=_CAUSES[code])
+    if found is None:
+        return None
+    return replace(found, causes=found.causes or _CAUSES[code], confidence=min(found.confidence, _MOST_SURE.get(code, 1.0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unplateau.diagnosis.rules import (
+    batch_norm_measured,
     batch_not_learnable,
     collapse_measured,
     decay_measured,
@@ -14,13 +15,16 @@ from unplateau.diagnosis.rules import (
     images_measured,
     label_structure_measured,
     labels_not_of_images,
+    labels_unstable,
     loss_cut_off,
     losses_not_as_configured,
     losses_unbalanced,
     motion_measured,
+    optimizer_not_as_configured,
     preflight_measured,
     rate_measured,
     sampling_measured,
+    step_measured,
 )
 from unplateau.diagnosis.verdict import Rule
 
@@ -38,6 +42,12 @@ PROBE_RULES: tuple[Rule, ...] = (
     Rule("gradient-clipped-away", gradient_measured.judge_clipped, gradient_measured),
     Rule("gradients-accumulate", gradient_measured.judge_accumulated, gradient_measured),
     Rule("steps-too-small", gradient_measured.judge_epsilon, gradient_measured),
+    Rule("step-not-as-meant", step_measured.judge_losses, step_measured),
+    Rule("gradient-not-of-losses", step_measured.judge_withheld, step_measured),
+    Rule("gradient-not-of-losses", step_measured.judge_direction, step_measured),
+    Rule("optimizer-not-as-configured", optimizer_not_as_configured.judge, optimizer_not_as_configured),
+    Rule("batch-norm-not-updated", batch_norm_measured.judge_mode, batch_norm_measured),
+    Rule("batch-norm-not-updated", batch_norm_measured.judge_statistics, batch_norm_measured),
     Rule("weight-decay-too-strong", decay_measured.judge, decay_measured),
     Rule("losses-not-as-configured", losses_not_as_configured.judge, losses_not_as_configured),
     Rule("label-smoothing-too-strong", losses_not_as_configured.judge_smoothing, losses_not_as_configured),
@@ -53,11 +63,15 @@ PROBE_RULES: tuple[Rule, ...] = (
     Rule("blank-images", images_measured.judge_blank, images_measured),
     Rule("copied-images", images_measured.judge_copies, images_measured),
     Rule("augmentation-too-strong", images_measured.judge_augmentation, images_measured),
+    Rule("preparation-differs", images_measured.judge_layout, images_measured),
     Rule("preparation-differs", images_measured.judge_preparation, images_measured),
     Rule("evaluation-broken", evaluation_measured.judge, evaluation_measured),
     Rule("images-ignored", images_ignored.judge, images_ignored),
     Rule("batch-not-learnable", batch_not_learnable.judge, batch_not_learnable),
     Rule("labels-not-of-images", labels_not_of_images.judge, labels_not_of_images),
+    Rule("labels-change", labels_unstable.judge, labels_unstable),
+    Rule("labels-of-cameras", labels_unstable.judge_cameras, labels_unstable),
+    Rule("labels-split-in-batch", sampling_measured.judge_split, sampling_measured),
     Rule("labels-shifted", label_structure_measured.judge_shift, label_structure_measured),
     Rule("labels-mixed", label_structure_measured.judge_merged, label_structure_measured),
     Rule("labels-have-twins", label_structure_measured.judge_twins, label_structure_measured),

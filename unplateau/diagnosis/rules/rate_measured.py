@@ -76,7 +76,7 @@ def _finding(word: str, rate: float, steepest: float, causes: tuple[str, ...], r
         code=f"learning-rate-too-{word}",
         title=f"The learning rate is too {word}, measured by a range test",
         severity="optimisation",
-        confidence=0.8,
+        confidence=0.7,
         evidence=(Evidence(text, rate, steepest, _SOURCE),),
         causes=causes,
         refuted_by="a burst of training at the other rate that brings nothing",

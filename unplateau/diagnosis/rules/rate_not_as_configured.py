@@ -55,7 +55,7 @@ def judge(case: Case) -> Verdict:
         causes=_why_low(case, ratio) if low else ("learning-rate-too-high", "no-warm-up"),
         refuted_by="a trainer that multiplies the configured rate on purpose, such as by the number of processes",
         next_test="print the rate of each parameter group just before optimizer.step(), in the first steps and at an epoch's end",
-        remedies=("higher_learning_rate", "repair_schedule") if low else ("lower_learning_rate", "warm_up"),
+        remedies=("repair_rate",),
     )
 
 

@@ -21,6 +21,8 @@ Source
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.rules import label_structure_measured
 from unplateau.diagnosis.verdict import Verdict
@@ -31,6 +33,8 @@ _SAME = 0.95
 _SEEN = 0.6  # of the people that random draws would show
 _FEWEST_PEOPLE, _FEWEST_IMAGES_SHARE = 3.5, 0.6
 _WITH_POSITIVE = 0.9
+_PEOPLE = 4.0  # times chance: look-alikes share a label, so labels are people
+_CROWDED, _TIMES_CHANCE = 0.35, 3.0
 
 
 def judge_order(case: Case) -> Verdict:
@@ -43,16 +47,21 @@ def judge_order(case: Case) -> Verdict:
 
 
 def judge_people(case: Case) -> Verdict:
-    """Fire where far fewer people come up than random draws would show."""
+    """Fire where far fewer people come up than random draws would show; sure only where labels are known to be people."""
     seen, expected = case.measured("identities_seen").get(""), case.measured("identities_expected").get("")
     if seen is None or expected is None or seen >= _SEEN * expected:
         return None
     if isinstance(label_structure_measured.judge_merged(case), Finding):
         return None  # labels that hold several people leave others without any
     text = f"{seen:.0%} of the people come up in batches that should show {expected:.0%}"
-    return _finding(
+    found = _finding(
         "too-few-identities", "Most people of the training set are never drawn", Evidence(text, seen, expected, _SOURCE)
     )
+    same, chance = case.measured("same_label").get("other batches"), case.measured("same_label_chance").get("other batches", 1.0)
+    if same is not None and same > _PEOPLE * chance:
+        return found
+    causes = (*found.causes, "identities-merged", "labels-shuffled")
+    return replace(found, confidence=0.6, causes=causes)
 
 
 def judge_batch(case: Case) -> Verdict:
@@ -64,7 +73,9 @@ def judge_batch(case: Case) -> Verdict:
     if people >= _FEWEST_PEOPLE and (asked is None or images >= _FEWEST_IMAGES_SHARE * asked):
         return None
     text = f"{images:.0f} images of {people:.1f} people a batch" + ("" if asked is None else f", configured {asked} images")
-    return _finding("batch-too-small", "The batch is too small", Evidence(text, images, asked, _SOURCE))
+    found = _finding("batch-too-small", "The batch is too small", Evidence(text, images, asked, _SOURCE))
+    is_as_asked = asked is None or images >= _FEWEST_IMAGES_SHARE * asked
+    return found if is_as_asked else replace(found, remedies=("repair_sampling",))
 
 
 def judge_pairs(case: Case) -> Verdict:
@@ -72,9 +83,39 @@ def judge_pairs(case: Case) -> Verdict:
     share, people = case.measured("batch_with_positive").get(""), case.measured("identities_in_batch_mean").get("", 2.0)
     if share is None or not case.facts.triplet_weight or (share >= _WITH_POSITIVE and people > 1):
         return None
+    if people > 1 and has_strangers_alike(case):
+        return None  # `judge_split`
     lonely = f"{1 - share:.0%} of the images have no second image of their person in the batch"
     text = lonely if people > 1 else "all images of a batch show one person: there is nothing to push away"
-    return _finding("no-positives", "Batches are not drawn P x K", Evidence(text, share, 1.0, _SOURCE))
+    found = _finding("no-positives", "Batches are not drawn P x K", Evidence(text, share, 1.0, _SOURCE))
+    return found if (case.facts.num_instances or 1) > 1 else replace(found, remedies=("use_pk_sampling",))
+
+
+def has_strangers_alike(case: Case) -> bool:
+    """Return whether look-alikes of other labels crowd in the batch: people are drawn K times, and their labels differ."""
+    share, chance = case.measured("look_alikes_in_batch").get(""), case.measured("look_alikes_by_chance").get("", 1.0)
+    return share is not None and share > max(_CROWDED, _TIMES_CHANCE * chance)
+
+
+def judge_split(case: Case) -> Verdict:
+    """Fire where people are drawn K times, as their looks say, and their labels differ."""
+    share, people = case.measured("batch_with_positive").get(""), case.measured("identities_in_batch_mean").get("", 2.0)
+    if share is None or share >= _WITH_POSITIVE or people <= 1 or not has_strangers_alike(case):
+        return None
+    alike, chance = case.measured("look_alikes_in_batch")[""], case.measured("look_alikes_by_chance").get("", 0.0)
+    text = f"{alike:.0%} of the images have their look-alike of another label in the batch ({chance:.0%} by chance)"
+    return Finding(
+        code="labels-split-in-batch",
+        title="Images that look alike are drawn together, and carry different labels",
+        severity="pipeline",
+        confidence=0.7,
+        evidence=(Evidence(f"{1 - share:.0%} of the images have no partner in the batch", share, 1.0, _SOURCE),
+                  Evidence(text, alike, chance, "probe label_structure")),
+        causes=("identities-split", "labels-shuffled"),
+        refuted_by="look-alikes that are different people",
+        next_test="show one batch with its labels",
+        remedies=("relabel",),
+    )  # fmt: skip
 
 
 def _finding(code: str, title: str, evidence: Evidence) -> Finding:
@@ -94,7 +135,7 @@ def _finding(code: str, title: str, evidence: Evidence) -> Finding:
 
 _MEANING: dict[str, tuple[tuple[str, ...], str, str]] = {
     "not-shuffled": (("not-shuffled",), "restore_shuffling", "an order that differs from epoch to epoch"),
-    "too-few-identities": (("too-few-identities", "not-shuffled"), "more_identities", "an epoch that shows everybody"),
+    "too-few-identities": (("too-few-identities", "not-shuffled"), "repair_sampling", "an epoch that shows everybody"),
     "batch-too-small": (("batch-too-small",), "larger_batch", "the same recipe with a larger batch that is no better"),
-    "no-positives": (("no-pk-sampling", "no-positives"), "use_pk_sampling", "batches of several people, several images each"),
+    "no-positives": (("no-pk-sampling", "no-positives"), "repair_sampling", "batches of several people, several images each"),
 }

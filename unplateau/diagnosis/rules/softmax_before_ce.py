@@ -58,7 +58,7 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="The loss stays far above what its accuracy calls for: softmax twice, cosines without a scale, or a soft target",
         severity="pipeline",
-        confidence=0.85,
+        confidence=0.7,  # temperature, clamped logits and mixed labels look alike
         evidence=bound,
         causes=(*_SQUEEZED, "label-smoothing-too-strong"),
         refuted_by="one logged cross-entropy below the floor, or logits outside [-1, 1]",

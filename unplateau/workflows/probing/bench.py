@@ -26,7 +26,7 @@ from unplateau.engine.parts import Parts
 from unplateau.engine.precision import choose_device
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.scoring import RetrievalTask
-from unplateau.engine.train_step import train_step
+from unplateau.engine.train_step import StepTerms, train_step
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.extract import extract
 from unplateau.models.reid import Outputs
@@ -50,6 +50,10 @@ class Bench:
     """As the training began; None where `parts` stand there themselves."""
     validation: RetrievalTask | None = None
     train_identities: RetrievalTask | None = None
+    epoch: int | None = None
+    """Epochs finished with these weights; None where that is not known."""
+    scores_average: bool = False
+    """The run scores a moving average of its weights, which is not probed."""
 
     @cached_property
     def first_batches(self) -> tuple[Batch, ...]:
@@ -95,9 +99,13 @@ class Bench:
 
     def train(self, batch: Batch, rate: float) -> float:
         """Do one training step at this rate and return the main loss before it."""
+        return float(self.do_step(batch, rate).parts[self.main_term])
+
+    def do_step(self, batch: Batch, rate: float) -> StepTerms:
+        """Do one training step at this rate, as the training does it."""
         self.set_rate(rate)
         self.training_mode()
-        return float(train_step(self.parts, batch).parts[self.main_term])
+        return train_step(self.parts, batch)
 
     def set_rate(self, rate: float) -> None:
         """Write the rate into the optimisers, as the schedule does; `untouched` restores it."""
@@ -147,10 +155,11 @@ def bench_of_run(folder: RunFolder) -> Bench:
     config = load(folder.config).config
     device = choose_device(config)
     session = build_session(config, plan_data(config), device=device, ranks=Ranks())
-    step, initial = 0, None
+    step, initial, epoch = 0, None, None
     if has_checkpoint(folder):
         initial = _copied(session.parts)
-        step = restore(session.parts, load_checkpoint(folder), config).step
+        progress = restore(session.parts, load_checkpoint(folder), config)
+        step, epoch = progress.step, progress.epoch
     elif folder.best_model.exists():
         initial = _copied(session.parts)
         load_state(folder.best_model, session.parts.model)
@@ -158,8 +167,9 @@ def bench_of_run(folder: RunFolder) -> Bench:
     # the average is what is scored, but probes train the weights themselves
     parts = replace(session.parts, average=None)
     return Bench(
-        parts, session.schedule, step, session.has_fresh_head, initial, session.plan.validation, session.plan.train_identities
-    )
+        parts, session.schedule, step, session.has_fresh_head, initial, session.plan.validation, session.plan.train_identities,
+        epoch, session.parts.average is not None,
+    )  # fmt: skip
 
 
 def _copied(parts: Parts) -> Parts:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from unplateau.data.loader import Batch
-from unplateau.probes.clothes_colours import clothes_colours
+from unplateau.probes.clothes_colours import clothes_colours, found_again
 from unplateau.probes.inputs import inputs
+from unplateau.probes.label_stability import label_stability, labels_and_cameras
 from unplateau.probes.label_structure import look_alikes_in_batch, pair_confusion, shifted_agreement, twin_labels
 from unplateau.probes.labels import label_agreement, label_range
 from unplateau.probes.preparation import preparation
@@ -23,7 +24,7 @@ from unplateau.runs.record import Measurement
 from unplateau.workflows.probing.bench import Bench
 from unplateau.workflows.probing.planned import Measurements
 
-_INPUT_BATCHES, _ORDER_BATCHES = 4, 4
+_INPUT_BATCHES, _ORDER_BATCHES, _LATER_BATCHES = 4, 4, 16
 _PLAIN_IMAGES = 512
 
 
@@ -44,6 +45,7 @@ def agreement(bench: Bench, _: Measurements) -> Measurements:
     ids_N, cameras_N = batch.person_ids_B, batch.camera_ids_B
     now_ND, initial_ND = (_in_pieces(bench, model, batch) for model in (bench.parts.model, bench.begun.model))
     colours_ND = clothes_colours(batch.images_BCHW, cameras_N)
+    batches_N = rows_N // len(bench.first_batches[0].person_ids_B)
     others = [("initial weights", initial_ND), ("colours", colours_ND)]
     elsewhere = [replace(m, group=group) for group, others_ND in others for m in label_agreement(others_ND, ids_N)]
     return (
@@ -51,7 +53,9 @@ def agreement(bench: Bench, _: Measurements) -> Measurements:
         *(m for m in elsewhere if m.name == "label_agreement"),
         *shifted_agreement(colours_ND, [one.person_ids_B for one in bench.first_batches], rows_N),
         *pair_confusion(colours_ND, ids_N, cameras_N),
-        *look_alikes_in_batch(colours_ND, ids_N, rows_N // len(bench.first_batches[0].person_ids_B)),
+        *look_alikes_in_batch(colours_ND, ids_N, batches_N),
+        *_stability(bench, batch, batches_N),
+        *labels_and_cameras(ids_N, cameras_N),
         Measurement("label_images", float(len(ids_N)), "images"),
     )
 
@@ -73,8 +77,20 @@ def plain_view(bench: Bench, _: Measurements) -> Measurements:
     for group, view_ND in views:
         found += [replace(m, group=group) for m in label_agreement(view_ND, batch.person_ids_B) if not m.group]
     found += twin_labels(now_ND, batch.person_ids_B)
+    seen = bench.first_batches
+    images, cameras = torch.cat([one.images_BCHW for one in seen]), torch.cat([one.camera_ids_B for one in seen])
+    found += found_again(images, cameras, batch.images_BCHW, batch.camera_ids_B)
     trained_NCHW = torch.cat([one.images_BCHW for one in bench.first_batches[:_INPUT_BATCHES]])
     return (*found, *preparation(trained_NCHW, images_NCHW))
+
+
+def _stability(bench: Bench, batch: Batch, batches_N: Tensor) -> Measurements:
+    """Labels of look-alikes within batches, among them, and in the next epoch; looks of both epochs on one scale."""
+    later = _distinct(tuple(itertools.islice(bench.parts.train_loader.epoch(2), _LATER_BATCHES)))[1]
+    images_NCHW = torch.cat([batch.images_BCHW, later.images_BCHW])
+    colours_ND = clothes_colours(images_NCHW, torch.cat([batch.camera_ids_B, later.camera_ids_B]))
+    mine_ND, theirs_MD = colours_ND.split([len(batch.person_ids_B), len(later.person_ids_B)])
+    return label_stability(mine_ND, batch.person_ids_B, batches_N, theirs_MD, later.person_ids_B)
 
 
 def _distinct(batches: tuple[Batch, ...]) -> tuple[Tensor, Batch]:

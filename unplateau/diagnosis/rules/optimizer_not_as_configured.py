@@ -1,0 +1,83 @@
+"""The optimiser is not set as the configuration says.
+
+What it is
+    The optimiser is built anew from the configuration, and each weight's settings are compared: its rate beside the highest,
+    momentum, epsilon, weight decay, and the kind of optimiser.
+
+Why it happens
+    Parameter groups built by hand, whose rates are left out, exchanged or multiplied twice; defaults of another library; an
+    optimiser that is built anew while training; a typo below the configuration.
+
+How it was seen
+    Groups for bias, head and backbone have other rates in most re-ID code bases, and each code base writes its own.
+
+What to do
+    Print optimizer.param_groups without their tensors beside the configuration.
+
+Source
+    PyTorch, per-parameter options. What a setting does: Kingma and Ba 2015. A momentum or a second beta that is off has no cure
+    of its own among our causes, so what it resembles is named, without being sure.
+"""
+
+from __future__ import annotations
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Evidence, Finding
+
+CODE = "optimizer-not-as-configured"
+_SOURCE = "probe optimizer_settings"
+_LEAST_SHARE = 0.05  # of the weights
+_FACTOR = 3.0
+_LARGE_EPSILON = 1e-4
+
+
+def judge(case: Case) -> Verdict:
+    """Fire where a setting that matters differs for many weights."""
+    differs = case.measured("setting_differs")
+    own, asked = case.measured("setting_trained"), case.measured("setting_configured")
+    found = []
+    for name, share in differs.items():
+        if not name or name not in own or (share < _LEAST_SHARE and not _is_idle(name, own[name])):
+            continue
+        if (meaning := _meaning(name, own[name], asked[name])) is not None:
+            found.append((meaning, name, share))
+    if not found:
+        return None
+    (confidence, causes), _, _ = max(found, key=lambda entry: entry[0][0])
+    texts = [f"{name} {own[name]:.3g}, configured {asked[name]:.3g}, for {share:.0%} of the weights" for _, name, share in found]
+    return Finding(
+        code=CODE,
+        title="The optimiser is not set as configured",
+        severity="pipeline",
+        confidence=confidence,
+        evidence=tuple(Evidence(text, share, 0.0, _SOURCE) for text, (_, _, share) in zip(texts, found, strict=True)),
+        causes=causes,
+        refuted_by="parameter groups that hold the configured settings just before optimizer.step()",
+        next_test="print optimizer.param_groups, without their tensors, beside the configuration",
+        remedies=("repair_settings",),
+    )
+
+
+def _is_idle(name: str, own: float) -> bool:
+    """A group at rate 0 counts however small it is: a classifier is small and nothing works without it."""
+    return name == "rate" and own == 0
+
+
+def _meaning(name: str, own: float, asked: float) -> tuple[float, tuple[str, ...]] | None:
+    """Return (confidence, causes) of a setting, or None for one that does no harm."""
+    higher, far = own > asked, not (asked / _FACTOR < own < asked * _FACTOR)
+    if name == "rate":
+        if own == 0:
+            return 0.9, ("learning-rate-zero", "layers-frozen")
+        return (0.7, ("learning-rate-too-low", "learning-rate-too-high")) if far else None
+    if name == "weight_decay":
+        return (0.85, ("weight-decay-too-strong",)) if higher and far and asked > 0 else None
+    if name == "eps":
+        return (0.85, ("epsilon-too-large",)) if own > _LARGE_EPSILON and far else None
+    if name in ("momentum", "beta of squares"):
+        causes = (
+            ("gradients-accumulate", "learning-rate-too-high") if higher else ("learning-rate-too-high", "learning-rate-too-low")
+        )
+        return 0.65, causes
+    return (0.6, ("learning-rate-too-high", "learning-rate-too-low")) if name in ("is_adam", "maximize") else None

@@ -1,0 +1,93 @@
+"""The training step does something else with a batch than its model and losses say.
+
+What it is
+    A batch is put through model and losses, and then through the training step. Losses that the step reports, and the gradient
+    that reaches the optimiser, must be the same: nothing should stand between them.
+
+Why it happens
+    A step that uses the labels of another batch, changes images or outputs on their way, leaves a loss out, zeroes or scribbles
+    over gradients, or goes uphill.
+
+How it was seen
+    Steps are the part of a re-ID project that is rewritten most often: mixed precision, several optimisers, memory banks.
+
+What to do
+    Call model and losses by hand on one batch, and compare loss and gradient norm with those inside the step.
+
+Source
+    Field notes. Tolerances ours; with equal weights, batch and random draws only rounding should differ.
+"""
+
+from __future__ import annotations
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Evidence, Finding
+
+_SOURCE = "probe delivered_gradient"
+_APART = 0.02
+_EXPLAINED = 1e-3
+_WITHHELD = 0.02  # of the gradient's square
+_ANOTHER_DIRECTION, _PILED_UP = 0.9, 0.8
+_NEXT = "call model and losses by hand on one batch, and compare loss and gradient with those inside the training step"
+_LABELS = ("labels-off-by-one", "labels-shuffled")
+
+
+def judge_losses(case: Case) -> Verdict:
+    """Fire where the step reports other losses than model and losses give for its batch."""
+    off = {name: ratio for name, ratio in case.measured("stated_over_expected").items() if abs(ratio - 1) > _APART}
+    if not off:
+        return None
+    explained = {what for what, error in case.measured("stated_explained").items() if error < _EXPLAINED}
+    evidence = [
+        Evidence(f"the step says {ratio:.3g} times the {name} of its batch", ratio, 1.0, _SOURCE) for name, ratio in off.items()
+    ]
+    evidence += [Evidence(f"explained by {what}", source=_SOURCE) for what in sorted(explained)]
+    causes = _LABELS if explained else (*_LABELS, "augmentation-too-strong", "loss-weights-unbalanced")
+    return Finding(
+        code="step-not-as-meant",
+        title="The training step computes other losses than model and losses give for its batch",
+        severity="pipeline",
+        confidence=0.9 if explained else 0.65,
+        evidence=tuple(evidence),
+        causes=causes,
+        refuted_by="a step that is meant to change its batch, such as mixup",
+        next_test=_NEXT,
+        remedies=("relabel",) if explained else ("repair_step",),
+    )
+
+
+def judge_withheld(case: Case) -> Verdict:
+    """Fire where tensors that the losses have a gradient for get exactly none."""
+    share = case.measured("gradient_withheld").get("")
+    delivered = case.measured("gradient_delivered").get("", 0.0)
+    if share is None or share < _WITHHELD or delivered == 0:
+        return None
+    text = f"tensors with {share:.0%} of the gradient's square get exactly 0 at the optimiser"
+    return _direction(
+        "Some weights are kept from their gradient", 0.85, text, share, ("no-gradient", "layers-frozen", "detached-branch")
+    )
+
+
+def judge_direction(case: Case) -> Verdict:
+    """Fire where what arrives points elsewhere than the losses' gradient, and no old gradient explains it."""
+    cosine, old = case.measured("gradient_delivered_cosine").get(""), case.measured("left_over_explains").get("", 0.0)
+    if cosine is None or cosine > _ANOTHER_DIRECTION or old > _PILED_UP or judge_withheld(case) is not None:
+        return None
+    text = f"the cosine between the losses' gradient and what the optimiser steps with is {cosine:.2f}"
+    causes = ("gradients-accumulate", "no-gradient", "detached-branch", "gradient-clipped-away")
+    return _direction("The optimiser is given something else than the losses' gradient", 0.6, text, cosine, causes)
+
+
+def _direction(title: str, confidence: float, text: str, value: float, causes: tuple[str, ...]) -> Finding:
+    return Finding(
+        code="gradient-not-of-losses",
+        title=title,
+        severity="pipeline",
+        confidence=confidence,
+        evidence=(Evidence(text, value, 1.0, _SOURCE),),
+        causes=causes,
+        refuted_by="a gradient right before optimizer.step() that equals the losses' gradient",
+        next_test=_NEXT,
+        remedies=("restore_gradient", "fix_optimizer"),
+    )

@@ -1,0 +1,212 @@
+"""Probes of updates and gradients on a bench. The others, and their order: `planned_probes`.
+
+Measures only. B images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from unplateau.curves.landmarks import uniform_cross_entropy
+from unplateau.data.loader import Batch
+from unplateau.engine.train_step import forward_losses
+from unplateau.engine.watching.motion_record import MotionRecord, see, take_before
+from unplateau.models.groups import layer_groups
+from unplateau.optim.build import build_optimizers
+from unplateau.probes.delivered_gradient import delivered_gradient, step_over_rate
+from unplateau.probes.loss_conflict import loss_conflict
+from unplateau.probes.noise_scale import noise_scale
+from unplateau.probes.optimizer_contents import optimizer_contents
+from unplateau.probes.optimizer_settings import optimizer_settings
+from unplateau.runs.record import Measurement
+from unplateau.workflows.probing.bench import Bench
+from unplateau.workflows.probing.planned import Measurements
+
+_UPDATES = 5  # measured; a gradient scaler may skip some
+_ALL_ELEMENTS = 2**31
+_CONFLICT_BATCHES, _NOISE_BATCHES = 4, 8
+_DELIVERY_BATCHES = 3
+_AT_START = "initial weights"
+_STATED_APART = 0.02
+_ROLLS = (-2, -1, 1, 2)
+
+
+def motion(bench: Bench, _: Measurements) -> Measurements:
+    """What a few real updates at the peak rate move, without weight decay; and whether the optimisers are set as configured."""
+    model, optimizers = bench.parts.model, bench.parts.optimizers
+    held = optimizer_contents(optimizers, model.parameters(), step=bench.step)
+    configured = build_optimizers(bench.parts.config, model, bench.parts.losses)
+    settings = optimizer_settings(optimizers, configured, model.named_parameters(), step=bench.step)
+    without_decay(bench)
+    record = MotionRecord(layer_groups(model))
+    for batch in bench.first_batches[:_UPDATES]:
+        before = take_before(model, elements=_ALL_ELEMENTS)
+        bench.do_step(batch, bench.schedule.peak_rate)
+        record.after(before, see(before, optimizers))
+    return (*held, *settings, *record.measurements(bench.step))
+
+
+def delivery(bench: Bench, _: Measurements) -> Measurements:
+    """Whether the optimiser is given the gradient of the losses, and how far it steps with it: medians over batches.
+
+    Now, and with the weights the training began with: a training that has gone wrong may have no gradient left to look at.
+    """
+    without_decay(bench)
+    found = _delivery(bench, "")
+    if bench.initial is None:
+        return found
+    with bench.untouched():
+        bench.parts.model.load_state_dict(bench.initial.model.state_dict())
+        for optimizer in bench.parts.optimizers:
+            optimizer.state.clear()
+        return (*found, *_delivery(bench, _AT_START))
+
+
+def conflict(bench: Bench, _: Measurements) -> Measurements:
+    """Cosine and ratio of the losses' gradients at the last block of the backbone, medians over batches."""
+    bench.training_mode()
+    shared = _last_block(bench)
+    if not shared:
+        return ()
+    rows: dict[tuple[str, str], list[float]] = {}
+    for batch in bench.first_batches[:_CONFLICT_BATCHES]:
+        terms = forward_losses(bench.parts, batch)
+        trained = {name: part for name, part in terms.parts.items() if bench.parts.losses.scales[name] > 0}
+        for m in loss_conflict(trained, shared, scales=bench.parts.losses.scales):
+            if m.value is not None:
+                rows.setdefault((m.name, m.group), []).append(m.value)
+        if "cross_entropy" in trained:
+            height = uniform_cross_entropy(bench.num_identities) - bench.floor
+            above = (float(trained["cross_entropy"].detach()) - bench.floor) / max(height, 1e-9)
+            rows.setdefault(("term_above_floor", "cross_entropy"), []).append(above)
+    medians = tuple(Measurement(name, median(values), "", bench.step, group) for (name, group), values in rows.items())
+    return (*medians, Measurement("steps_trained", float(bench.step), "steps", bench.step))
+
+
+def gradient_noise(bench: Bench, _: Measurements) -> Measurements:
+    """The batch beyond which larger ones stop helping, from gradients of the cross-entropy at the last block."""
+    bench.training_mode()
+    shared = _last_block(bench)
+    batches = bench.first_batches[:_NOISE_BATCHES]
+    if not shared or bench.main_term != "cross_entropy" or len(batches) < 2:
+        return ()
+    terms = (forward_losses(bench.parts, batch).parts["cross_entropy"] for batch in batches)
+    gradients = (torch.autograd.grad(term, shared, allow_unused=True, materialize_grads=True) for term in terms)
+    groups = max(len(batches[0].person_ids_B.unique()), 1)
+    return noise_scale(gradients, batch_size=groups, unit="PK groups", step=bench.step)
+
+
+def without_decay(bench: Bench) -> None:
+    """Set the weight decay of every optimiser to 0; `untouched` puts it back."""
+    for optimizer in bench.parts.optimizers:
+        for group in optimizer.param_groups:
+            group["weight_decay"] = 0.0
+
+
+def _delivery(bench: Bench, group: str) -> Measurements:
+    rows: dict[tuple[str, str], list[float]] = {}
+    last: Batch | None = None
+    for batch in bench.first_batches[:_DELIVERY_BATCHES]:
+        said = [value for (name, _), values in rows.items() if name == "stated_over_expected" for value in values]
+        is_doubtful = any(abs(ratio - 1) > _STATED_APART for ratio in said)
+        others = _with_other_labels(bench, batch, last) if last is not None and is_doubtful else {}
+        for m in _delivered(bench, batch, others):
+            if m.value is not None:
+                rows.setdefault((m.name, m.group), []).append(m.value)
+        last = batch
+    found = [
+        Measurement(name, median(values), "", bench.step, of or group)
+        for (name, of), values in rows.items()
+        if not of or not group
+    ]
+    arrived = rows.get(("gradient_arrived", ""), [])
+    if len(arrived) > 1:
+        spread = (max(arrived) - min(arrived)) / max(median(arrived), 1e-30)
+        found.append(Measurement("gradient_arrived_spread", spread, "relative", bench.step, group))
+    return tuple(found)
+
+
+def _delivered(bench: Bench, batch: Batch, others: dict[str, dict[str, float]]) -> Measurements:
+    bench.training_mode()
+    rate, trained = bench.schedule.peak_rate, {n: p for n, p in bench.parts.model.named_parameters() if p.requires_grad}
+    with _same_draws():
+        terms = forward_losses(bench.parts, batch)
+    if not trained or not terms.total.requires_grad:
+        return ()
+    gradients = torch.autograd.grad(terms.total, list(trained.values()), allow_unused=True, materialize_grads=True)
+    before, arrived = {name: p.detach().clone() for name, p in trained.items()}, {}
+    left_over = {name: p.grad.clone() for name, p in trained.items() if p.grad is not None}
+
+    def look(*_: object) -> None:
+        arrived.update({name: p.grad.clone() for name, p in trained.items() if p.grad is not None})
+
+    hooks = [optimizer.register_step_pre_hook(look) for optimizer in bench.parts.optimizers]
+    with _same_draws():
+        reported = bench.do_step(batch, rate)
+    for hook in hooks:
+        hook.remove()
+    said = {name: float(value) for name, value in reported.parts.items()}
+    stated = (*_stated(said, {n: float(v.detach()) for n, v in terms.parts.items()}), *_explained(said, others))
+    if not arrived:
+        return stated
+    found = delivered_gradient(dict(zip(trained, gradients, strict=True)), arrived, left_over)
+    is_adam = all("betas" in group for optimizer in bench.parts.optimizers for group in optimizer.param_groups)
+    after = {name: p.detach() for name, p in trained.items()}
+    return (*stated, *found, *(step_over_rate(before, after, rate=rate) if is_adam and rate > 0 else ()))
+
+
+def _stated(reported: dict[str, float], expected: dict[str, float]) -> Measurements:
+    """What the training step says its losses are, over what they are on the batch it was given."""
+    return tuple(
+        Measurement("stated_over_expected", reported[name] / value, "ratio", group=name)
+        for name, value in expected.items()
+        if name in reported and value != 0
+    )
+
+
+@torch.no_grad()
+def _with_other_labels(bench: Bench, batch: Batch, last: Batch) -> dict[str, dict[str, float]]:
+    """The losses of a batch with labels that a step may have taken for its own."""
+    bench.training_mode()
+    ids_B = batch.person_ids_B
+    known = {f"labels rolled by {by}": ids_B.roll(by) for by in _ROLLS} | {"labels of the batch before": last.person_ids_B}
+    found = {}
+    for what, labels_B in known.items():
+        if labels_B.shape == ids_B.shape:
+            with _same_draws():
+                parts = forward_losses(bench.parts, replace(batch, person_ids_B=labels_B)).parts
+            found[what] = {name: float(value) for name, value in parts.items()}
+    return found
+
+
+def _explained(said: dict[str, float], others: dict[str, dict[str, float]]) -> Measurements:
+    """For each kind of other labels the largest relative distance from what the step says; 0 = exactly."""
+    return tuple(
+        Measurement(
+            "stated_explained", max(abs(said[n] - v) / max(abs(v), 1e-6) for n, v in values.items()), "relative", group=what
+        )
+        for what, values in others.items()
+        if values and values.keys() <= said.keys()
+    )
+
+
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """Dropout of two passes drops the same units."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def _last_block(bench: Bench) -> list[Tensor]:
+    """Weights of the last group of the backbone that is trained: several losses reach them."""
+    parameters = dict(bench.parts.model.named_parameters())
+    groups = [names for group, names in layer_groups(bench.parts.model).items() if group.startswith("backbone")]
+    trained: list[list[Tensor]] = [[parameters[n] for n in names if parameters[n].requires_grad] for names in groups]
+    return next((block for block in reversed(trained) if block), [])
