@@ -29,6 +29,7 @@ from unplateau.runs.record import Evidence, Finding
 _SOURCE = "probe batch_norms"
 _MOST_LAYERS = 0.5
 _FAR, _OTHER_SCALE = 1.5, 3.0  # standard deviations; times
+_FEWEST_STEPS = 60  # by then a momentum of 0.1 has forgotten the start
 
 
 def judge_mode(case: Case) -> Verdict:
@@ -43,7 +44,8 @@ def judge_mode(case: Case) -> Verdict:
 def judge_statistics(case: Case) -> Verdict:
     """Fire where the running statistics do not fit the batches; sure only where they never moved."""
     apart, ratio = case.measured("running_mean_apart").get(""), case.measured("running_std_ratio").get("")
-    if apart is None or ratio is None or judge_mode(case) is not None:
+    steps = case.measured("steps_trained").get("", 0.0)
+    if apart is None or ratio is None or steps < _FEWEST_STEPS or case.facts.frozen_layers or judge_mode(case) is not None:
         return None
     if apart < _FAR and 1 / _OTHER_SCALE < ratio < _OTHER_SCALE:
         return None

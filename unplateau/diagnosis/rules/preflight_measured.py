@@ -38,7 +38,7 @@ _CAUSES = {
 }
 
 
-_MOST_SURE = {"no-positives": 0.9, "blank-inputs": 0.9, "inputs-not-normalised": 0.9, "initial-loss-off": 0.8}
+_MOST_SURE = {"no-positives": 0.9, "inputs-not-normalised": 0.9, "initial-loss-off": 0.8}
 """What looks so may have another cause, which later probes tell: labels, augmentation, the loss."""
 _KEPT = 0.5  # correlation of neighbouring pixels
 

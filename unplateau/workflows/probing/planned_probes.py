@@ -82,7 +82,8 @@ def geometry(bench: Bench, _: Measurements) -> Measurements:
     found = triplets(outputs[0].features_BD, batches[0].person_ids_B, margin=margin, step=bench.step)
     noise = forward_noise(outputs[0].features_BD, bench.outputs(batches[0]).features_BD, step=bench.step)
     dead = dead_units(bench.parts.model, lambda: [bench.outputs(batch) for batch in batches], step=bench.step)
-    return (*norms, *found, *features(features_ND, step=bench.step), *noise, *dead, *_dead_at_start(bench, batches))
+    steps = Measurement("steps_trained", float(bench.step), "steps", bench.step)
+    return (steps, *norms, *found, *features(features_ND, step=bench.step), *noise, *dead, *_dead_at_start(bench, batches))
 
 
 def evaluation(bench: Bench, _: Measurements) -> Measurements:
