@@ -157,7 +157,9 @@ PROBED_FIRING: dict[str, Case] = {
         {}, {"momentum": {"setting_trained": 0.999, "setting_configured": 0.9, "setting_differs": 1.0}}
     ),
     "batch-norm-not-updated ": measured({"batch_norm_in_evaluation": 1.0, "running_mean_apart": 0.1, "running_std_ratio": 1.0}),
-    "batch-norm-not-updated  ": measured({"batch_norm_in_evaluation": 0.0, "running_mean_apart": 8.0, "running_std_ratio": 19.0, "steps_trained": 500.0}),
+    "batch-norm-not-updated  ": measured(
+        {"batch_norm_in_evaluation": 0.0, "running_mean_apart": 8.0, "running_std_ratio": 19.0, "steps_trained": 500.0}
+    ),
     "preparation-differs  ": measured({"preparation_layout": -0.9, "preparation_layout_upside_down": 0.9}),
     "losses-in-conflict": measured({}, {"cross_entropy | triplet": {"gradient_cosine": -0.6}}),
     "losses-unbalanced": measured({"active_triplets": 0.9, "steps_trained": 2000.0}, UNBALANCED),
