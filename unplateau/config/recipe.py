@@ -22,6 +22,7 @@ HARMLESS_KEYS = (
     "SOLVER.TIME_BUDGET_HOURS",
     "SOLVER.CHECKPOINT_PERIOD",
     "SOLVER.MEMORY_PLAN",  # like the device: what it came to is recorded with the run
+    "SOLVER.MEASURE_STEP",
     "VALIDATION.SCORE_TEST",
     "LOGGING.TENSORBOARD",
     "LOGGING.WANDB",

@@ -8,7 +8,9 @@ from unplateau.config.sections import Section, Switch, key, section
 
 
 class MixedPrecision(Switch):
-    DTYPE: Literal["auto", "bf16", "fp16"] = key("auto", "(ours) auto = bf16 where the device computes it natively, else fp16")
+    DTYPE: Literal["auto", "bf16", "fp16"] = key(
+        "auto", "(ours) auto = what MEASURE_STEP finds fastest; by rule bf16 where the device computes it natively, else fp16"
+    )
 
 
 class ClipGradients(Switch):
@@ -61,6 +63,9 @@ class Solver(Section):
     TARGET_MAP: float = key(0.0, "(ours) stop when the validation mAP reaches this (0-1); 0 = no target", ge=0, le=1)
     TIME_BUDGET_HOURS: float = key(0.0, "(ours) stop, resumable, after this many hours; 0 = no limit", ge=0)
     CHANNELS_LAST: Literal["auto", "on", "off"] = key("auto", "(ours) memory layout of images and convolutions")
+    MEASURE_STEP: bool = key(
+        True, "(ours) time a few steps to choose what AMP.DTYPE and CHANNELS_LAST leave on auto; False = choose by rule"
+    )
     COMPILE: bool = key(False, "(ours) torch.compile the network")
     MEMORY_PLAN: Literal["auto", "off", "checkpoint", "2", "4", "8", "16", "32"] = key(
         "auto",

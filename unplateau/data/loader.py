@@ -5,8 +5,9 @@ No thread fetches ahead: from the cache a batch takes about a millisecond of thi
 Legend: B images of a batch, S steps of an epoch, C channels, H height, W width.
 """
 
+import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -84,6 +85,12 @@ class TrainLoader:
         self.images = _source(images, items, config.INPUT.SIZE_TRAIN, config)
         self.notes = self.images.notes
         self._augmentation = Augmentation.from_config(config)
+
+    def laid_out(self, channels_last: bool) -> "TrainLoader":
+        """Return the same loader with this memory layout of its images."""
+        other = copy.copy(self)
+        other._place = replace(self._place, channels_last=channels_last)
+        return other
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of one epoch, counted from 1; they depend on (SEED, epoch, rank) and the items only."""

@@ -1,4 +1,7 @@
-"""Device, number format and memory layout of the training step, chosen from the configuration and the machine."""
+"""Device, number format and memory layout of the training step: what configuration and machine leave open, and the rule.
+
+Which of the open ways is fastest: `step_choice`.
+"""
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +13,7 @@ from torch import Tensor, nn
 
 from unplateau.base.errors import ConfigError
 from unplateau.config.schema import Config
+from unplateau.runs.step_choice import StepWay
 
 
 @dataclass(frozen=True)
@@ -52,22 +56,56 @@ def choose_device(config: Config, local_rank: int = 0) -> torch.device:
 
 
 def choose_precision(config: Config, device: torch.device) -> Precision:
-    """Return the number format for `SOLVER.AMP` on this device."""
-    wanted = config.SOLVER.AMP.DTYPE if config.SOLVER.AMP.ENABLED else "fp32"
-    if wanted == "auto":
-        wanted = "bf16" if _computes_bf16(device) else "fp16" if device.type == "cuda" else "fp32"
-    dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[wanted]
-    if dtype is torch.float16 and device.type == "cpu":
-        raise ConfigError(["SOLVER.AMP.DTYPE is fp16, which a CPU does not train in. Use bf16, or AMP.ENABLED False."])
+    """Return the number format for `SOLVER.AMP` on this device, by rule.
+
+    Raises:
+        ConfigError: the device does not train in it.
+    """
+    return precision_of(number_formats(config, device)[-1], device)
+
+
+def precision_of(number_format: str, device: torch.device) -> Precision:
+    """Return how to compute in "fp32", "bf16" or "fp16"."""
+    dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[number_format]
     scaler = torch.amp.GradScaler(device.type) if dtype is torch.float16 else None
     return Precision(device.type, dtype, scaler)
 
 
 def uses_channels_last(config: Config, device: torch.device, model: nn.Module) -> bool:
     """Return whether images and convolutions are laid out channels last: asked for, or auto and there are convolutions."""
+    return layouts(config, device, model)[-1]
+
+
+def ways(config: Config, device: torch.device, model: nn.Module) -> tuple[StepWay, ...]:
+    """Return the ways to compute a step that the configuration leaves open: the plainest first, the one by rule last.
+
+    Raises:
+        ConfigError: the device does not train in the number format that is asked for.
+    """
+    formats, channels_last = number_formats(config, device), layouts(config, device, model)
+    return tuple(StepWay(number_format, is_last) for number_format in formats for is_last in channels_last)
+
+
+def number_formats(config: Config, device: torch.device) -> tuple[str, ...]:
+    """Return the number formats that `SOLVER.AMP` leaves open, the one by rule last."""
+    if not config.SOLVER.AMP.ENABLED:
+        return ("fp32",)
+    wanted = config.SOLVER.AMP.DTYPE
+    if wanted == "fp16" and device.type == "cpu":
+        raise ConfigError(["SOLVER.AMP.DTYPE is fp16, which a CPU does not train in. Use bf16, or AMP.ENABLED False."])
+    if wanted != "auto":
+        return (wanted,)
+    if _computes_bf16(device):
+        return ("fp32", "bf16")
+    return ("fp32", "fp16") if _computes_fp16(device) else ("fp32",)
+
+
+def layouts(config: Config, device: torch.device, model: nn.Module) -> tuple[bool, ...]:
+    """Return the values of channels last that `SOLVER.CHANNELS_LAST` leaves open, the one by rule last."""
     if config.SOLVER.CHANNELS_LAST != "auto":
-        return config.SOLVER.CHANNELS_LAST == "on"
-    return device.type in ("cpu", "cuda") and any(isinstance(part, nn.Conv2d) for part in model.modules())
+        return (config.SOLVER.CHANNELS_LAST == "on",)
+    has_use = device.type in ("cpu", "cuda") and any(isinstance(part, nn.Conv2d) for part in model.modules())
+    return (False, True) if has_use else (False,)
 
 
 def all_finite(tensors: Iterable[Tensor]) -> bool:
@@ -80,3 +118,8 @@ def _computes_bf16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)  # Turing only emulates it
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     return bool(device.type == "cpu" and supported is not None and supported())
+
+
+def _computes_fp16(device: torch.device) -> bool:
+    """Cards without bf16 whose fp16 is right: the GTX 16xx compute it wrongly (overflows to NaN), other devices not at all."""
+    return device.type == "cuda" and "GTX 16" not in torch.cuda.get_device_name(device)

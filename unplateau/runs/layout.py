@@ -65,6 +65,11 @@ class RunFolder:
         return self.path / "config.yml"
 
     @property
+    def step_choice(self) -> Path:
+        """In which number format and layout its steps are computed."""
+        return self.path / "step_choice.json"
+
+    @property
     def average_precision(self) -> Path:
         return self.path / "average_precision.npz"
 

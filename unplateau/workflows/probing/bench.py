@@ -23,9 +23,10 @@ from unplateau.engine.checkpoint import has_checkpoint, load_checkpoint, restore
 from unplateau.engine.freezing import freeze
 from unplateau.engine.model_file import load_state
 from unplateau.engine.parts import Parts
-from unplateau.engine.precision import choose_device
+from unplateau.engine.precision import choose_device, ways
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.scoring import RetrievalTask
+from unplateau.engine.step_choice import Unmeasured, step_by_rule, way_of_run
 from unplateau.engine.train_step import StepTerms, train_step
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.extract import extract
@@ -33,7 +34,8 @@ from unplateau.models.reid import Outputs
 from unplateau.optim.schedules import Schedule
 from unplateau.probes.leave_no_trace import Stateful, untouched
 from unplateau.runs.layout import RunFolder
-from unplateau.workflows.training.session import build_session, plan_data
+from unplateau.runs.step_choice import StepChoice, read_step_choice
+from unplateau.workflows.training.session import ChooseStep, build_session, plan_data
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def bench_of_run(folder: RunFolder) -> Bench:
     """
     config = load(folder.config).config
     device = choose_device(config)
-    session = build_session(config, plan_data(config), device=device, ranks=Ranks())
+    session = build_session(config, plan_data(config), device=device, ranks=Ranks(), choose=_as_the_run(folder))
     step, initial, epoch = 0, None, None
     if has_checkpoint(folder):
         initial = _copied(session.parts)
@@ -170,6 +172,14 @@ def bench_of_run(folder: RunFolder) -> Bench:
         parts, session.schedule, step, session.has_fresh_head, initial, session.plan.validation, session.plan.train_identities,
         epoch, session.parts.average is not None,
     )  # fmt: skip
+
+
+def _as_the_run(folder: RunFolder) -> ChooseStep:
+    def choose(training: Unmeasured) -> StepChoice:
+        open_ways = ways(training.config, training.device, training.model)
+        return replace(step_by_rule(training), way=way_of_run(read_step_choice(folder), open_ways))
+
+    return choose
 
 
 def _copied(parts: Parts) -> Parts:

@@ -6,19 +6,24 @@ Whether a run goes on: `start`. The state itself: `unplateau.engine.checkpoint`.
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from unplateau.base.errors import UsageError
 from unplateau.data.find import fingerprint
 from unplateau.engine.checkpoint import restore
+from unplateau.engine.precision import ways
 from unplateau.engine.ranks import Ranks
+from unplateau.engine.step_choice import Unmeasured, choose_step, step_by_rule
 from unplateau.engine.stopping import Progress, decide, take_drop
 from unplateau.optim.schedules import Schedule
 from unplateau.runs.reader import read_run
 from unplateau.runs.record import EpochRecord
-from unplateau.workflows.training.session import DataPlan, Session, plan_data
+from unplateau.runs.step_choice import StepChoice, read_step_choice
+from unplateau.workflows.training.session import ChooseStep, DataPlan, Session, plan_data
 from unplateau.workflows.training.start import Start
 
 _log = logging.getLogger(__name__)
+_KEYS_OF_THE_STEP = ("SOLVER.AMP.ENABLED", "SOLVER.AMP.DTYPE", "SOLVER.CHANNELS_LAST")
 _A_RISE = 1.01  # new rate by old: less is rounding
 
 
@@ -44,6 +49,31 @@ def plan_to_go_on(start: Start, ranks: Ranks) -> DataPlan | None:
             "Results would silently change. Give it the same data and processes, or start under another --run-name."
         )
     return plan
+
+
+def way_to_choose(start: Start) -> ChooseStep:
+    """Return how the step's number format and layout are decided: measured for a new run, as it began for one that goes on.
+
+    Raises:
+        CheckpointError: what is stored of it is damaged.
+    """
+    if start.checkpoint is None:
+        return choose_step
+    stored = read_step_choice(start.folder)
+    is_asked_otherwise = any(key in start.changed for key in _KEYS_OF_THE_STEP)
+    return step_by_rule if stored is None or is_asked_otherwise else partial(_as_it_began, stored)
+
+
+def _as_it_began(stored: StepChoice, training: Unmeasured) -> StepChoice:
+    """Return the stored choice. Raises UsageError where this machine does not compute so."""
+    open_ways = ways(training.config, training.device, training.model)
+    if stored.way in open_ways:
+        return stored
+    here = "; ".join(way.name for way in open_ways)
+    raise UsageError(
+        f"--resume: the run's steps were computed in {stored.way.name}, which is not possible here ({training.device}: {here}). "
+        f"Go on where it began, or change it for the rest of the run: --allow-changes {open_ways[-1].keys}"
+    )
 
 
 def first_progress(session: Session, start: Start) -> Progress:

@@ -19,6 +19,7 @@ from unplateau.evaluation.ranking import Retrieval
 from unplateau.report.console import TrainingConsole
 from unplateau.report.lines import epoch_line
 from unplateau.runs.record import EpochRecord, Finding, Measurement, to_plain
+from unplateau.runs.step_choice import StepChoice, write_step_choice
 from unplateau.runs.writer import RunWriter
 from unplateau.workflows.reporting.live_report import LiveReport
 from unplateau.workflows.training.loggers import Loggers, open_loggers
@@ -62,6 +63,7 @@ class Journal:
                 folder.best_model,
                 folder.rank_lists,
                 folder.report,
+                folder.step_choice,
             ):
                 stale.unlink(missing_ok=True)
         else:
@@ -80,7 +82,7 @@ class Journal:
         """Log what the training is made of."""
         parts, plan = session.parts, session.plan
         millions = sum(parameter.numel() for parameter in parts.model.parameters()) / 1e6
-        where = f"{parts.device}, {parts.precision.name}, {parts.ranks.world_size} process(es)"
+        where = f"{parts.device}, {parts.ranks.world_size} process(es)"
         steps, identities = parts.train_loader.steps_per_epoch, parts.train_loader.num_identities
         self._tell(f"{self.start.config.MODEL.BACKBONE.NAME}, {millions:.2f} M parameters, on {where}.")
         self._tell(f"Training on {len(plan.train)} images of {identities} identities, {steps} steps an epoch.")
@@ -89,6 +91,7 @@ class Journal:
             self._tell(f"Validation on {plan.validation.protocol} {plan.validation.dataset}: {sizes}.")
         if session.weights is not None:
             self._tell(session.weights.text())
+        self._note_step(session.step)
         for note in session.notes:
             _log.info("%s", note)
         if plan.lint:
@@ -98,6 +101,16 @@ class Journal:
             self._report.resume()
             first_step = self.epochs[-1].steps if self.epochs else 0
             self._loggers = open_loggers(self.start.config, self.start.folder, first_step=first_step)
+
+    def _note_step(self, choice: StepChoice) -> None:
+        self._tell(choice.line())
+        if choice.basis != "set":
+            _log.info("To compute so without measuring: %s", choice.way.keys)
+        for timing in choice.timings:
+            seen = timing.problem or f"{1e3 * timing.seconds:.1f} ms, gradient agrees to {timing.gradient_agreement:.4f}"
+            _log.info("Step in %s: %s.", timing.way.name, seen)
+        if self.is_main:
+            write_step_choice(self.start.folder, choice)
 
     def _tell(self, line: str) -> None:
         _log.info("%s", line)

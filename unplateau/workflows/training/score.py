@@ -34,10 +34,13 @@ def _score_features(path: Path, overrides: tuple[str, ...]) -> tuple[RetrievalMe
 
 def _score_model(config_file: Path | None, overrides: tuple[str, ...]) -> tuple[RetrievalMetrics, ...]:
     from unplateau.data.find import find_items
-    from unplateau.engine.precision import choose_device, choose_precision, uses_channels_last
+    from unplateau.engine.precision import choose_device, precision_of, ways
     from unplateau.engine.ranks import join_ranks
     from unplateau.engine.scoring import RetrievalTask, Scorer
+    from unplateau.engine.step_choice import way_of_run
     from unplateau.models.build import build_model
+    from unplateau.runs.layout import RunFolder
+    from unplateau.runs.step_choice import read_step_choice
 
     if config_file is None:
         raise UsageError(
@@ -54,13 +57,10 @@ def _score_model(config_file: Path | None, overrides: tuple[str, ...]) -> tuple[
     if built.report is not None:
         print(built.report.text())
     model = built.model.to(device).eval()
-    scorer = Scorer(
-        config,
-        device=device,
-        precision=choose_precision(config, device),
-        ranks=ranks,
-        channels_last=uses_channels_last(config, device, model),
-    )
+    stored = read_step_choice(RunFolder(Path(config.MODEL.WEIGHTS).parent)) if config.MODEL.WEIGHTS else None
+    way = way_of_run(stored, ways(config, device, model))
+    precision = precision_of(way.number_format, device)
+    scorer = Scorer(config, device=device, precision=precision, ranks=ranks, channels_last=way.channels_last)
     tests = find_items(config).tests
     if not tests:
         raise UsageError(

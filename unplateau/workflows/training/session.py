@@ -23,9 +23,10 @@ from unplateau.data.samplers import BatchShape
 from unplateau.engine.freezing import check_frozen_layers, freeze, unseen_by_losses
 from unplateau.engine.memory_plan import StepMemory, ladder, plan_named
 from unplateau.engine.parts import Parts
-from unplateau.engine.precision import choose_precision, uses_channels_last
+from unplateau.engine.precision import precision_of
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.scoring import RetrievalTask, Scorer
+from unplateau.engine.step_choice import Unmeasured, step_by_rule
 from unplateau.evaluation.protocols import HeldOut, NotHeldOut, hold_out
 from unplateau.evaluation.ranking import Retrieval
 from unplateau.losses.build import build_losses
@@ -34,7 +35,9 @@ from unplateau.models.weights import WeightReport
 from unplateau.optim.build import build_optimizers
 from unplateau.optim.moving_average import MovingAverage
 from unplateau.optim.schedules import Schedule
+from unplateau.runs.step_choice import StepChoice
 
+ChooseStep = Callable[[Unmeasured], StepChoice]
 _log = logging.getLogger(__name__)
 
 
@@ -66,6 +69,8 @@ class Session:
     weights: WeightReport | None
     has_fresh_head: bool
     notes: tuple[str, ...]
+    step: StepChoice
+    """In which number format and layout it computes."""
 
 
 def plan_data(config: Config) -> DataPlan:
@@ -121,8 +126,17 @@ def _first_test(tests: Sequence[RetrievalTask]) -> RetrievalTask:
     return tests[0]
 
 
-def build_session(config: Config, plan: DataPlan, *, device: torch.device, ranks: Ranks) -> Session:
+def build_session(
+    config: Config, plan: DataPlan, *, device: torch.device, ranks: Ranks, choose: ChooseStep = step_by_rule
+) -> Session:
     """Build everything a training needs. Same configuration, same seed: the same model to the bit.
+
+    Args:
+        config: the whole configuration.
+        plan: of `plan_data`.
+        device: where it trains.
+        ranks: the processes that train together.
+        choose: says in which number format and layout; the default measures nothing.
 
     Raises:
         ConfigError, DataError, WeightsError: with what to change.
@@ -133,21 +147,22 @@ def build_session(config: Config, plan: DataPlan, *, device: torch.device, ranks
     _check_identity_count(config, num_identities)
     built = build_model(config, num_identities=num_identities, num_cameras=1 + max(item.camera_id for item in plan.train))
     model = built.model.to(device)
-    channels_last = uses_channels_last(config, device, model)
-    if channels_last:
-        model = model.to(memory_format=torch.channels_last)
     check_frozen_layers(model, config)
     if config.SOLVER.FREEZE_ITERS == 0:
         freeze(model, config, step=0)
     losses = build_losses(config, num_identities=num_identities, feature_dim=model.feature_dim).to(device)
-    precision = choose_precision(config, device)
-    scorer = Scorer(config, device=device, precision=precision, ranks=ranks, channels_last=channels_last)
     images = open_images(plan.all_train, config.INPUT.SIZE_TRAIN, config)
+    shape = BatchShape.from_config(config, rank=ranks.rank, world_size=ranks.world_size)
+    loader = TrainLoader(plan.train, config, device=device, shape=shape, images=images)
+    step = choose(Unmeasured(config, device, ranks, model, losses, loader))
+    precision, channels_last = precision_of(step.way.number_format, device), step.way.channels_last
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    loader = loader.laid_out(channels_last)
+    scorer = Scorer(config, device=device, precision=precision, ranks=ranks, channels_last=channels_last)
     for task in (plan.validation, plan.train_identities):
         if task is not None:
             scorer.open(task, images=images if task.protocol == "held-out" else None)
-    shape = BatchShape.from_config(config, rank=ranks.rank, world_size=ranks.world_size)
-    loader = TrainLoader(plan.train, config, device=device, shape=shape, channels_last=channels_last, images=images)
     parts = Parts(
         config=config,
         device=device,
@@ -166,7 +181,7 @@ def build_session(config: Config, plan: DataPlan, *, device: torch.device, ranks
     has_fresh_head = (
         config.MODEL.HEADS.CLS_LAYER == "Linear" and not config.MODEL.WEIGHTS and "CrossEntropyLoss" in config.MODEL.LOSSES.NAME
     )
-    return Session(parts, schedule, plan, scorer, built.report, has_fresh_head, (*plan.notes, *built.notes, *loader.notes))
+    return Session(parts, schedule, plan, scorer, built.report, has_fresh_head, (*plan.notes, *built.notes, *loader.notes), step)
 
 
 def wrapped_network(parts: Parts) -> nn.Module:

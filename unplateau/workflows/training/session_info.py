@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from unplateau.runs.step_choice import BASES
 from unplateau.workflows.training.session import Session
 
 
@@ -24,8 +25,10 @@ def session_info(session: Session) -> dict[str, Any]:
         },
         "step": {
             "precision": parts.precision.name,
-            "processes": parts.ranks.world_size,
             "memory_plan": parts.memory.plan.name,
             "memory_plan_changes": list(parts.memory.told),
+            "channels_last": session.step.way.channels_last,
+            "chosen": BASES[session.step.basis],
+            "processes": parts.ranks.world_size,
         },
     }
