@@ -72,7 +72,7 @@ def choose_step(training: Unmeasured) -> StepChoice:
         return step_by_rule(training)  # no loss can be computed; preflight will say so
     with untouched([]):
         timings = measure_ways(training, open_ways, batch)
-    choice = StepChoice(_winner(timings), "measured", timings, _machine(training.device), time.perf_counter() - started)
+    choice = StepChoice(winner(timings), "measured", timings, _machine(training.device), time.perf_counter() - started)
     if all(timing.problem for timing in timings):
         choice = step_by_rule(training)
     return cast(StepChoice, training.ranks.from_main(choice))
@@ -86,8 +86,8 @@ def measure_ways(training: Unmeasured, open_ways: tuple[StepWay, ...], batch: Ba
         open_ways: of `precision.ways`, the plainest first.
         batch: of the real size, contiguous.
     """
-    models = {way.channels_last: _copied(training, way.channels_last) for way in open_ways}
-    runners = [_Runner(_rehearsal(training, way, models[way.channels_last]), way, batch) for way in open_ways]
+    laid_out = {is_last: rehearsal(training, channels_last=is_last) for is_last in {way.channels_last for way in open_ways}}
+    runners = [_Runner(computing(laid_out[way.channels_last], way), way, batch) for way in open_ways]
     reference: _Seen | None = None
     for runner in runners:
         reference = runner.check(reference) or reference
@@ -112,7 +112,7 @@ def num_steps(training: Unmeasured) -> int:
     return (settings.STOP_EPOCH or settings.MAX_EPOCH) * training.loader.steps_per_epoch
 
 
-def _winner(timings: tuple[StepTiming, ...]) -> StepWay:
+def winner(timings: tuple[StepTiming, ...]) -> StepWay:
     """Return the fastest of the usable ways, each with its handicap."""
     return min(timings, key=lambda one: (bool(one.problem), one.seconds * _handicap(one.way, timings[0].way))).way
 
@@ -162,15 +162,18 @@ class _Runner:
         self.timing = replace(self.timing, seconds=min(self.timing.seconds, time.perf_counter() - started))
 
 
-def _copied(training: Unmeasured, channels_last: bool) -> tuple[ReidModel, Losses]:
+def computing(parts: Parts, way: StepWay) -> Parts:
+    """Return the same parts in this number format."""
+    return replace(parts, precision=precision_of(way.number_format, parts.device))
+
+
+def rehearsal(training: Unmeasured, *, channels_last: bool) -> Parts:
+    """Return copies of this training's parts, in single precision, at a learning rate of 0."""
     model, losses = copy.deepcopy((training.model, training.losses))
     model.train()
     freeze(model, training.config, training.config.SOLVER.FREEZE_ITERS)  # as most steps are: after the thaw
-    return (model.to(memory_format=torch.channels_last) if channels_last else model), losses
-
-
-def _rehearsal(training: Unmeasured, way: StepWay, copied: tuple[ReidModel, Losses]) -> Parts:
-    model, losses = copied
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
     optimizers = build_optimizers(training.config, model, losses)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -178,7 +181,7 @@ def _rehearsal(training: Unmeasured, way: StepWay, copied: tuple[ReidModel, Loss
     return Parts(
         config=training.config,
         device=training.device,
-        precision=precision_of(way.number_format, training.device),
+        precision=precision_of("fp32", training.device),
         ranks=Ranks(),  # each process measures for itself
         model=model,
         network=model,
@@ -199,7 +202,7 @@ def _look(parts: Parts, batch: Batch) -> _Seen:
             module.zero_grad(set_to_none=True)
         total = forward_losses(parts, batch).total
         torch.autograd.backward(total * scale)
-        seen = _Seen(float(total), _gradient(parts.model) / scale)
+        seen = _Seen(float(total.detach()), _gradient(parts.model) / scale)
         if torch.isfinite(seen.gradient).all():
             break
         scale /= 2

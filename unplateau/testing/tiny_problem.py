@@ -75,6 +75,10 @@ class TinyLoader:
         self.notes: tuple[str, ...] = ()
         self._identities_each, self._images_each = batch_size // images_each, images_each
 
+    def laid_out(self, channels_last: bool) -> "TinyLoader":
+        """Return itself: its images keep their layout."""
+        return self
+
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
         generator = torch.Generator().manual_seed(stream_seed(self.problem.seed, "tiny batches", epoch))
