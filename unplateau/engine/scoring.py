@@ -1,6 +1,7 @@
 """Scores a model on a retrieval task, on one process or several: extract, gather, rank. D embedding dim, N images."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from unplateau.data.items import Item
 from unplateau.data.loader import EvaluationLoader
 from unplateau.engine.precision import Precision
 from unplateau.engine.ranks import Ranks
+from unplateau.engine.smaller_batches import SmallerBatches
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.extract import extract
 from unplateau.evaluation.rank_lists import rank_lists
@@ -36,6 +38,7 @@ class Scorer:
     def __init__(self, config: Config, *, device: torch.device, precision: Precision, ranks: Ranks, channels_last: bool) -> None:
         self._config = config
         self._device, self._precision, self._ranks, self._channels_last = device, precision, ranks, channels_last
+        self._smaller = SmallerBatches()
         self._loaders: dict[tuple[Item, ...], EvaluationLoader] = {}
 
     def open(self, task: RetrievalTask, *, images: ImageSource | None = None) -> None:
@@ -78,7 +81,12 @@ class Scorer:
             return embeddings_BD
 
         batches = ((batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B) for batch in self._loaders[items])
-        share = extract(embed_batch, batches, flip=self._config.TEST.FLIP.ENABLED, autocast=self._precision.dtype)
+        share = extract(
+            partial(self._smaller.embed, embed_batch),
+            batches,
+            flip=self._config.TEST.FLIP.ENABLED,
+            autocast=self._precision.dtype,
+        )
         return _interleave(self._ranks.gather(share), len(items))
 
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from unplateau.base.files import read_json
 from unplateau.engine.checkpoint import load_checkpoint
 from unplateau.testing.small_market import Lab
-from unplateau.workflows import train as workflow
+from unplateau.workflows.training import train as workflow
 
-from .interrupting import same_runs, stop_in_step
+from ..interrupting import same_runs, stop_in_step
 
 
 @pytest.fixture
