@@ -13,7 +13,11 @@ from unplateau.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 GUIDES = (*sorted(ROOT.glob("*.txt")), ROOT / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md")))
-PAGES = (*GUIDES, ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md")
+PAGES = (
+    *GUIDES,
+    *sorted((ROOT / "docs").glob("*.md")),
+    *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "CHANGELOG")),
+)
 VERB_OF_SCRIPT = {
     "python train_research_grade.py": "train",
     "python solve_plateau.py": "solve",

@@ -207,6 +207,6 @@ def test_a_sample_holds_whole_identities_and_at_least_two() -> None:
 
 def test_terms_of_data_are_those_of_its_family_and_unknown_is_said() -> None:
     assert data_terms("CUHK03Detected") == data_terms("CUHK03")
-    assert "withdrawn" in data_terms("DukeMTMC")
+    assert "taken down" in data_terms("DukeMTMC")
     assert data_terms("folder:/data/mine").startswith("not known")
     assert shown_name("csv:D:\\data\\mine.csv") == "csv:mine.csv"

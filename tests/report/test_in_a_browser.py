@@ -1,15 +1,22 @@
 """The pages in a real browser: they fit a phone, ask the network for nothing, and answer to pointer and keyboard."""
 
+import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.report.browser import Browser, browser, find_chromium
 from benchmarks.report.made_runs import make_run, make_solutions
+from unplateau.config.schema import Config
+from unplateau.runs.layout import RunFolder
+from unplateau.runs.reader import read_run
+from unplateau.workflows.reporting.live_report import LiveReport
 from unplateau.workflows.reporting.report import write_report
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine")]
@@ -41,6 +48,23 @@ def test_a_page_fits_its_window_and_asks_for_nothing(tab: Browser, pages: dict[s
     assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert _requests(tab) == []
     assert not [event for event in tab.events if event.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_page_that_nobody_wrote_again_says_there_is_no_sign_of_life(tab: Browser, tmp_path: Path, late: bool) -> None:
+    epochs = make_run(tmp_path / "made", epochs=3)
+    records = read_run(epochs.path).epochs
+    LiveReport(RunFolder(tmp_path / "run"), Config(), {}).epoch(records, None, np.zeros(0))
+    page = tmp_path / "run" / "report.html"
+    if late:
+        text = page.read_text(encoding="utf-8")
+        page.write_text(re.sub(r'data-written="\d+"', f'data-written="{time.time() - 7200:.0f}"', text), encoding="utf-8")
+    tab.open(page)
+    verdict = tab.evaluate("document.querySelector('.verdict').textContent")
+    sign = tab.evaluate("document.querySelector('.alive').textContent")
+    assert verdict.startswith("No sign of life since " if late else "Training now: epoch 3")
+    assert ("2 hours ago" in sign, "If no newer page comes" in sign) == (late, not late)
+    assert f"unplateau report {page.parent.as_posix()}" in sign
 
 
 def test_dark_and_light_differ(tab: Browser, pages: dict[str, Path]) -> None:

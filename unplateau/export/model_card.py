@@ -186,7 +186,7 @@ def _training(facts: CardFacts) -> list[str]:
 def _licences(config: Config) -> list[str]:
     names = dict.fromkeys(config.DATASETS.NAMES)
     return [
-        "As far as this program knows; it is no legal advice. The strictest of these holds for the model.",
+        "As far as this program knows; it is no legal advice. To be safe, take the strictest of these to hold for the model.",
         "",
         *(f"- Data, {shown_name(name)}: {data_terms(name)}" for name in names),
         f"- Weights: {weight_terms(config)}",
@@ -208,9 +208,9 @@ _LIMITS: Sequence[str] = [
     "- How well it does for groups of people (age, sex, skin, wheelchair users, ...) was not measured.",
 ]
 _PRIVACY: Sequence[str] = [
-    "- Embeddings made to recognise a person are biometric data in many laws (in the EU: GDPR, articles 4 and 9). Keep them as",
-    "  you would keep the pictures: for a stated purpose, as short as possible, deleted on request.",
-    "- Finding people in public from afar is forbidden or strictly limited in many places (in the EU: the AI Act, article 5).",
+    "- Embeddings made to recognise a person can be biometric data (in the EU: GDPR, articles 4(14) and 9). Keep them as you",
+    "  would keep the pictures: for a stated purpose, as short as possible, deleted on request.",
+    "- Finding people in public from afar is limited by law in many places (in the EU: AI Act, article 5(1)(h) and Annex III).",
     "- The export holds no picture. Its classifier, whose rows stand for the training identities, is left out. What a network",
     "  remembers of its training pictures was not measured.",
 ]

@@ -9,7 +9,7 @@ DATA_TERMS = {
     "Market1501": f"{_RESEARCH}. It shows people filmed on a campus who were not asked one by one.",
     "Market1501Mini": f"a part of Market-1501: {_RESEARCH}.",
     "MSMT17": f"{_RESEARCH}, after signing its authors' agreement.",
-    "DukeMTMC": "withdrawn by its authors in 2019, since the people in it had not agreed. Do not publish models trained on it.",
+    "DukeMTMC": "taken down by Duke University in April 2019: people were filmed and shown against what was approved.",
     "CUHK03": f"{_RESEARCH}, on request.",
     "VeRi": f"{_RESEARCH}, on request. It shows vehicles.",
     "MiniMarket": "drawn by this program, Apache-2.0; it shows no real person.",
@@ -50,6 +50,8 @@ def weight_terms(config: Config) -> str:
         f"the file {Path(backbone.PRETRAIN_PATH).name}" if backbone.PRETRAIN_PATH else f"the public weights of {backbone.NAME}"
     )
     return (
-        f"Training started from {source}. Weights have their publisher's terms (torchvision: BSD-3; most of timm's: Apache-2.0); "
-        "most were trained on ImageNet, whose pictures are given out for non-commercial research."
+        f"Training started from {source}. Weights have their publisher's terms. torchvision (BSD-3) and timm (Apache-2.0) say "
+        "that the terms of the training data may hold for weights too (github.com/pytorch/vision#pre-trained-model-license, "
+        "github.com/huggingface/pytorch-image-models#licenses); most were trained on ImageNet, given out for non-commercial "
+        "research."
     )

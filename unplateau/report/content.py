@@ -123,6 +123,18 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Live:
+    """Of a page that is written again while something trains: when it was, and within what time it has to be again."""
+
+    written_at: float
+    """Seconds since 1970."""
+    due_seconds: float
+    """No newer page after this time means that the process is gone."""
+    ask: str
+    """The command that says what became of it."""
+
+
+@dataclass(frozen=True)
 class Page:
     """A whole page."""
 
@@ -139,6 +151,8 @@ class Page:
     """When and by what, in words."""
     up: str = ""
     """Address of the page above, relative; empty for none."""
+    live: Live | None = None
+    """None where nothing trains, or nobody writes the page again."""
 
 
 def text_table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

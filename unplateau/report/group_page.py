@@ -10,8 +10,8 @@ from unplateau.report.content import Cell, Charts, Fact, Listing, Page, Section,
 from unplateau.report.group_charts import importance_charts, interval_charts, overlay_charts
 from unplateau.report.group_view import GroupRun, GroupView, SelectionView
 from unplateau.report.lines import metrics_line
-from unplateau.report.run_verdict import duration_words, test_note
-from unplateau.report.words import share_words, shown
+from unplateau.report.run_verdict import test_note
+from unplateau.report.words import duration_words, share_words, shown
 from unplateau.runs.record import EpochRecord
 from unplateau.selection.select import CLEAR
 from unplateau.solutions.expected import AFTER_ANY_SOLUTION, HOPED_FOR, STALLED, Losses
@@ -39,6 +39,7 @@ def group_page(view: GroupView) -> Page:
             _configurations(view),
         ),
         written=view.written,
+        live=view.live,
     )
 
 
@@ -56,8 +57,10 @@ def group_verdict(view: GroupView) -> tuple[str, str]:
         return f"None of these can help: {selection.broken_pipeline}", "bad"
     chosen = selection.best
     score = f", with {share_words(chosen.value, chosen.best_map)} {_protocol(selection)} mAP" if chosen is not None else ""
-    head = f"{selection.winner} is the one to take{score}"
-    return f"{head}: {selection.how_sure or selection.verdict}.", "good" if selection.verdict == CLEAR else "open"
+    words = f"{selection.winner} is the one to take{score}: {selection.how_sure or selection.verdict}."
+    if view.live is not None:
+        return f"Training now; this was chosen before: {words}", "open"
+    return words, "good" if selection.verdict == CLEAR else "open"
 
 
 def _protocol(selection: SelectionView) -> str:
@@ -128,7 +131,7 @@ def _run_row(view: GroupView, run: GroupRun, has_changes: bool) -> tuple[Cell, .
         Cell(str(best.epoch) if best is not None else "–", best.epoch if best is not None else 0, is_number=True),
         _number(scored.cmc.get("1") if scored is not None else None, 100, "{:.1f} %"),
         *((Cell(changes),) if has_changes else ()),
-        Cell(f"{state}: {ended}" if state and state != "finished" else ended),
+        Cell(f"{state}: {ended}" if state not in ("", "finished", "running") else ended),
         Cell(str(len(record.epochs)), len(record.epochs), is_number=True),
         Cell(duration_words(seconds), seconds, is_number=True),
         _number(last.losses.get("cross_entropy") if last is not None else None, 1, "{:.2f}"),

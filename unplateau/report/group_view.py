@@ -12,6 +12,7 @@ from typing import Any
 
 from unplateau.base.errors import RecordError
 from unplateau.config.schema import Config
+from unplateau.report.content import Live
 from unplateau.report.solutions_content import SOLUTIONS
 from unplateau.report.words import shown
 from unplateau.runs.reader import RunRecord
@@ -125,6 +126,8 @@ class GroupView:
     texts: tuple[str, ...] = ()
     """Names of text files beside the page that are worth opening."""
     written: str = ""
+    live: Live | None = None
+    """None where nobody writes the page again."""
 
     @property
     def kind(self) -> str:

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from unplateau.report.content import Chart, Page
 from unplateau.report.figures.line_chart import LineChart, line_svg
 from unplateau.report.figures.row_chart import row_svg
+from unplateau.report.words import duration_words
 
 _TEMPLATE = "page.html.j2"
 
@@ -57,6 +58,7 @@ def _environment() -> Environment:
     )
     environment.globals["svg_of"] = svg_of
     environment.filters["coded"] = coded
+    environment.filters["duration"] = duration_words
     return environment
 
 

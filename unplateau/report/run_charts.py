@@ -8,8 +8,8 @@ from dataclasses import replace
 from unplateau.diagnosis.landmarks_of import collapsed_triplet, floor, head_starts, uniform
 from unplateau.report.figures.line_chart import Landmark, LineChart, Mark, Series
 from unplateau.report.figures.row_chart import Row, RowChart
-from unplateau.report.run_verdict import duration_words
 from unplateau.report.run_view import RunView
+from unplateau.report.words import duration_words
 from unplateau.runs.record import EpochRecord
 
 _NAMES = {"cross_entropy": "Cross-entropy", "triplet": "Triplet loss", "circle": "Circle loss", "center": "Centre loss"}

@@ -44,6 +44,7 @@ def run_page(view: RunView) -> Page:
         ),
         written=view.written,
         up=view.up,
+        live=view.live,
     )
 
 

@@ -7,6 +7,7 @@ import math
 from unplateau.diagnosis.diagnose import LIKELY
 from unplateau.report.content import Fact
 from unplateau.report.run_view import RunView
+from unplateau.report.words import duration_words
 from unplateau.runs.record import Finding, RetrievalMetrics
 from unplateau.selection.statistics import Estimate
 
@@ -21,7 +22,8 @@ def verdict_of(view: RunView) -> tuple[str, str]:
     if broken is not None:
         return f"{broken.title.rstrip('.')} ({broken.code}). No hyper-parameter helps until this is fixed.", "bad"
     if view.stop is None:
-        state = "Training now" if view.is_running else "Broken off without a written reason"
+        silence = f", no sign of life since {view.last_sign}" if view.last_sign else ""
+        state = "Training now" if view.is_running else f"Broken off without a written reason{silence}"
         epochs = f"epoch {view.epochs[-1].epoch} of {view.max_epochs or '?'}" if view.epochs else "no epoch finished yet"
         return f"{state}: {epochs}{f'; {best}' if best else ''}.", "open" if view.is_running else "bad"
     headline = view.stop.headline.rstrip(".")
@@ -59,21 +61,6 @@ def test_note(test: RetrievalMetrics, times_scored: int = 1) -> str:
     if test.chosen_on_it:
         return ", the best epoch was chosen on it: optimistic"
     return ", scored once" if times_scored <= 1 else f", scored {times_scored} times in this run: a little optimistic"
-
-
-def duration_words(seconds: float) -> str:
-    """Return a duration in at most two units.
-
-    >>> duration_words(7325), duration_words(67.4), duration_words(2.26)
-    ('2 h 02 min', '1 min 07 s', '2.3 s')
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
-    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
 
 
 def _broken(view: RunView) -> Finding | None:

@@ -9,6 +9,7 @@ from typing import Any
 from unplateau.config.delta import flatten
 from unplateau.config.schema import Config
 from unplateau.diagnosis.case import Case
+from unplateau.report.content import Live
 from unplateau.runs.foreign_logs.ours import facts_of
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import RunRecord
@@ -38,6 +39,10 @@ class RunView:
     """When the page was written, in words."""
     up: str = ""
     """Address of the page above."""
+    last_sign: str = ""
+    """When the run's records were last written, in words; for a run that was broken off."""
+    live: Live | None = None
+    """None where nobody writes the page again."""
 
     @property
     def folder(self) -> RunFolder:

@@ -49,10 +49,10 @@ class SolutionsConsole:
         runs: Sequence[tuple[str, RunFolder, int]],
         *,
         is_quiet: bool = False,
-        on_news: Callable[[], None] | None = None,
+        on_look: Callable[[], None] | None = None,
     ) -> None:
-        """`runs`: name, folder and planned epochs of each; `on_news` is told that a run has finished an epoch."""
-        self._on_news = on_news
+        """`runs`: name, folder and planned epochs of each; `on_look` is called at every look."""
+        self._on_look = on_look
         self._console = Console(soft_wrap=True, highlight=False, quiet=is_quiet)
         self._rows = {name: _Row(folder, max_epochs) for name, folder, max_epochs in runs}
         for row in self._rows.values():
@@ -108,8 +108,8 @@ class SolutionsConsole:
         epochs = _epochs(row.folder)
         new = epochs[len(row.epochs) :] if len(epochs) > len(row.epochs) else ()
         row.epochs = epochs or row.epochs
-        if new and self._on_news is not None:
-            self._on_news()
+        if self._on_look is not None:
+            self._on_look()
         if self._live is None:
             best = row.best.validation.mAP if row.best and row.best.validation else None
             for record in new:

@@ -1,4 +1,4 @@
-"""Estimates, differences and configuration values in words; points are hundredths of mAP."""
+"""Estimates, differences, durations and configuration values in words; points are hundredths of mAP."""
 
 from __future__ import annotations
 
@@ -57,3 +57,18 @@ def share_words(value: float, estimate: Estimate | None) -> str:
     if estimate is None or math.isinf(estimate.high):
         return f"{100 * value:.1f} %"
     return f"{100 * value:.1f} % (95 % interval {100 * estimate.low:.1f} to {100 * estimate.high:.1f} %)"
+
+
+def duration_words(seconds: float) -> str:
+    """Return a duration in at most two units.
+
+    >>> duration_words(7325), duration_words(67.4), duration_words(2.26)
+    ('2 h 02 min', '1 min 07 s', '2.3 s')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
+    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"

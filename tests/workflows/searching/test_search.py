@@ -21,6 +21,7 @@ from unplateau.config.load import load
 from unplateau.report.group_view import read_search
 from unplateau.runs.record import RetrievalMetrics
 from unplateau.search.executors.contract import Executor, Job, JobEnd
+from unplateau.workflows.reporting import report_group
 from unplateau.workflows.searching import search, search_trials
 from unplateau.workflows.searching.search import SearchOutcome, run_search
 from unplateau.workflows.searching.search_executor import make_executor
@@ -28,6 +29,8 @@ from unplateau.workflows.searching.search_request import SearchRequest, Workers
 from unplateau.workflows.training import score
 
 FAKE = Path(__file__).parents[1] / "fake_search_trainer.py"
+PAGES: list[str] = []
+"""The search's page as it was when each job was submitted."""
 _TEST = RetrievalMetrics("test", 0.45, 0.2, {"1": 0.6}, 10, 50, 10, 0.02)
 BASE = """\
 MODEL: {LOSSES: {NAME: [CrossEntropyLoss, TripletLoss]}}
@@ -91,6 +94,8 @@ class Here(Executor):
         return self._num_slots
 
     def submit(self, job: Job) -> None:
+        page = job.output.parent.parent / "report.html"
+        PAGES.append(page.read_text(encoding="utf-8") if page.exists() else "")
         assert len(self._ends) < self._num_slots, "no more jobs than slots"
         job.output.parent.mkdir(parents=True, exist_ok=True)
         with job.output.open("w") as stream, redirect_stdout(stream):
@@ -129,6 +134,16 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setattr(search, "make_executor", _make_here)
     monkeypatch.setattr(score, "run_scoring", lambda config_file, overrides: (_TEST,))
     return Desk(tmp_path)
+
+
+def test_the_page_shows_the_search_while_it_runs(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_group, "LARGEST_SHARE", 1e9)
+    PAGES.clear()
+    desk.run(max_trials=8)
+    assert PAGES[0] == "" and "1 run;" in PAGES[1] and "3 runs;" in PAGES[3]
+    assert all('class="alive"' in page and '<body class="search">' in page for page in PAGES[1:])
+    last = (desk.output / "report.html").read_text(encoding="utf-8")
+    assert "is the one to take" in last and 'class="alive"' not in last
 
 
 def test_the_base_and_the_five_solutions_come_first_then_what_is_suggested_and_the_best_is_named(desk: Desk) -> None:

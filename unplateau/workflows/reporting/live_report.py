@@ -19,12 +19,14 @@ from unplateau.runs.reader import RunRecord
 from unplateau.runs.record import EpochRecord
 from unplateau.selection.crossed import Panel
 from unplateau.selection.statistics import Estimate
+from unplateau.workflows.reporting.alive import live
 from unplateau.workflows.reporting.report_run import intervals_of, write_run_report, written_words
 
 _log = logging.getLogger(__name__)
 
 LARGEST_SHARE = 0.005
 """Of the time since the report was begun; a page that would cost more waits for a later epoch."""
+_FIRST_PAGE_SECONDS = 0.3
 
 
 class LiveReport:
@@ -56,7 +58,10 @@ class LiveReport:
                 self._add_interval(epochs[-1].epoch, average_precision_Q, person_ids_Q)
             if self.num_written == 0 or self._is_affordable(started):
                 record = RunRecord(self._folder, tuple(epochs), None, self._info)
-                view = RunView(record, self._config, is_running=True, intervals=self._intervals, written=written_words())
+                view = RunView(
+                    record, self._config, is_running=True, intervals=self._intervals, written=written_words(),
+                    live=live(self._folder.path, epochs, wait_seconds=self._wait_seconds(started)),
+                )  # fmt: skip
                 write_text(self._folder.report, page_html(run_page(view)))
                 self.num_written += 1
         except Exception as problem:  # noqa: BLE001 - a page is never worth a training
@@ -65,6 +70,11 @@ class LiveReport:
 
     def _is_affordable(self, now: float) -> bool:
         return self.spent_seconds <= LARGEST_SHARE * (now - self._begun)
+
+    def _wait_seconds(self, now: float) -> float:
+        """How long the next page may have to wait until it is affordable."""
+        one_page = self.spent_seconds / self.num_written if self.num_written else _FIRST_PAGE_SECONDS
+        return (self.spent_seconds + one_page) / LARGEST_SHARE - (now - self._begun)
 
     def _add_interval(self, epoch: int, average_precision_Q: np.ndarray, person_ids_Q: np.ndarray) -> None:
         if self._panel is None or not np.array_equal(self._panel[1], person_ids_Q):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from unplateau.report.group_view import GroupRun, GroupView, SearchView, Selecti
 from unplateau.report.html import page_html
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import find_runs, is_running, read_run
+from unplateau.search.trial import RUNNING
 from unplateau.selection.crossed import Panel
 from unplateau.selection.statistics import Estimate
+from unplateau.workflows.reporting.alive import live
 from unplateau.workflows.reporting.report_run import config_of, write_run_report, written_words
 
 _log = logging.getLogger(__name__)
@@ -27,26 +30,35 @@ PAGE, SELECTION, SEARCH = "report.html", "selection.json", "search.json"
 TEXTS = ("BEST_MODEL_SELECTION.txt", "COMPARISON.txt")
 LARGEST_SHARE = 0.005
 """Of the time since a launcher began; a page that would cost more waits for a later epoch."""
+_FIRST_PAGE_SECONDS = 0.5
 _MOST_RUNS = 400  # a page of more is slow to open; the newest are shown
 
 
-def write_group_report(folder: Path) -> Path:
+def write_group_report(folder: Path, *, search: SearchView | None = None, wait_seconds: float | None = None) -> Path:
     """Write the page of the runs below `folder`, and of each run whose page is missing or old, and return where it is.
+
+    Args:
+        folder: of the runs.
+        search: what is known of a search that goes on; None reads `search.json`.
+        wait_seconds: how long the next page may be left out since it costs too much; None where nobody writes it again.
 
     Raises:
         UsageError: there is no run.
         RecordError: `selection.json` or `search.json` cannot be used.
     """
     page = folder / PAGE
-    view = group_view(folder)
+    view = group_view(folder, search=search)
+    if wait_seconds is not None:
+        epochs = [epoch for run in view.runs for epoch in run.record.epochs]
+        view = replace(view, live=live(folder, epochs, wait_seconds=wait_seconds))
     write_text(page, page_html(group_page(view)))
     return page
 
 
-def write_group_safely(folder: Path) -> bool:
+def write_group_safely(folder: Path, *, search: SearchView | None = None, wait_seconds: float | None = None) -> bool:
     """Write the page of several runs and return whether it is there; what goes wrong is logged, it is never worth a choice."""
     try:
-        write_group_report(folder)
+        write_group_report(folder, search=search, wait_seconds=wait_seconds)
     except Exception as problem:  # noqa: BLE001 - see above
         _log.warning("%s was not written: %s: %s", folder / PAGE, type(problem).__name__, problem)
         return False
@@ -56,27 +68,43 @@ def write_group_safely(folder: Path) -> bool:
 class LiveGroupReport:
     """Keeps the page of several runs while a launcher trains them, at the price of half a percent of one core."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._begun, self.spent_seconds = folder, time.perf_counter(), 0.0
+    def __init__(self, folder: Path, search: Callable[[], SearchView] | None = None) -> None:
+        """`search` is asked for what is known so far, where this is one."""
+        self._folder, self._search = folder, search
+        self._begun, self._seen = time.perf_counter(), 0
+        self.spent_seconds, self._page_seconds = 0.0, _FIRST_PAGE_SECONDS
 
     def look(self) -> None:
-        """Write the page, unless writing has been too dear so far."""
+        """Write the page where a run has finished an epoch since the last one, unless looking has been too dear so far."""
         started = time.perf_counter()
         if self.spent_seconds > LARGEST_SHARE * (started - self._begun):
             return
-        if any(self._folder.rglob("metrics.jsonl")):
-            write_group_safely(self._folder)
+        newest = max((file.stat().st_mtime_ns for file in self._folder.rglob("metrics.jsonl")), default=0)
+        if newest != self._seen:
+            self._seen = newest
+            wait_seconds = (self.spent_seconds + self._page_seconds) / LARGEST_SHARE - (started - self._begun)
+            write_group_safely(self._folder, search=self._known(), wait_seconds=wait_seconds)
+            self._page_seconds = time.perf_counter() - started
         self.spent_seconds += time.perf_counter() - started
 
+    def close(self) -> None:
+        """Write the page once more, as one that nobody writes again."""
+        if self._seen:
+            write_group_safely(self._folder, search=self._known())
 
-def group_view(folder: Path) -> GroupView:
+    def _known(self) -> SearchView | None:
+        return self._search() if self._search is not None else None
+
+
+def group_view(folder: Path, *, search: SearchView | None = None) -> GroupView:
     """Gather all that a folder of runs says. Raises UsageError and RecordError as `write_group_report`."""
     folders = find_runs(folder)
     if not folders:
         raise UsageError(f"{folder} holds no run. Name a run folder, such as logs/market1501/first_run, or a folder of runs.")
     selection_plain, search_plain = _read(folder / SELECTION), _read(folder / SEARCH)
     selection = read_selection(selection_plain, str(folder / SELECTION)) if selection_plain is not None else None
-    search = read_search(search_plain, str(folder / SEARCH)) if search_plain is not None else None
+    if search is None and search_plain is not None:
+        search = read_search(search_plain, str(folder / SEARCH))
     panels: dict[bytes, Panel] = {}
     problems = [f"Of {len(folders)} runs the newest {_MOST_RUNS} are shown."] if len(folders) > _MOST_RUNS else []
     runs = [_run(folder, one, selection, search, panels, problems) for one in folders[:_MOST_RUNS]]
@@ -105,7 +133,8 @@ def _run(
     except UnplateauError as problem:
         problems.append(f"{name} is left out: {problem}")
         return None
-    running = record.stop is None and is_running(folder)
+    is_known_to_run = search is not None and search.states.get(name) == RUNNING  # on another machine, whose locks are not seen
+    running = record.stop is None and (is_known_to_run or is_running(folder))
     changes: Mapping[str, str] = {}
     for known in (selection, search):
         changes = (known.changes.get(name) if known is not None else None) or changes

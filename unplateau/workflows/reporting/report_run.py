@@ -24,6 +24,7 @@ from unplateau.runs.record import Finding, RankList, from_plain
 from unplateau.selection.crossed import Panel
 from unplateau.selection.statistics import Estimate
 from unplateau.workflows.diagnosing.diagnose import Sources, gather
+from unplateau.workflows.reporting.alive import last_sign, live
 
 _log = logging.getLogger(__name__)
 
@@ -40,10 +41,11 @@ def view_of(folder: RunFolder, *, with_images: bool = False) -> RunView:
     config, problem = config_of(folder)
     findings, about = _findings_of(folder, has_epochs=bool(record.epochs))
     rank_lists = _rank_lists_of(folder)
+    running = record.stop is None and is_running(folder)
     return RunView(
         record,
         config,
-        is_running=record.stop is None and is_running(folder),
+        is_running=running,
         findings=findings,
         about_hyper_parameters=about,
         intervals=intervals_of(folder),
@@ -52,12 +54,14 @@ def view_of(folder: RunFolder, *, with_images: bool = False) -> RunView:
         problems=(problem,) if problem else (),
         written=written_words(),
         up="../report.html" if (folder.path.parent / folder.report.name).exists() else "",
+        last_sign=last_sign(folder) if record.stop is None and not running else "",
+        live=live(folder.path, record.epochs) if running else None,
     )
 
 
 def written_words() -> str:
     """Return when and by what a page is written."""
-    return f"Written {datetime.now():%Y-%m-%d %H:%M:%S} by unplateau {unplateau.__version__}. Reload to see a run go on."
+    return f"Written {datetime.now():%Y-%m-%d %H:%M:%S} by unplateau {unplateau.__version__}."
 
 
 def intervals_of(folder: RunFolder) -> dict[int, Estimate]:

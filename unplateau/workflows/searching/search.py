@@ -13,10 +13,13 @@ from dataclasses import dataclass, replace
 from unplateau.base.errors import UnplateauError, UsageError
 from unplateau.base.locks import FileLock
 from unplateau.engine.requests import StopRequests
+from unplateau.report.group_view import SearchView
 from unplateau.report.search_console import SearchConsole
+from unplateau.report.words import shown
 from unplateau.search.executors.contract import Executor, JobEnd
 from unplateau.search.halving import Budget, Step, next_step
 from unplateau.search.trial import BASE, FAILED, RUNNING, WAITING, Standing, Trial
+from unplateau.workflows.reporting.report_group import LiveGroupReport
 from unplateau.workflows.searching.search_executor import make_executor
 from unplateau.workflows.searching.search_request import SearchRequest
 from unplateau.workflows.searching.search_results import conclude
@@ -65,6 +68,7 @@ def _run(search: Search, executor: Executor) -> SearchOutcome:
         coordinator = Coordinator(search, executor, console, requests)
         why = coordinator.run()
     if why == "interrupted":
+        coordinator.page.close()
         console.say(f"Stopped; everything finished so far is kept. Go on with:  {search.request.command}")
         return SearchOutcome(None, INTERRUPTED)
     console.say(why)
@@ -98,6 +102,7 @@ class Coordinator:
         """Trials of this coordinator's own jobs; running ones beside them were begun by one that was killed."""
         self._earlier_seconds = float(search.store.facts().get(_SECONDS, 0.0))
         self._began = clock()
+        self.page = LiveGroupReport(search.request.output_dir, self._known_so_far)
         self._is_exhausted = False
 
     @property
@@ -183,6 +188,13 @@ class Coordinator:
                 if now.state != RUNNING:
                     self._take(now, None)
         self._search.store.note(_SECONDS, round(self.seconds, 1))
+        self.page.look()
+
+    def _known_so_far(self) -> SearchView:
+        return SearchView(
+            changes={one.trial.name: {key: shown(value) for key, value in one.trial.changes.items()} for one in self.standings},
+            states={one.trial.name: one.state for one in self.standings},
+        )
 
     def _take(self, standing: Standing, end: JobEnd | None) -> None:
         self._standings[standing.number] = standing

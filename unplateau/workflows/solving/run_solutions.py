@@ -71,10 +71,11 @@ def run_solutions(request: SolutionsRequest) -> SolutionsOutcome:
 
 def _run_all(request: SolutionsRequest, runs: Sequence[PlannedRun], plan: Plan) -> SolutionsOutcome:
     problems = {run.name: run.problem for run in runs if run.problem}
+    page = LiveGroupReport(request.output_dir)
     console = SolutionsConsole(
         [(run.name, run.folder, epochs_of(run)) for run in runs],
         is_quiet=request.is_quiet,
-        on_news=LiveGroupReport(request.output_dir).look,
+        on_look=page.look,
     )
     with StopRequests() as requests, console:
         for run in runs:
@@ -88,6 +89,7 @@ def _run_all(request: SolutionsRequest, runs: Sequence[PlannedRun], plan: Plan) 
 
         finished = train_in_rounds(runs, plan, console, train) if plan else _train_each(runs, train)
         if finished is None or requests.pending() is not None:
+            page.close()
             console.say(f"Stopped; everything finished so far is kept. Go on with:  {request.command}")
             return SolutionsOutcome(None, INTERRUPTED)
     chosen = choose(request, runs, problems, console.say, rounds=finished if plan else None)
