@@ -20,6 +20,17 @@ def test_decimal_commas_are_read_where_the_separator_is_another(tmp_path):
     assert log.per_epoch("learning_rate")[1] == (0.00035, 0.00035)
 
 
+def test_a_comma_parts_thousands_in_a_column_of_steps_and_decimals_in_one_of_losses(tmp_path):
+    log = read_log(_written(tmp_path / "log.csv", "iteration;cross_entropy\n998;6,724\n1,000;6,718\n24,238;6,70\n"))
+    assert [point.iteration for point in log.points] == [998, 1000, 24238]
+    assert log.series("cross_entropy")[1] == pytest.approx([6.724, 6.718, 6.70])
+
+
+def test_commas_that_can_only_part_thousands_do_in_any_column(tmp_path):
+    log = read_log(_written(tmp_path / "log.csv", "epoch;total\n1;1,234,567\n2;24,238.5\n"))
+    assert log.series("total")[1] == pytest.approx([1_234_567, 24_238.5])
+
+
 def test_decimal_commas_in_json_text_are_numbers_too(tmp_path):
     lines = [json.dumps({"epoch": epoch, "ce": "6,72"}) for epoch in (1, 2)]
     assert read_log(_written(tmp_path / "log.jsonl", "\n".join(lines))).per_epoch("cross_entropy")[1] == (6.72, 6.72)

@@ -10,7 +10,7 @@ from typing import Any
 
 from unplateau.base.errors import RecordError
 from unplateau.runs.foreign_logs.names import SERIES_WITH_PLACES, canonical, columns_map, percent_series
-from unplateau.runs.foreign_logs.text_lines import decimal, number, text_lines
+from unplateau.runs.foreign_logs.text_lines import count, decimal, number, text_lines
 from unplateau.runs.foreign_logs.training_log import LogBuilder, LogPoint, TrainingLog
 
 _DELIMITERS = ",;\t|"
@@ -48,22 +48,25 @@ def read_json_lines(path: Path, given: Mapping[str, str]) -> TrainingLog:
 
 
 def read_csv(path: Path, given: Mapping[str, str]) -> TrainingLog:
-    """Read a table with a header; the separator is one of , ; tab |, and # begins a comment line. Decimal commas are read too.
+    """Read a table with a header; the separator is one of , ; tab |, and # begins a comment line. Decimal commas are read too;
+    in a column of steps a comma before three digits parts thousands.
 
     Raises:
         RecordError: no column is recognised and none is given.
     """
     builder = LogBuilder()
-    return _assembled(path, "CSV", _csv_rows(path), given, builder)
+    return _assembled(path, "CSV", _csv_rows(path, given), given, builder)
 
 
-def _csv_rows(path: Path) -> Iterator[Row]:
+def _csv_rows(path: Path, given: Mapping[str, str]) -> Iterator[Row]:
     lines = (line for line in text_lines(path) if line.strip() and not line.startswith("#"))
     first = next(lines, "")
     delimiter = max(_DELIMITERS, key=first.count)
     header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+    counted = {name for name, ours in columns_map(header, given).items() if ours == "iteration"}
     for cells in csv.reader(lines, delimiter=delimiter):
-        values = {name: decimal(cell.strip()) for name, cell in zip(header, cells, strict=False)}
+        pairs = zip(header, cells, strict=False)
+        values = {name: (count if name in counted else decimal)(cell.strip()) for name, cell in pairs}
         yield {name: value for name, value in values.items() if value is not None}
 
 
@@ -71,9 +74,9 @@ def _assembled(path: Path, kind: str, rows: Iterable[Row], given: Mapping[str, s
     """Two passes over bounded points: rows keep their own names until all names are known."""
     names: dict[str, None] = {}
     raw = LogBuilder()
-    for count, row in enumerate(rows):
+    for place, row in enumerate(rows):
         names.update(dict.fromkeys(row))
-        raw.add(LogPoint(None, count, row))
+        raw.add(LogPoint(None, place, row))
     chosen = columns_map(list(names), given)
     missing = [theirs for theirs in given if theirs not in names]
     if missing:

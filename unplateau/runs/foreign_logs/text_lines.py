@@ -9,6 +9,8 @@ from pathlib import Path
 _LONGEST_LINE = 1 << 16
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3}){2,}(?:\.\d+)?|,\d{3}\.\d+)")
+_COUNT = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+")
 _BYTE_ORDER_MARKS = b"\xff\xfe\xef\xbb\xbf"
 
 
@@ -45,8 +47,24 @@ def number(text: str) -> float | None:
 def decimal(text: str) -> float | None:
     """Return the number written in `text`, with a decimal point or a decimal comma, or None.
 
-    >>> decimal("6,72"), decimal("3,5e-4"), decimal("6.72"), decimal("1,2,3")
-    (6.72, 0.00035, 6.72, None)
+    Commas part thousands where nothing else can be meant: two of them, or a decimal point after them. One comma with three
+    digits after it is read as a decimal comma: a loss of 6,724 is likelier in a log than a count; for counts see `count`.
+
+    >>> decimal("6,72"), decimal("3,5e-4"), decimal("6.72"), decimal("1,234,567"), decimal("24,238.5"), decimal("1,2,3")
+    (6.72, 0.00035, 6.72, 1234567.0, 24238.5, None)
     """
     found = number(text)
-    return number(text.replace(",", ".")) if found is None and _DECIMAL_COMMA.fullmatch(text.strip()) else found
+    if found is not None:
+        return found
+    if _THOUSANDS.fullmatch(text.strip()):
+        return number(text.replace(",", ""))
+    return number(text.replace(",", ".")) if _DECIMAL_COMMA.fullmatch(text.strip()) else None
+
+
+def count(text: str) -> float | None:
+    """Return a count such as the number of a step: a comma before three digits parts thousands there.
+
+    >>> count("24,238"), count("998"), count("0,998"), count("1,2")
+    (24238.0, 998.0, 0.998, 1.2)
+    """
+    return number(text.replace(",", "")) if _COUNT.fullmatch(text.strip()) else decimal(text)
