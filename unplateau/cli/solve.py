@@ -19,8 +19,12 @@ def solve(
     ] = False,
     burst_steps: Annotated[int, typer.Option("--burst-steps", min=8, help="Steps of each burst.")] = 80,
     probe: Annotated[
-        bool, typer.Option("--probe", help="With --run: measure the run where its last checkpoint stands, cheapest first.")
+        bool,
+        typer.Option(
+            "--probe", help="With --run: measure the run where its last checkpoint stands, cheapest first, for at most 5 % of it."
+        ),
     ] = False,
+    probe_all: Annotated[bool, typer.Option("--probe-all", help="The same without a limit on the cost.")] = False,
     log_file: Annotated[Path | None, typer.Option("--log-file", help="Log of any trainer, or its folder.")] = None,
     checkpoints: Annotated[
         tuple[Path, Path] | None, typer.Option("--checkpoints", help="Two checkpoints of one run, of any PyTorch trainer.")
@@ -59,7 +63,7 @@ def solve(
     )  # fmt: skip
     sources = Sources(log_file, tuple(checkpoints or ()), tuple(symptom or ()), facts, _columns(columns))
     request = SolveRequest(
-        sources, run=run, output_dir=output_dir, json=json_file, force=force, probe=probe,
+        sources, run=run, output_dir=output_dir, json=json_file, force=force, probe=probe, probe_all=probe_all,
         burst_steps=burst_steps if bursts else 0,
     )  # fmt: skip
     run_solve(request)

@@ -1,5 +1,7 @@
 """Adaptive probing: planted faults are named, healthy trainings give no alarm, nothing is changed, and sure is enough."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -14,6 +16,7 @@ from unplateau.testing import faults
 from unplateau.testing.tiny_problem import tiny_config, tiny_parts, tiny_problem
 from unplateau.workflows.diagnosing.diagnose import Sources
 from unplateau.workflows.probing.bench import Bench
+from unplateau.workflows.probing.budget import allowance, steps_of
 from unplateau.workflows.probing.planned_probes import PLAN
 from unplateau.workflows.probing.probe import probe, probe_run
 from unplateau.workflows.solving.solve import SolveRequest, solve
@@ -106,10 +109,31 @@ def test_no_probe_is_begun_after_its_time():
     assert len(found.not_run) == len(PLAN)
 
 
+def test_what_does_not_fit_into_the_steps_allowed_is_left_out_and_named_with_its_cost():
+    bench = bench_of(epochs=1)
+    found = probe(bench, most_steps=20.0)
+    spent = [planned for planned in PLAN if planned not in found.too_dear]
+    assert sum(steps_of(planned, bench) for planned in spent) <= 20.0
+    assert [planned.name for planned in spent][:2] == ["labels and inputs", "first step"]
+    assert "one batch (60 to 120 B)" in found.cost()
+    assert "--probe-all" in found.cost()
+
+
+def test_probing_may_cost_a_twentieth_of_the_steps_done_or_planned():
+    bench = bench_of(epochs=1)
+    planned = bench.parts.config.SOLVER.MAX_EPOCH * bench.parts.train_loader.steps_per_epoch
+    assert allowance(bench) == pytest.approx(0.05 * planned)
+    assert allowance(replace(bench, step=10 * planned)) == pytest.approx(0.5 * planned)
+
+
+def test_every_probe_has_a_cost():
+    assert all(planned.steps or planned.evaluations for planned in PLAN)
+
+
 def test_a_run_folder_is_probed_where_its_checkpoint_stands(lab):
     lab.train("probed", "SOLVER.MAX_EPOCH 2")
     folder, said = lab.folder("probed"), []
-    measurements = probe_run(folder.path, say=said.append)
+    measurements = probe_run(folder.path, share=None, say=said.append)
     names = {m.name for m in measurements}
     assert {"checkpoint_motion", "weight_motion", "map_by_chance", "train_identity_gap", "rate_of_steepest_descent"} <= names
     assert not [m for m in measurements if m.name == "probe_failed"]

@@ -19,3 +19,7 @@ class Planned:
     cost: str
     run: Callable[[Bench, Measurements], Measurements]
     """(bench, everything measured before) -> measurements."""
+    steps: float = 0.0
+    """The same cost in training steps of the run, at most."""
+    evaluations: float = 0.0
+    """Evaluations of the validation set on top."""

@@ -150,21 +150,21 @@ def one_batch(bench: Bench, before: Measurements) -> Measurements:
 
 
 PLAN: tuple[Planned, ...] = (
-    Planned("labels and inputs", "4 batches", labels_and_inputs),
-    Planned("first step", "2 F + 1 B", first_step),
-    Planned("motion", "5 B", motion),
-    Planned("delivered gradient", "6 to 12 B", delivery),
-    Planned("losses as configured", "3 F", as_configured),
-    Planned("triplets and features", "17 F", geometry),
-    Planned("label agreement", "64 F", agreement),
-    Planned("plain view", "32 F", plain_view),
-    Planned("loss conflict", "4 F, 8 backward passes", conflict),
-    Planned("noise scale", "8 B", gradient_noise),
-    Planned("evaluation self-check", "1 evaluation", evaluation),
-    Planned("blank input", "24 B", blank),
-    Planned("learning-rate range", "60 B", rate_range),
-    Planned("one batch", "60 to 120 B", one_batch),
-    Planned("train-identity gap", "2 evaluations", gap),
+    Planned("labels and inputs", "4 batches", labels_and_inputs, steps=2),
+    Planned("first step", "2 F + 1 B", first_step, steps=3),
+    Planned("motion", "5 B", motion, steps=7),
+    Planned("delivered gradient", "6 to 12 B", delivery, steps=12),
+    Planned("losses as configured", "3 F", as_configured, steps=2),
+    Planned("triplets and features", "17 F", geometry, steps=6),
+    Planned("label agreement", "64 F", agreement, steps=12),
+    Planned("plain view", "32 F", plain_view, steps=11),
+    Planned("loss conflict", "4 F, 8 backward passes", conflict, steps=6),
+    Planned("noise scale", "8 B", gradient_noise, steps=8),
+    Planned("evaluation self-check", "1 evaluation", evaluation, steps=1, evaluations=2),
+    Planned("blank input", "24 B", blank, steps=24),
+    Planned("learning-rate range", "60 B", rate_range, steps=60),
+    Planned("one batch", "60 to 120 B", one_batch, steps=120),
+    Planned("train-identity gap", "2 evaluations", gap, evaluations=4),
 )
 """The cheapest information first, the pipeline before the rest."""
 

@@ -20,6 +20,7 @@ from unplateau.runs.record import Finding, Measurement, to_plain
 from unplateau.runs.writer import RunWriter
 from unplateau.workflows.diagnosing.diagnose import Sources, compare_checkpoints, gather
 from unplateau.workflows.probing.bench import Bench, bench_of_run
+from unplateau.workflows.probing.budget import SHARE, allowance, steps_of
 from unplateau.workflows.probing.planned import Planned
 from unplateau.workflows.probing.planned_probes import PLAN
 
@@ -37,18 +38,26 @@ class Probed:
     seconds: float
     not_run: tuple[str, ...]
     """Probes left out, because the answer was sure or the time was up."""
+    too_dear: tuple[Planned, ...] = ()
+    """Probes left out, because they would have cost more steps than were allowed."""
 
     def cost(self) -> str:
         """Return what it cost, in a sentence."""
         spent = [m for m in self.measurements if m.name == "probe_seconds" and m.value is not None]
         parts = ", ".join(f"{m.group} {m.value:.1f} s" for m in spent)
         left = f"; not needed: {', '.join(self.not_run)}" if self.not_run else ""
-        return f"Probing took {self.seconds:.1f} s ({parts}){left}."
+        return f"Probing took {self.seconds:.1f} s ({parts}){left}.{self._left_out()}"
+
+    def _left_out(self) -> str:
+        if not self.too_dear:
+            return ""
+        names = ", ".join(f"{planned.name} ({planned.cost})" for planned in self.too_dear)
+        return f" Left out, beyond {SHARE:.0%} of the run: {names}. All of them: --probe-all."
 
 
 def probe(
     bench: Bench, known: Case = NOTHING_KNOWN, *, plan: Sequence[Planned] = PLAN, most_seconds: float = float("inf"),
-    say: Callable[[str], None] | None = None,
+    most_steps: float = float("inf"), say: Callable[[str], None] | None = None,
 ) -> Probed:  # fmt: skip
     """Measure, judge, and go on until a fault of the pipeline is sure, the plan is done or the time is up.
 
@@ -57,15 +66,21 @@ def probe(
         known: what is known before: a log, facts, two checkpoints.
         plan: probes in the order they are run.
         most_seconds: no probe is begun later.
+        most_steps: training steps that all probes together may cost (`budget`); one that costs more than is left is left out.
         say: told of each probe as it ends.
 
     Returns:
         All measurements, the seconds of each probe among them, and the diagnosis of everything known.
     """
     started, case, diagnosis = time.perf_counter(), known, diagnose(known)
+    steps_left, too_dear = most_steps, []
     for place, planned in enumerate(plan):
         if _is_sure(diagnosis) or time.perf_counter() - started > most_seconds:
             return _probed(case, diagnosis, started, tuple(left.name for left in plan[place:]))
+        if (cost := steps_of(planned, bench)) > steps_left:
+            too_dear.append(planned)
+            continue
+        steps_left -= cost
         begun = time.perf_counter()
         found = run_planned(bench, planned, case)
         seconds = time.perf_counter() - begun
@@ -74,17 +89,18 @@ def probe(
         diagnosis = diagnose(case)
         if say is not None:
             say(f"probe {planned.name}: {len(found)} numbers in {seconds:.1f} s ({planned.cost})")
-    return _probed(case, diagnosis, started, ())
+    return replace(_probed(case, diagnosis, started, ()), too_dear=tuple(too_dear))
 
 
 def probe_run(
-    run_folder: Path, *, most_seconds: float = float("inf"), say: Callable[[str], None] | None = None
+    run_folder: Path, *, most_seconds: float = float("inf"), share: float | None = SHARE, say: Callable[[str], None] | None = None
 ) -> tuple[Measurement, ...]:
     """Probe a run of ours where its last checkpoint stands; writes `probes.jsonl` and `findings.json` into its folder.
 
     Args:
         run_folder: such as logs/market1501/first_run.
         most_seconds: no probe is begun later.
+        share: of the run's steps that probing may cost, the cheapest probes first; None = every probe.
         say: told of each probe as it ends, and of the cost.
 
     Raises:
@@ -98,7 +114,9 @@ def probe_run(
     pair = _kept_pair(folder)
     # what earlier probing left speaks of another state of the run
     known = replace(case, measurements=compare_checkpoints(pair))
-    probed = probe(bench_of_run(folder), known, most_seconds=most_seconds, say=say)
+    bench = bench_of_run(folder)
+    most_steps = float("inf") if share is None else allowance(bench, share)
+    probed = probe(bench, known, most_seconds=most_seconds, most_steps=most_steps, say=say)
     new = probed.measurements
     RunWriter(folder).measurements(new)
     write_json(folder.findings, [to_plain(finding) for finding in probed.diagnosis.findings])

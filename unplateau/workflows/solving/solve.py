@@ -47,6 +47,8 @@ class SolveRequest:
     json: Path | None = None
     force: bool = False
     probe: bool = False
+    probe_all: bool = False
+    """Probe without a limit on the cost."""
     """Probe the run where its last checkpoint stands, before judging."""
     burst_steps: int = 0
     """Try every solution for so many steps from the run's last checkpoint and order the files by what came of it; 0 = do not."""
@@ -80,7 +82,7 @@ def solve(request: SolveRequest, say: Callable[[str], None] = print) -> Solved:
         say(f"No run to diagnose under {request.logs}: writing the five solutions from the base recipe.\n\n{TELL_ME_MORE}\n")
         case = Case()
     else:
-        sources = _with_probes(sources, say) if request.probe else sources
+        sources = _with_probes(request, sources, say) if request.probe or request.probe_all else sources
         case = gather(sources)
         diagnosis = diagnose(case)
         say(describe(case, diagnosis))
@@ -116,13 +118,15 @@ def _newest_run(logs: Path, say: Callable[[str], None]) -> Path | None:
     return None
 
 
-def _with_probes(sources: Sources, say: Callable[[str], None]) -> Sources:
+def _with_probes(request: SolveRequest, sources: Sources, say: Callable[[str], None]) -> Sources:
     """Probe the run; its measurements are then read from its folder, and what made a probe fail is a symptom."""
     if sources.log_file is None or not is_run_folder(sources.log_file):
         raise UsageError("--probe needs a run of this trainer: --run logs/market1501/NAME. For another loop see docs/watch.md.")
-    from unplateau.workflows.probing.probe import probe_run  # loads torch, which nothing else here needs
+    from unplateau.workflows.probing.budget import SHARE  # loads torch, which nothing else here needs
+    from unplateau.workflows.probing.probe import probe_run
 
-    failed = tuple(m.note for m in probe_run(sources.log_file, say=say) if m.name == "probe_failed")
+    found = probe_run(sources.log_file, share=None if request.probe_all else SHARE, say=say)
+    failed = tuple(m.note for m in found if m.name == "probe_failed")
     return replace(sources, symptoms=(*sources.symptoms, *failed))
 
 
