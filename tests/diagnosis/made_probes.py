@@ -156,6 +156,11 @@ PROBED_FIRING: dict[str, Case] = {
     "optimizer-not-as-configured ": measured(
         {}, {"momentum": {"setting_trained": 0.999, "setting_configured": 0.9, "setting_differs": 1.0}}
     ),
+    "steps-undone": measured({**DELIVERED, "step_kept": 0.01}),
+    "steps-too-small ": measured({**DELIVERED, "step_over_rate": 1e-3}),
+    "steps-too-large": measured({**DELIVERED, "step_over_rate": 40.0}),
+    "margin-wrong": measured({"d_negative": 0.01, "d_prime": 3.0}, margin=0.3, triplet_weight=1.0),
+    "preparation-differs   ": measured({"looks_found_again": 0.78}, {"channels reversed": {"looks_found_again": 0.59}}),
     "batch-norm-not-updated ": measured({"batch_norm_in_evaluation": 1.0, "running_mean_apart": 0.1, "running_std_ratio": 1.0}),
     "batch-norm-not-updated  ": measured(
         {"batch_norm_in_evaluation": 0.0, "running_mean_apart": 8.0, "running_std_ratio": 19.0, "steps_trained": 500.0}
@@ -237,6 +242,11 @@ PROBED_HEALTHY: dict[str, Case] = {
         STABLE | {"other batches": {"same_label": 0.01, "same_label_chance": 0.009}},
     ),
     "a step that says what its losses are": measured({}, {"triplet": {"stated_over_expected": 1.0}}),
+    "a step that stays": measured({**DELIVERED, "step_kept": 1.0}),
+    "a margin beyond collapsed features": measured({"d_negative": 1e-6, "d_prime": 0.1}, margin=0.3, triplet_weight=1.0),
+    "images found worse in reversed channels": measured(
+        {"looks_found_again": 0.59}, {"channels reversed": {"looks_found_again": 0.78}}
+    ),
     "an optimiser as configured": measured({"setting_differs": 0.0}),
     "a rate of biases that is doubled": measured(
         {}, {"rate": {"setting_trained": 1.0, "setting_configured": 0.5, "setting_differs": 0.01}}

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unplateau.probes.delivered_gradient import delivered_gradient, step_over_rate
+from unplateau.probes.delivered_gradient import delivered_gradient, step_kept, step_over_rate
 
 from .reading import value
 
@@ -44,3 +44,21 @@ def test_the_first_step_of_adam_is_one_rate_long_and_a_large_epsilon_makes_it_sh
         optimizer.step()
         (found,) = step_over_rate(before, {"w": weight.detach()}, rate=0.5)
         assert shortest <= found.value <= longest
+
+
+def test_what_lay_there_before_explains_what_is_added_and_withheld_tensors_are_counted():
+    fresh = {"a": torch.tensor([1.0, 0.0]), "b": torch.tensor([0.0, 3.0])}
+    old = {"a": torch.tensor([0.0, 2.0]), "b": torch.tensor([1.0, 0.0])}
+    found = delivered_gradient(fresh, {name: fresh[name] + old[name] for name in fresh}, old)
+    assert value(found, "left_over_explains") == pytest.approx(1.0)
+    assert value(found, "gradient_withheld") == 0
+    found = delivered_gradient(fresh, {"a": fresh["a"]})
+    assert value(found, "gradient_withheld") == pytest.approx(9 / 10)
+    assert value(found, "left_over_explains") is None
+
+
+def test_a_step_that_is_taken_back_is_not_kept():
+    before, stepped = {"a": torch.zeros(4)}, {"a": torch.ones(4)}
+    assert value(step_kept(before, stepped, stepped), "step_kept") == 1
+    assert value(step_kept(before, stepped, {"a": torch.full((4,), 0.25)}), "step_kept") == pytest.approx(0.25)
+    assert value(step_kept(before, before, before), "step_kept") is None

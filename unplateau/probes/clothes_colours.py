@@ -38,13 +38,17 @@ def found_again(images_NCHW: Tensor, cameras_N: Tensor, plain_MCHW: Tensor, plai
     Returns:
         looks_found_again: median distance of an augmented image to the nearest plain one over the median distance of two plain
         ones; far below 1 where looks survive, 1 and more where augmentation has changed them beyond what tells people apart.
+        Under group "channels reversed" the same with the augmented images' channels in reverse order.
     """
     plain_MD = _stripes(plain_MCHW)
-    seen_ND = _on_scale(_stripes(images_NCHW), cameras_N, plain_MD, plain_cameras_M)
     reference_MD = _on_scale(plain_MD, plain_cameras_M, plain_MD, plain_cameras_M)
     typical = float(torch.cdist(reference_MD, reference_MD).flatten().median())
-    nearest = float(torch.cdist(seen_ND, reference_MD).min(1).values.median())
-    return (Measurement("looks_found_again", nearest / typical if typical > 0 else None, "ratio"),)
+    found = []
+    for group, seen_NCHW in (("", images_NCHW), ("channels reversed", images_NCHW.flip(1))):
+        seen_ND = _on_scale(_stripes(seen_NCHW), cameras_N, plain_MD, plain_cameras_M)
+        nearest = float(torch.cdist(seen_ND, reference_MD).min(1).values.median())
+        found.append(Measurement("looks_found_again", nearest / typical if typical > 0 else None, "ratio", group=group))
+    return tuple(found)
 
 
 def _stripes(images_NCHW: Tensor) -> Tensor:

@@ -73,3 +73,21 @@ def step_over_rate(
     count = sum(tensor.numel() for tensor in before.values())
     square = sum(float((after[name] - tensor).double().square().sum()) for name, tensor in before.items())
     return (Measurement("step_over_rate", (square / max(count, 1)) ** 0.5 / rate, "rates", step),)
+
+
+@torch.no_grad()
+def step_kept(
+    before: Mapping[str, Tensor], stepped: Mapping[str, Tensor], after: Mapping[str, Tensor], *, step: int | None = None
+) -> tuple[Measurement, ...]:
+    """Measure what a training step leaves of its optimiser's update: all of it, unless something writes to the weights later.
+
+    Args:
+        before, stepped, after: the same parameters before the step, right after the optimiser's update, and at the step's end.
+        step: of the run.
+
+    Returns:
+        step_kept: 1 minus the distance between stepped and after over that between before and stepped; None without an update.
+    """
+    moved = sum(float((stepped[name] - tensor).double().square().sum()) for name, tensor in before.items()) ** 0.5
+    undone = sum(float((after[name] - tensor).double().square().sum()) for name, tensor in stepped.items()) ** 0.5
+    return (Measurement("step_kept", 1 - undone / moved if moved > 0 else None, "share", step),)

@@ -29,6 +29,7 @@ from unplateau.runs.record import Evidence, Finding
 _SMALL_SCALE = 4.0  # below it the floor is above 1 nat for hundreds of identities
 _FEWEST_DIMENSIONS = 16  # 2^16 people could be told apart by signs alone; published embeddings have 128 and more
 _MOST_DROPPED = 0.7
+_BEYOND, _TOLD_APART = 10.0, 1.0  # times the distance of two people; d'
 _MOST_DEAD = 0.5
 _DROPPED = 0.005  # of the units, exactly 0 in one pass alone
 _AT_START = "initial weights, "
@@ -50,6 +51,25 @@ def judge_logits(case: Case) -> Verdict:
         refuted_by="logits that are no cosines: their ratio differs from image to image",
         next_test="set the scale to 30 and look at the first epoch",
         remedies=("restore_cosine_scale",),
+    )
+
+
+def judge_margin(case: Case) -> Verdict:
+    """Fire where the margin is far beyond every distance, though features tell people apart."""
+    margin, distance, d_prime = case.facts.margin, case.measured("d_negative").get(""), case.measured("d_prime").get("", 0.0)
+    if not margin or not case.facts.triplet_weight or not distance or d_prime < _TOLD_APART or margin < _BEYOND * distance:
+        return None
+    text = f"the margin is {margin:.3g}, people are {distance:.2g} apart"
+    return Finding(
+        code="margin-wrong",
+        title="The triplet margin does not fit the distances",
+        severity="optimisation",
+        confidence=0.7,
+        evidence=(Evidence(text, distance, margin, "probe triplets"),),
+        causes=("margin-wrong", "triplet-collapse"),
+        refuted_by="distances that grow to the margin within epochs",
+        next_test="print mean distances of positives and negatives beside the margin",
+        remedies=("restore_margin",),
     )
 
 

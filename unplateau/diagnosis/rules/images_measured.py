@@ -32,6 +32,7 @@ _PAIRED = 0.9
 _CHANCES_APART = 3.0  # times; among more people a nearest image is harder to get right, so such shares cannot be compared
 _MEAN_APART, _STD_LOW, _STD_HIGH = 0.6, 0.5, 2.0
 _LOOKS_SURVIVE, _CLEARLY = 1.0, 0.4
+_REVERSED = 0.9  # a healthy run's images are found worse that way, never better
 _SWAPPED, _COLOURS_APART = 0.5, 0.2
 
 
@@ -124,6 +125,20 @@ def judge_layout(case: Case) -> Verdict:
     evidence = Evidence(text, layout, 1.0, "probe preparation")
     title = "Evaluation and training show people upside down to each other"
     return _finding("preparation-differs", title, ("evaluation-preprocessing", "augmentation-too-strong"), evidence)
+
+
+def judge_channels(case: Case) -> Verdict:
+    """Fire where training images are found again among evaluation images better with their channels in reverse order."""
+    again = case.measured("looks_found_again")
+    straight, turned = again.get(""), again.get("channels reversed")
+    if straight is None or turned is None or turned > _REVERSED * straight or turned > _LOOKS_SURVIVE:
+        return None
+    text = (
+        f"training images lie {straight:.2f} usual distances from the nearest of evaluation, {turned:.2f} with reversed channels"
+    )
+    title = "Evaluation reads the channels of images in another order than training"
+    causes = ("channels-swapped", "evaluation-preprocessing")
+    return _finding("preparation-differs", title, causes, Evidence(text, straight, turned, "probe clothes_colours"))
 
 
 def judge_preparation(case: Case) -> Verdict:

@@ -21,6 +21,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.rules import gradient_measured
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -29,6 +30,9 @@ _APART = 0.02
 _EXPLAINED = 1e-3
 _WITHHELD = 0.02  # of the gradient's square
 _ANOTHER_DIRECTION, _PILED_UP = 0.9, 0.8
+_KEPT = 0.5  # of the way the optimiser went
+_DELIVERED, _OF_NO_SIZE = 0.5, 1e-7
+_SMALLEST, _LARGEST = 0.008, 3.0  # rates; healthy runs of our benchmark step by 0.018 to 0.21
 _NEXT = "call model and losses by hand on one batch, and compare loss and gradient with those inside the training step"
 _LABELS = ("labels-off-by-one", "labels-shuffled")
 
@@ -66,6 +70,61 @@ def judge_withheld(case: Case) -> Verdict:
     text = f"tensors with {share:.0%} of the gradient's square get exactly 0 at the optimiser"
     return _direction(
         "Some weights are kept from their gradient", 0.85, text, share, ("no-gradient", "layers-frozen", "detached-branch")
+    )
+
+
+def judge_undone(case: Case) -> Verdict:
+    """Fire where weights after a training step are not where the optimiser left them."""
+    kept = case.measured("step_kept").get("")
+    if kept is None or kept > _KEPT:
+        return None
+    text = f"{kept:.1%} of the way that the optimiser moved the weights is left at the end of the training step"
+    return Finding(
+        code="steps-undone",
+        title="Something writes to the weights after the optimiser's step",
+        severity="pipeline",
+        confidence=0.6,
+        evidence=(Evidence(text, kept, 1.0, _SOURCE),),
+        causes=("stale-optimizer", "learning-rate-too-low"),
+        refuted_by="weights that are equal right after optimizer.step() and at the end of the training step",
+        next_test="print one weight right after optimizer.step() and at the end of the training step",
+        remedies=("repair_step", "fix_optimizer"),
+    )
+
+
+def judge_small(case: Case) -> Verdict:
+    """Fire where Adam is given its gradient and steps by next to nothing, and its epsilon does not say why."""
+    step = _step_of_delivered(case)
+    if step is None or step == 0 or step > _SMALLEST or isinstance(gradient_measured.judge_epsilon(case), Finding):
+        return None
+    return _size("steps-too-small", "smaller", step, ("learning-rate-too-low", "epsilon-too-large"), "higher_learning_rate")
+
+
+def judge_large(case: Case) -> Verdict:
+    """Fire where Adam steps far beyond its rate."""
+    step = _step_of_delivered(case)
+    if step is None or step < _LARGEST:
+        return None
+    return _size("steps-too-large", "larger", step, ("learning-rate-too-high", "gradients-accumulate"), "lower_learning_rate")
+
+
+def _step_of_delivered(case: Case) -> float | None:
+    """The length of a step in rates, where a gradient of some size arrives."""
+    share, size = case.measured("gradient_delivered").get("", 0.0), case.measured("gradient_rms").get("", 0.0)
+    return None if share < _DELIVERED or size < _OF_NO_SIZE else case.measured("step_over_rate").get("")
+
+
+def _size(code: str, word: str, step: float, causes: tuple[str, ...], remedy: str) -> Finding:
+    return Finding(
+        code=code,
+        title=f"Steps are far {word} than the learning rate says",
+        severity="pipeline",
+        confidence=0.65,
+        evidence=(Evidence(f"a step is {step:.2g} rates long; 0.1 to 1 is usual", step, 0.3, _SOURCE),),
+        causes=causes,
+        refuted_by="an update of an element that is about the learning rate",
+        next_test="print the change of one weight in a step beside the learning rate",
+        remedies=("repair_settings", remedy),
     )
 
 

@@ -19,7 +19,7 @@ from unplateau.engine.train_step import forward_losses
 from unplateau.engine.watching.motion_record import MotionRecord, see, take_before
 from unplateau.models.groups import layer_groups
 from unplateau.optim.build import build_optimizers
-from unplateau.probes.delivered_gradient import delivered_gradient, step_over_rate
+from unplateau.probes.delivered_gradient import delivered_gradient, step_kept, step_over_rate
 from unplateau.probes.loss_conflict import loss_conflict
 from unplateau.probes.noise_scale import noise_scale
 from unplateau.probes.optimizer_contents import optimizer_contents
@@ -146,7 +146,13 @@ def _delivered(bench: Bench, batch: Batch, others: dict[str, dict[str, float]]) 
     def look(*_: object) -> None:
         arrived.update({name: p.grad.clone() for name, p in trained.items() if p.grad is not None})
 
+    stepped: dict[str, Tensor] = {}
+
+    def look_after(*_: object) -> None:
+        stepped.update({name: p.detach().clone() for name, p in trained.items()})
+
     hooks = [optimizer.register_step_pre_hook(look) for optimizer in bench.parts.optimizers]
+    hooks += [optimizer.register_step_post_hook(look_after) for optimizer in bench.parts.optimizers]
     with _same_draws():
         reported = bench.do_step(batch, rate)
     for hook in hooks:
@@ -158,7 +164,8 @@ def _delivered(bench: Bench, batch: Batch, others: dict[str, dict[str, float]]) 
     found = delivered_gradient(dict(zip(trained, gradients, strict=True)), arrived, left_over)
     is_adam = all("betas" in group for optimizer in bench.parts.optimizers for group in optimizer.param_groups)
     after = {name: p.detach() for name, p in trained.items()}
-    return (*stated, *found, *(step_over_rate(before, after, rate=rate) if is_adam and rate > 0 else ()))
+    kept = step_kept(before, stepped, after) if stepped else ()
+    return (*stated, *found, *kept, *(step_over_rate(before, after, rate=rate) if is_adam and rate > 0 else ()))
 
 
 def _stated(reported: dict[str, float], expected: dict[str, float]) -> Measurements:
