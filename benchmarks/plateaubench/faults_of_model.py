@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.plateaubench.backbones import convolutions_and_norms
 from benchmarks.plateaubench.experiment import Experiment
 from benchmarks.plateaubench.fault import Fault, fault
 from benchmarks.plateaubench.faults_of_data import give_classifier
@@ -92,8 +93,8 @@ def dead(share: float) -> Inject:
     """The shift before a rectifier in the middle of the network keeps a share of its units at zero."""
 
     def inject(experiment: Experiment) -> None:
-        for index in (3, 5):
-            norm = experiment.model.backbone.layers[index][1]
+        norms = [m for m in convolutions_and_norms(experiment.model.backbone) if isinstance(m, nn.BatchNorm2d)]
+        for norm in (norms[3], norms[5]):
             with torch.no_grad():
                 norm.bias[: round(share * len(norm.bias))] = -12.0
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from benchmarks.plateaubench.backbones import convolutions_and_norms
 from benchmarks.plateaubench.experiment import Experiment
 from benchmarks.plateaubench.fault import Fault, fault
 from unplateau.data.loader import Batch
@@ -74,12 +75,13 @@ def backbone_not_held(experiment: Experiment) -> None:
         group["params"] = [nn.Parameter(p.detach().clone()) if id(p) in own else p for p in group["params"]]
 
 
-def freeze(*, layers: int | None = None) -> Inject:
+def freeze(*, share: float = 1.0) -> Inject:
     """Gradients of the backbone, or of its first layers, are switched off."""
 
     def inject(experiment: Experiment) -> None:
-        part = experiment.model.backbone if layers is None else experiment.model.backbone.layers[:layers]
-        part.requires_grad_(False)
+        layers = convolutions_and_norms(experiment.model.backbone)
+        for layer in layers[: round(share * len(layers))]:
+            layer.requires_grad_(False)
 
     return inject
 
@@ -181,7 +183,7 @@ FAULTS: tuple[Fault, ...] = (
     fault("schedule_too_fast/milestones", "schedule-too-fast", drops_counted_in_steps, severity="mild"),
     fault("schedule_never_steps", "schedule-never-steps", drops_never_come, severity="mild"),
     fault("frozen_backbone/all", "backbone-frozen layers-frozen", freeze()),
-    fault("frozen_backbone/part", "backbone-frozen layers-frozen", freeze(layers=6), severity="mild"),
+    fault("frozen_backbone/part", "backbone-frozen layers-frozen", freeze(share=0.75), severity="mild"),
     fault("gradients_accumulate", "gradients-accumulate", gradients_add_up),
     fault("weight_decay/1000", "weight-decay-too-strong", weight_decay(0.5)),
     fault("weight_decay/100", "weight-decay-too-strong", weight_decay(0.05), severity="mild"),

@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.machine import machine_line  # noqa: E402
+from benchmarks.plateaubench.backbones import CHANGES, STANDARD  # noqa: E402
 from benchmarks.plateaubench.planning import FAULTS, Planned, faults_of, full_plan, identity, keep, quick_plan, read  # noqa: E402
 from benchmarks.plateaubench.probing import Probing  # noqa: E402
 from benchmarks.plateaubench.repair import Repair, path_of, recovered, repairs, summary  # noqa: E402
@@ -53,8 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         quick_plan(faults) if options.quick else full_plan(faults, seeds=options.seeds, healthy_seeds=options.healthy_seeds)
     )
     plan = tuple(planned for planned in plan if not options.only or planned.name in options.only)
+    plan = tuple(replace(planned, backbone=options.backbone) for planned in plan)
     share, shares = options.shard
-    folder = options.work / identity()
+    folder = options.work / identity(options.backbone)
     folder.mkdir(parents=True, exist_ok=True)
     if options.probe_again is not None:
         _probe_again(plan[share::shares], folder, options.probe_again)
@@ -138,6 +141,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="runs of each fault and healthy kind without --quick")
     parser.add_argument("--healthy-seeds", type=int, default=0, help="runs of each healthy kind, where more")
     parser.add_argument("--hours", type=float, default=12.0, help="no run is begun later")
+    parser.add_argument("--backbone", choices=tuple(CHANGES), default=STANDARD, help="another network, reported apart")
     parser.add_argument("--work", type=Path, default=Path(".cache/plateaubench"), help="where finished runs are kept")
     parser.add_argument("--faults-from", type=Path, help="a Python file with FAULTS of its own")
     parser.add_argument(

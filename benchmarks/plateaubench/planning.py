@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.plateaubench.backbones import CHANGES, STANDARD
 from benchmarks.plateaubench.experiment import Experiment, build
 from benchmarks.plateaubench.fault import Fault
 from benchmarks.plateaubench.faults_of_data import FAULTS as OF_DATA
@@ -36,6 +37,7 @@ class Planned:
     seed: int
     fault: Fault | None = None
     healthy: Healthy = HEALTHY[0]
+    backbone: str = STANDARD
 
     @property
     def file(self) -> str:
@@ -49,7 +51,8 @@ class Planned:
 
     def build(self) -> tuple[Experiment, Experiment]:
         """Return the experiment with its fault, and without."""
-        right, broken = build(self.healthy.changes, seed=self.seed), build(self.healthy.changes, seed=self.seed)
+        changes = {**CHANGES[self.backbone], **self.healthy.changes}
+        right, broken = build(changes, seed=self.seed), build(changes, seed=self.seed)
         if self.fault is not None:
             self.fault.inject(broken)
         return broken, right
@@ -99,10 +102,12 @@ def faults_of(path: Path) -> tuple[Fault, ...]:
     return found
 
 
-def identity() -> str:
-    """Return a short name of recipe and pictures: stories of another recipe or another MiniMarket are not mixed in."""
+def identity(backbone: str = STANDARD) -> str:
+    """Return a short name of recipe, network and pictures: stories of others are not mixed in."""
     _, pictures = load()
     digest = hashlib.sha256(json.dumps(RECIPE, sort_keys=True, default=str).encode())
+    if backbone != STANDARD:
+        digest.update(backbone.encode())
     digest.update(pictures.pixels_NCHW.numpy().tobytes())
     return digest.hexdigest()[:10]
 

@@ -73,15 +73,15 @@ READINGS = (
         "rate of steepest descent over the run's", "above 300: learning-rate-too-low",
         _ratio(("rate_of_steepest_descent", ""), ("probed_rate", "")),
     ),
-    Reading("running means from the batches', standard deviations", "above 1.5: batch-norm-not-updated", one("running_mean_apart")),
+    Reading("running means off the batches', their deviations", "above 1.5: batch-norm-not-updated", one("running_mean_apart")),
     Reading("a step of Adam, in rates", "below 0.008 or above 3: steps-too-small, steps-too-large", one("step_over_rate")),
-    Reading("augmented images among plain ones, of the usual distance", "above 1: augmentation-too-strong", one("looks_found_again")),
+    Reading("augmented images to plain ones, usual distances", "above 1: augmentation-too-strong", one("looks_found_again")),
     Reading(
         "labels of look-alikes in the next epoch, times chance", "below 1.7: labels-change",
         _ratio(("same_label", "other epoch"), ("same_label_chance", "other epoch")),
     ),
     Reading("pairs of one label of one camera", "above 0.95: labels-of-cameras", one("same_camera_of_label")),
-    Reading("layout of training and evaluation images", "below that of images turned over: preparation-differs", one("preparation_layout")),
+    Reading("layout of training and evaluation images", "below that turned over: preparation-differs", one("preparation_layout")),
     Reading("gap between trained and unseen people, mAP", "above 0.5: overfitting", one("train_identity_gap")),
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks.plateaubench import measure, planning
+from benchmarks.plateaubench.backbones import CHANGES
 from benchmarks.plateaubench.baselines import BASELINES, auto_trainer, deep_diagnosis, random_choice, sage_maker
 from benchmarks.plateaubench.diagnosing import Answer, answers, classes, probed_case
 from benchmarks.plateaubench.experiment import Batches, build
@@ -79,6 +80,25 @@ def test_every_fault_can_be_planted_and_leaves_a_training_that_runs_or_breaks_by
 @pytest.mark.parametrize("kind", HEALTHY, ids=lambda kind: kind.name)
 def test_every_healthy_kind_is_a_valid_recipe(kind):
     assert planning.build(kind.changes).config.SOLVER.MAX_EPOCH > 0
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_faults_of_layers_find_them_in_every_network(name):
+    dead, frozen = (
+        next(planted for planted in FAULTS if planted.name == kind) for kind in ("dead_units/all", "frozen_backbone/part")
+    )
+    experiment, untouched = Planned("fault", dead.name, 1, dead, backbone=name).build()
+    changed = [
+        p for p, q in zip(experiment.model.parameters(), untouched.model.parameters(), strict=True) if not torch.equal(p, q)
+    ]
+    assert len(changed) == 2
+    experiment = Planned("fault", frozen.name, 1, frozen, backbone=name).build()[0]
+    still = [parameter for parameter in experiment.model.backbone.parameters() if not parameter.requires_grad]
+    assert 0.5 < len(still) / len(list(experiment.model.backbone.parameters())) < 0.9
+
+
+def test_runs_of_another_network_are_kept_apart():
+    assert len({planning.identity(name) for name in CHANGES}) == len(CHANGES)
 
 
 def test_a_run_without_a_fault_differs_from_the_next_seed_and_repeats_itself():
