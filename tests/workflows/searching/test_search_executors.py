@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflows.searching.test_search import Desk, desk  # noqa: F401 - the fixture
+from tests.workflows.searching.search_desk import Desk
 from unplateau.workflows.searching import search
 from unplateau.workflows.searching.search_executor import make_executor
 from unplateau.workflows.searching.search_request import Workers
@@ -25,7 +25,7 @@ def _needs(package: str) -> None:
         pytest.skip(f"{package} is not installed")
 
 
-def _kill_the_worker_of(desk: Desk, name: str, after_epoch: int, done: list[int]) -> None:  # noqa: F811
+def _kill_the_worker_of(desk: Desk, name: str, after_epoch: int, done: list[int]) -> None:
     """Wait until a trial has trained some epochs, then kill the worker that its process belongs to."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
@@ -43,7 +43,7 @@ def _parent(pid: int) -> int:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("PPid:"))
 
 
-def _search_with_a_killed_worker(desk: Desk, workers: Workers) -> None:  # noqa: F811
+def _search_with_a_killed_worker(desk: Desk, workers: Workers) -> None:
     desk.behave(seconds=0.4)
     done: list[int] = []
     killer = threading.Thread(target=_kill_the_worker_of, args=(desk, "trial_000_base", 5, done))
@@ -61,7 +61,7 @@ def _search_with_a_killed_worker(desk: Desk, workers: Workers) -> None:  # noqa:
 
 
 def test_on_a_ray_cluster_with_two_workers_a_killed_worker_s_trial_is_continued_by_another(
-    desk: Desk,  # noqa: F811
+    desk: Desk,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _needs("ray")
@@ -79,7 +79,7 @@ def test_on_a_ray_cluster_with_two_workers_a_killed_worker_s_trial_is_continued_
 
 
 def test_on_submitit_s_local_executor_a_killed_worker_s_trial_is_continued_by_another(
-    desk: Desk,  # noqa: F811
+    desk: Desk,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _needs("submitit")
