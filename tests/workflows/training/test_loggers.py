@@ -12,6 +12,7 @@ from unplateau.config.delta import with_values
 from unplateau.config.schema import Config
 from unplateau.runs.foreign_logs import tensorboard
 from unplateau.runs.layout import RunFolder
+from unplateau.runs.reader import read_run
 from unplateau.runs.record import EpochRecord, RetrievalMetrics
 from unplateau.testing.small_market import Lab
 from unplateau.workflows.training import loggers
@@ -103,3 +104,16 @@ def test_weights_and_biases_writes_an_offline_run_into_the_run_folder(tmp_path: 
         opened.epoch(_epoch(number))
     opened.close()
     assert list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))
+
+
+@pytest.mark.slow
+@needs_wandb
+@needs_tensorboard
+def test_a_training_tells_weights_and_biases_what_its_own_records_say_offline(lab: Lab) -> None:
+    outcome = lab.train("asked", "LOGGING.WANDB True LOGGING.TENSORBOARD True")
+    assert outcome.reason.code == "completed"
+    assert "is left out" not in outcome.folder.log.read_text(encoding="utf-8")
+    (stored,) = (outcome.folder.path / "wandb").glob("offline-run-*/*.wandb")
+    content, epochs = stored.read_bytes(), read_run(outcome.folder.path).epochs
+    assert b"held-out/mAP" in content and b"SOLVER.BASE_LR" in content
+    assert all(repr(epoch.total_loss).encode() in content for epoch in epochs)
