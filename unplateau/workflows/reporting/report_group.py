@@ -76,16 +76,16 @@ class LiveGroupReport:
 
     def look(self) -> None:
         """Write the page where a run has finished an epoch since the last one, unless looking has been too dear so far."""
-        started = time.perf_counter()
-        if self.spent_seconds > LARGEST_SHARE * (started - self._begun):
+        elapsed, before = time.perf_counter() - self._begun, time.thread_time()
+        if self.spent_seconds > LARGEST_SHARE * elapsed:
             return
         newest = max((file.stat().st_mtime_ns for file in self._folder.rglob("metrics.jsonl")), default=0)
         if newest != self._seen:
             self._seen = newest
-            wait_seconds = (self.spent_seconds + self._page_seconds) / LARGEST_SHARE - (started - self._begun)
+            wait_seconds = (self.spent_seconds + self._page_seconds) / LARGEST_SHARE - elapsed
             write_group_safely(self._folder, search=self._known(), wait_seconds=wait_seconds)
-            self._page_seconds = time.perf_counter() - started
-        self.spent_seconds += time.perf_counter() - started
+            self._page_seconds = time.thread_time() - before
+        self.spent_seconds += time.thread_time() - before
 
     def close(self) -> None:
         """Write the page once more, as one that nobody writes again."""
