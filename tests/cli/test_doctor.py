@@ -95,3 +95,26 @@ def test_it_runs_where_torch_cannot_be_imported(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "torch is broken here" in done.stdout and "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_configurations_memory_and_time_are_foretold(lab: Lab, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert _exit_code("--config", str(lab.recipe), "--json", str(tmp_path / "result.json")) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "16 images of 32x16 a step, fp32: about 0.8 GB at once" in said
+    assert "epoch time about" in said and "6 steps of" in said and "all 3 epochs" in said
+    forecast = read_json(tmp_path / "result.json")["facts"]["forecast"]
+    assert [plan["name"] for plan in forecast["plans"]] == ["plain", "checkpoint"]
+    assert forecast["plans"][1]["peak_bytes"] > 0 and forecast["seconds_a_step"] > 0
+
+
+def test_a_card_that_is_not_there_can_be_asked_about(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _exit_code("--config", str(lab.recipe), "--memory", "4GB") == 0
+    assert "the card asked for: 4.0 GB" in " ".join(capsys.readouterr().out.split())
+    assert _exit_code("--config", str(lab.recipe), "--memory", "100MB") == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "PROBLEM step memory" in said and "with 8 micro-batches" in said and "it does not fit" in said
+
+
+@pytest.mark.parametrize("words", [("--memory", "4GB"), ("--memory", "much", "--config", "a.yml"), ("--memory", "0")])
+def test_a_size_that_means_nothing_is_a_mistake_of_the_command_line(words: tuple[str, ...]) -> None:
+    assert _exit_code(*words) == 2

@@ -104,6 +104,44 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class PlanNeed:
+    """What a training step takes under one memory plan."""
+
+    name: str
+    """As SOLVER.MEMORY_PLAN names it; "plain" for a step that is done at once."""
+    words: str
+    """What the plan does and costs, in half a sentence."""
+    peak_bytes: int
+    """Of weights, gradients, optimiser state and activations, at once."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a configuration's training would take. With a problem, it could not be worked out."""
+
+    what: str = ""
+    """Network, batch and image size, in words."""
+    plans: tuple[PlanNeed, ...] = ()
+    """The most memory first, down to one that fits or to the last."""
+    outside_bytes: int = 0
+    """What libraries, the device's context and workspaces take beside."""
+    has_bytes: int = 0
+    """Memory of the card, or what is free on the machine; 0 = unknown."""
+    whose: str = ""
+    """Whose memory that is, in words."""
+    device: str = ""
+    """Where the steps were measured."""
+    seconds_a_step: float = 0.0
+    """0 = not measured."""
+    steps_an_epoch: int = 0
+    validation_seconds: float = 0.0
+    num_epochs: int = 0
+    note: str = ""
+    """What the forecast leaves out or could not do."""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class Machine:
     """Everything that is judged."""
 
@@ -126,6 +164,8 @@ class Machine:
     places: tuple[Place, ...] = ()
     data: Data | None = None
     weights: tuple[Weights, ...] = ()
+    forecast: Forecast | None = None
+    """None where no configuration was given, or something stands in its way."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What the facts of a machine mean for training on it: a line each, with its fix. Pure functions of `facts`."""
 
 from unplateau.doctor.facts import Check, Machine, Wanted
+from unplateau.doctor.judge_forecast import judge_forecast
 from unplateau.doctor.judge_gpu import judge_gpu, judge_precision
 from unplateau.doctor.judge_packages import judge_optional, judge_others, judge_python, judge_torch, judge_torchvision
 from unplateau.doctor.judge_room import judge_cpu, judge_data, judge_memory, judge_places, judge_weights, judge_workers
@@ -28,6 +29,7 @@ def judge(machine: Machine, wanted: Wanted = DEFAULT) -> tuple[Check, ...]:
         *judge_places(machine),
         *judge_data(machine),
         *judge_weights(machine),
+        *judge_forecast(machine),
         judge_optional(machine),
     )
 

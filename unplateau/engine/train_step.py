@@ -130,22 +130,26 @@ def _in_parts(parts: Parts, batch: Batch, names: tuple[str, ...]) -> LossTerms:
     return found[0]
 
 
+def choose_segments(parts: Parts, batch: Batch) -> tuple[str, ...]:
+    """Return the modules to recompute under any plan, chosen on the first images of a batch, without a trace."""
+    randomness, buffers = Randomness.now(batch.images_BCHW.device), BufferCopy(parts.model)
+    buffers.take()
+
+    def run() -> Tensor:
+        with parts.precision.autocast():
+            return parts.model.backbone_output(batch.images_BCHW[:_IMAGES_MEASURED], batch.camera_ids_B[:_IMAGES_MEASURED])
+
+    names = parts_to_recompute(parts.model, run)
+    randomness.put_back()
+    buffers.put_back()
+    return names
+
+
 def _segments(parts: Parts, batch: Batch) -> tuple[str, ...]:
-    """Return the modules to recompute, chosen on the first images of the first batch that needs it, without a trace."""
-    memory = parts.memory
-    if memory.segments is None:
-        randomness, buffers = Randomness.now(batch.images_BCHW.device), BufferCopy(parts.model)
-        buffers.take()
-
-        def run() -> Tensor:
-            with parts.precision.autocast():
-                return parts.model.backbone_output(batch.images_BCHW[:_IMAGES_MEASURED], batch.camera_ids_B[:_IMAGES_MEASURED])
-
-        memory.choose_segments(parts_to_recompute(parts.model, run))
-        randomness.put_back()
-        buffers.put_back()
-    assert memory.segments is not None
-    return memory.segments
+    if parts.memory.segments is None:
+        parts.memory.choose_segments(choose_segments(parts, batch))
+    assert parts.memory.segments is not None
+    return parts.memory.segments
 
 
 def _backward(parts: Parts, total: Tensor) -> None:

@@ -2,12 +2,13 @@
 
 import os
 import platform
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 from unplateau.base import reachable
-from unplateau.base.errors import ConfigError, DataError, DataNotFoundError, UnplateauError
+from unplateau.base.errors import ConfigError, DataError, DataNotFoundError, UnplateauError, UsageError
 from unplateau.base.files import write_json
 from unplateau.config.load import load
 from unplateau.config.schema import Config
@@ -15,7 +16,7 @@ from unplateau.data.find import READERS, find_dataset
 from unplateau.data.locate import ENVIRONMENT, find_root
 from unplateau.data.user_cache import image_cache_folder
 from unplateau.doctor import measure
-from unplateau.doctor.facts import Check, Data, DataSet, Machine, Wanted, Weights
+from unplateau.doctor.facts import Check, Data, DataSet, Forecast, Machine, Wanted, Weights
 from unplateau.doctor.judge import DEFAULT, has_problem, judge
 from unplateau.doctor.text import result_data, result_lines
 
@@ -24,23 +25,61 @@ _DRAWN = "MiniMarket"
 _SAME_FILES = ("MSMT17_V1", "MSMT17_V2", "CUHK03Labeled", "CUHK03Detected")  # other names for parts of one folder
 
 
-def run_doctor(config_file: Path | None = None, overrides: tuple[str, ...] = (), *, json_file: Path | None = None) -> int:
+def run_doctor(
+    config_file: Path | None = None, overrides: tuple[str, ...] = (), *, json_file: Path | None = None, memory: str = ""
+) -> int:
     """Look, print the result, and return the exit code: 0, or 1 where something would stop or spoil a training.
 
     Args:
         config_file: a configuration to look with its eyes; None = what is common to all.
         overrides: KEY VALUE pairs.
         json_file: where to write the result and the facts too.
+        memory: of a card that need not be here, such as "4GB", for the forecast of a configuration's training.
+
+    Raises:
+        UsageError: `memory` without a configuration, or no size.
     """
+    card_bytes = size_in_bytes(memory) if memory else None
+    if memory and config_file is None:
+        raise UsageError("--memory asks whether a training fits, so it needs --config-file F.")
     config, wrong = _read(config_file, overrides)
     machine = read_machine(config, is_asked=config_file is not None or bool(overrides))
-    checks = (*wrong, *judge(machine, DEFAULT if config_file is None else wanted_of(config)))
+    wanted = DEFAULT if config_file is None else wanted_of(config)
+    checks = (*wrong, *judge(machine, wanted))
+    if config_file is not None and not has_problem(checks):
+        machine = replace(machine, forecast=_forecast(config, machine, card_bytes))
+        checks = (*wrong, *judge(machine, wanted))
     for line in result_lines(checks):
         print(line)
     if json_file is not None:
         write_json(json_file, result_data(checks, machine))
         print(f"Written: {json_file}")
     return 1 if has_problem(checks) else 0
+
+
+def size_in_bytes(text: str) -> int:
+    """Return a size such as 4GB, 4 or 512 MB in bytes; GB without a unit.
+
+    Raises:
+        UsageError: it is none.
+
+    >>> size_in_bytes("4GB"), size_in_bytes("0.5"), size_in_bytes("512 mb")
+    (4000000000, 500000000, 512000000)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(GB|G|MB|M|)", text.strip().upper())
+    if found is None or float(found[1]) == 0:
+        raise UsageError(f"--memory is {text!r}; expected a size such as 4GB or 512MB.")
+    return int(float(found[1]) * (1e6 if found[2].startswith("M") else 1e9))
+
+
+def _forecast(config: Config, machine: Machine, card_bytes: int | None) -> Forecast:
+    """Work out what the training would take. It builds the network and does a few steps, as no other check does."""
+    from unplateau.workflows.forecast import forecast
+
+    try:
+        return forecast(config, machine, card_bytes=card_bytes)
+    except (UnplateauError, RuntimeError, MemoryError, OSError) as error:
+        return Forecast(problem=f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def _read(config_file: Path | None, overrides: tuple[str, ...]) -> tuple[Config, tuple[Check, ...]]:
