@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from benchmarks.plateaubench.backbones import convolutions_and_norms
 from benchmarks.plateaubench.experiment import Experiment, Transform
 from benchmarks.plateaubench.recipe import Pictures
 from unplateau.data.items import Item
@@ -105,6 +106,12 @@ def score_with(experiment: Experiment, gallery_of: Callable[[Experiment], Embedd
         return retrieve(query, gallery_of(experiment), protocol="held-out", dataset="MiniMarket")
 
     evaluator.score = score  # type: ignore[method-assign]
+
+
+def norms(experiment: Experiment) -> list[nn.BatchNorm2d]:
+    """Return the backbone's batch-norm layers, from the images on: any network of the bench has them before its rectifiers."""
+    layers = convolutions_and_norms(experiment.model.backbone)
+    return [layer for layer in layers if isinstance(layer, nn.BatchNorm2d)]
 
 
 def before_update(experiment: Experiment, change: Callable[[list[nn.Parameter]], None]) -> None:

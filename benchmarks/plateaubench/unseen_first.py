@@ -183,11 +183,11 @@ def centre_loss_at_full_weight(experiment: Experiment) -> None:
 
 
 def dropout_in_every_layer(share: float) -> Inject:
-    """Dropout after each layer of the backbone, not before the classifier alone."""
+    """Dropout in each layer of the backbone, not before the classifier alone."""
 
     def inject(experiment: Experiment) -> None:
-        for layer in experiment.model.backbone.layers:
-            layer.register_forward_hook(lambda module, inputs, output: F.dropout2d(output, share, module.training))
+        for norm in planting.norms(experiment):
+            norm.register_forward_hook(lambda module, inputs, output: F.dropout2d(output, share, module.training))
 
     return inject
 
@@ -210,8 +210,8 @@ def pruned(share: float) -> Inject:
         return output_BCHW * (torch.arange(channels) < round((1 - share) * channels))[:, None, None]
 
     def inject(experiment: Experiment) -> None:
-        for layer in experiment.model.backbone.layers[2:7]:
-            planting.change_output(layer, mask)
+        for norm in planting.norms(experiment)[2:-1]:
+            planting.change_output(norm, mask)
 
     return inject
 

@@ -234,8 +234,9 @@ def scored_without_late_layers(experiment: Experiment) -> None:
 
     def load(experiment: Experiment) -> ReidModel:
         trained = experiment.model.state_dict()
-        late = tuple(f"backbone.layers.{index}." for index in range(4, 8))
-        scored.load_state_dict({name: value for name, value in trained.items() if not name.startswith(late)}, strict=False)
+        of_backbone = [name for name in trained if name.startswith("backbone.")]
+        late = set(of_backbone[len(of_backbone) // 2 :])
+        scored.load_state_dict({name: value for name, value in trained.items() if name not in late}, strict=False)
         return scored
 
     experiment.evaluator.model_of = load

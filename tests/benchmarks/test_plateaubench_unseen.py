@@ -5,6 +5,7 @@ from functools import lru_cache
 import pytest
 
 from benchmarks.plateaubench import planning
+from benchmarks.plateaubench.backbones import CHANGES, STANDARD
 from benchmarks.plateaubench.experiment import build
 from benchmarks.plateaubench.training import run
 from benchmarks.plateaubench.unseen_first import FAULTS as FIRST
@@ -50,6 +51,19 @@ def test_every_unseen_fault_can_be_planted_and_changes_the_training_or_its_score
     result = outcome(broken)
     assert result[0].partition(":")[0] == BREAKS.get(planted.name, "")
     assert result != healthy_outcome()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", [name for name in CHANGES if name != STANDARD])
+@pytest.mark.parametrize(
+    "name", ["dropout_in_every_layer/0.7", "pruned/0.95", "scored_without_late_layers", "pooled_over_channels"]
+)
+def test_faults_inside_the_backbone_are_planted_in_every_network(name, backbone):
+    planted = next(planted for planted in UNSEEN if planted.name == name)
+    changed = {**SHORT, **CHANGES[backbone], "SOLVER.MAX_EPOCH": 1}
+    broken = build(changed, seed=1)
+    planted.inject(broken)
+    assert outcome(broken)[1:] != outcome(build(changed, seed=1))[1:]
 
 
 @pytest.mark.slow
