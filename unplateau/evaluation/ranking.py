@@ -11,18 +11,22 @@ Shapes: Q queries that have a right answer, G gallery, B queries of a block, R r
 P right answers of a block.
 """
 
+import os
 from collections.abc import Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unplateau.base.errors import DataError
 from unplateau.evaluation.chance import chance_average_precision
+from unplateau.evaluation.counting import count_at_least
 from unplateau.evaluation.embedded import JUNK_PERSON, Embedded
 from unplateau.evaluation.matches import Matches, find_matches
 from unplateau.evaluation.ranked_rows import RankedRows
-from unplateau.evaluation.scores import DEFAULT_MEMORY_MEGABYTES, block_rows, check_metric, score_blocks
+from unplateau.evaluation.scores import DEFAULT_MEMORY_MEGABYTES, MOST_THREADS, block_rows, check_metric, score_blocks
 from unplateau.runs.record import RetrievalMetrics
 
 Doubles = NDArray[np.float64]
@@ -31,7 +35,7 @@ Floats = NDArray[np.float32]
 Blocks = Iterable[tuple[slice, Floats]]
 
 CMC_RANKS = (1, 5, 10)
-_COMPARISONS_A_SORT_COSTS = 100  # measured: to sort an element costs about as much as to compare a hundred
+_NUM_THREADS = min(MOST_THREADS, os.cpu_count() or 1)  # NumPy computes outside Python's lock
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,9 @@ def measure(blocks: Blocks, matches: Matches, query_rows_Q: Rows) -> Parts:
         query_rows_Q: the queries that the blocks are of, each with a right answer.
     """
     parts = np.empty((3, len(query_rows_Q)))
-    for rows, scores_BG in blocks:
-        parts[:, rows] = _parts_of(*_wrong_answers_ahead(scores_BG, matches, query_rows_Q[rows]))
+    with ThreadPoolExecutor(_NUM_THREADS) as pool:
+        for rows, scores_BG in blocks:
+            parts[:, rows] = _parts_of(*_wrong_answers_ahead(scores_BG, matches, query_rows_Q[rows], pool))
     return Parts(parts[0], parts[1], parts[2].astype(np.int64), query_rows_Q)
 
 
@@ -163,7 +168,7 @@ def features_of(query: Embedded, rows_Q: Rows) -> NDArray[np.float32]:
     return query.features_ND if len(rows_Q) == len(query) else query.features_ND[rows_Q]
 
 
-def _wrong_answers_ahead(scores_BG: Floats, matches: Matches, query_rows_B: Rows) -> tuple[Rows, Rows]:
+def _wrong_answers_ahead(scores_BG: Floats, matches: Matches, query_rows_B: Rows, pool: Executor) -> tuple[Rows, Rows]:
     """Return how many wrong answers score at least as much as each right one, and where each query's right ones start.
 
     Query after query, the right answer that scores lowest first.
@@ -174,27 +179,10 @@ def _wrong_answers_ahead(scores_BG: Floats, matches: Matches, query_rows_B: Rows
     in_block, in_gallery, _ = matches.own(query_rows_B)
     scores_BG[in_block, in_gallery] = -np.inf
     scores_BG[:, matches.junk_rows] = -np.inf
-    passes_G = np.empty(scores_BG.shape[1], bool)
-    ends_B = [*starts_B[1:].tolist(), len(thresholds_P)]
-    ahead = [
-        _count_at_least(scores_G, thresholds_P[start:end], passes_G)
-        for scores_G, start, end in zip(scores_BG, starts_B.tolist(), ends_B, strict=True)
-    ]
-    return np.concatenate(ahead), starts_B
-
-
-def _count_at_least(scores_G: Floats, thresholds_R: Floats, passes_G: NDArray[np.bool_]) -> Rows:
-    """Count the scores that reach each of the ascending thresholds.
-
-    Where few reach the lowest, they alone are taken out and sorted, which serves all thresholds. Otherwise comparing
-    the whole row with each threshold is cheaper than sorting it.
-    """
-    passing = np.greater_equal(scores_G, thresholds_R[0], out=passes_G).nonzero()[0]
-    if len(passing) * _COMPARISONS_A_SORT_COSTS < len(scores_G) * len(thresholds_R):
-        reached = scores_G[passing]
-        reached.sort()
-        return len(reached) - reached.searchsorted(thresholds_R)
-    return np.array([np.count_nonzero(np.greater_equal(scores_G, one, out=passes_G)) for one in thresholds_R])
+    thresholds_of = [thresholds_P[start:end] for start, end in pairwise([*starts_B.tolist(), len(thresholds_P)])]
+    shares = [range(*share) for share in pairwise(np.linspace(0, len(scores_BG), _NUM_THREADS + 1).astype(int).tolist())]
+    ahead = pool.map(lambda share: count_at_least(scores_BG, thresholds_of, share), shares)
+    return np.concatenate([counts for some in ahead for counts in some]), starts_B
 
 
 def _parts_of(ahead_P: Rows, starts_B: Rows) -> Doubles:

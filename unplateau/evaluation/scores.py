@@ -22,6 +22,7 @@ Floats = NDArray[np.float32]
 Blocks = Iterator[tuple[slice, Floats]]
 
 DEFAULT_MEMORY_MEGABYTES = 256
+MOST_THREADS = 4  # that look at a block's rows
 _MAX_BLOCK_ROWS = 512  # measured: beyond this a matrix product of 512 columns gets no faster
 _MIN_BLOCK_ROWS = 2  # one row would be a matrix-vector product
 _LONGEST = 1e18  # squares of longer features overflow single precision
@@ -44,9 +45,9 @@ def block_rows(num_gallery: int, embedding_dim: int, *, memory_megabytes: float,
     """Return how many queries fit into one block; two at least, whatever the memory.
 
     >>> block_rows(15_913, 512, memory_megabytes=256), block_rows(515_913, 512, memory_megabytes=256)
-    (512, 121)
+    (512, 113)
     """
-    for_the_gallery = num_gallery * 32  # its order and factors, one mask, and the scores that pass it
+    for_the_gallery = num_gallery * (12 + 13 * MOST_THREADS)  # order and factors; a thread's mask and the scores that pass it
     left = memory_megabytes * 2**20 - for_the_gallery
     fitting = int(left // (4 * (num_gallery + 2 * embedding_dim + other_numbers_a_row)))
     return max(_MIN_BLOCK_ROWS, min(_MAX_BLOCK_ROWS, fitting))
