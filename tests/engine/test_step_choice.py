@@ -74,10 +74,28 @@ def test_measuring_changes_no_weight_no_gradient_no_mode_and_no_random_stream() 
 
 
 def test_a_short_run_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_choice, "measure_ways", lambda *_: pytest.fail("steps were measured"))
+    monkeypatch.setattr(step_choice, "measure_ways", lambda *_, **__: pytest.fail("steps were measured"))
     assert choose_step(training_of(MAX_EPOCH=4)).basis == "rule"  # 16 steps: two ways of three steps are over 2 %
     assert choose_step(training_of(MAX_EPOCH=1000, STOP_EPOCH=4)).basis == "rule"
     assert choose_step(training_of(MEASURE_STEP=False, **LONG)).basis == "rule"
+
+
+def test_timing_takes_no_more_than_its_share_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[StepWay] = []
+    monkeypatch.setattr(step_choice._Runner, "time_step", lambda self: _step_of_a_second(self, counted, clock))
+    clock = [0.0]
+    monkeypatch.setattr(step_choice.time, "perf_counter", lambda: clock[0])
+    choose_step(training_of(MAX_EPOCH=75))  # 300 steps: 6 may be timed
+    assert len(counted) == 8  # two ways in turn, until six seconds have passed
+    counted.clear()
+    choose_step(training_of(**LONG))
+    assert len(counted) == 10  # 8 seconds are enough
+
+
+def _step_of_a_second(runner: Any, counted: list[StepWay], clock: list[float]) -> None:
+    clock[0] += 1
+    counted.append(runner.timing.way)
+    runner.timing = replace(runner.timing, seconds=1.0)
 
 
 def test_what_the_configuration_says_is_obeyed_without_measuring() -> None:
@@ -153,6 +171,6 @@ def test_fp16_on_a_processor_is_refused() -> None:
 def test_bf16_of_a_real_network_passes_the_check() -> None:
     training = training_of(AMP={"ENABLED": True}, **LONG)
     batch = next(iter(training.loader.epoch(1)))
-    plain, half = measure_ways(training, (PLAIN, HALF), batch)
+    plain, half = measure_ways(training, (PLAIN, HALF), batch, num_steps=1000)
     assert (plain.problem, half.problem) == ("", "")
     assert 0.9 < half.gradient_agreement < 1.0

@@ -71,34 +71,36 @@ def choose_step(training: Unmeasured) -> StepChoice:
     if training.ranks.any(not is_in_range_B.all()):
         return step_by_rule(training)  # no loss can be computed; preflight will say so
     with untouched([]):
-        timings = measure_ways(training, open_ways, batch)
+        timings = measure_ways(training, open_ways, batch, num_steps=num_steps(training))
     choice = StepChoice(winner(timings), "measured", timings, _machine(training.device), time.perf_counter() - started)
     if all(timing.problem for timing in timings):
         choice = step_by_rule(training)
     return cast(StepChoice, training.ranks.from_main(choice))
 
 
-def measure_ways(training: Unmeasured, open_ways: tuple[StepWay, ...], batch: Batch) -> tuple[StepTiming, ...]:
+def measure_ways(training: Unmeasured, open_ways: tuple[StepWay, ...], batch: Batch, *, num_steps: int) -> tuple[StepTiming, ...]:
     """Check every way on one batch, then time them in turn, so that all meet the same machine. Works on copies.
 
     Args:
         training: model and losses are left as they are; the global random streams are drawn from.
         open_ways: of `precision.ways`, the plainest first.
         batch: of the real size, contiguous.
+        num_steps: of the run, a share of which the timing may take.
     """
     laid_out = {is_last: rehearsal(training, channels_last=is_last) for is_last in {way.channels_last for way in open_ways}}
     runners = [_Runner(computing(laid_out[way.channels_last], way), way, batch) for way in open_ways]
     reference: _Seen | None = None
     for runner in runners:
         reference = runner.check(reference) or reference
-    _race([runner for runner in runners if not runner.timing.problem])
+    _race([runner for runner in runners if not runner.timing.problem], _SHARE_OF_RUN * num_steps)
     return tuple(runner.timing for runner in runners)
 
 
-def _race(racing: list["_Runner"]) -> None:
-    started = time.perf_counter()
+def _race(racing: list["_Runner"], steps_worth: float) -> None:
+    """Time the ways until that takes as long as so many of the fastest steps, each of them twice at least."""
+    started, fastest = time.perf_counter(), 0.0
     for done in range(_MOST_ROUNDS if racing else 0):
-        if done >= _FEWEST_STEPS - 1 and time.perf_counter() - started > _ENOUGH_SECONDS:
+        if done >= _FEWEST_STEPS - 1 and time.perf_counter() - started > min(_ENOUGH_SECONDS, steps_worth * fastest):
             return
         for runner in racing:
             runner.time_step()

@@ -1,4 +1,4 @@
-"""Counts how many scores reach each of a few thresholds, a row at a time: all that ranks need. R thresholds, G gallery, B rows."""
+"""Counts how many scores reach each of a few thresholds, row by row: all that ranks need. R thresholds, G gallery, B rows."""
 
 from collections.abc import Iterable, Sequence
 

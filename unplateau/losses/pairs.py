@@ -21,18 +21,21 @@ class Pairs:
     """int64: other images of the anchor's identity."""
     valid_B: Tensor
     """bool: the anchor has a positive and a negative."""
+    num_valid: Tensor
+    """int64, 0-d: such anchors."""
 
 
 def pairs_of(person_ids_B: Tensor) -> Pairs:
     """Return the pairs of a batch; nothing synchronises."""
     same_BB = person_ids_B[:, None] == person_ids_B
     positives_B = same_BB.sum(1) - 1
-    return Pairs(same_BB, positives_B, (positives_B > 0) & (positives_B < len(person_ids_B) - 1))
+    valid_B = (positives_B > 0) & (positives_B < len(person_ids_B) - 1)
+    return Pairs(same_BB, positives_B, valid_B, valid_B.sum())
 
 
 def mean_of_valid(values_B: Tensor, pairs: Pairs) -> Tensor:
     """Return the mean over anchors with a pair, the last dimension; 0 with a gradient of 0 where there is none."""
-    return torch.where(pairs.valid_B, values_B, 0.0).sum(-1) / pairs.valid_B.sum().clamp(min=1)
+    return torch.where(pairs.valid_B, values_B, 0.0).sum(-1) / pairs.num_valid.clamp(min=1)
 
 
 def unit_length(features_BD: Tensor) -> Tensor:
@@ -44,5 +47,5 @@ def pair_counts(pairs: Pairs) -> dict[str, Tensor]:
     """Return positives_per_anchor (mean) and excluded_anchors (count), 0-d."""
     return {
         "positives_per_anchor": pairs.positives_B.float().mean(),
-        "excluded_anchors": (~pairs.valid_B).sum().float(),
+        "excluded_anchors": (len(pairs.valid_B) - pairs.num_valid).float(),
     }

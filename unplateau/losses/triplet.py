@@ -39,7 +39,7 @@ class TripletLoss(Loss):
         return Term(mean_of_valid(loss_B, pairs), self._measurements(d_ap_B.detach(), d_an_B.detach(), pairs))
 
     def _measurements(self, d_ap_B: Tensor, d_an_B: Tensor, pairs: Pairs) -> dict[str, Tensor]:
-        active_B = (d_ap_B - d_an_B + self.margin > 0).to(d_ap_B.dtype)
+        active_B = (d_ap_B + self.margin > d_an_B).to(d_ap_B.dtype)
         means_3 = mean_of_valid(torch.stack([d_ap_B, d_an_B, active_B]), pairs)
         return dict(zip(("d_ap", "d_an", "active_triplets"), means_3.unbind(), strict=True)) | pair_counts(pairs)
 

@@ -48,7 +48,7 @@ def test_a_resumed_run_computes_as_it_began_and_measures_nothing(lab: Lab, monke
         assert lab.train("stopped", OPEN).reason.code == "time-budget"
     began = read_step_choice(lab.folder("stopped"))
     with monkeypatch.context() as patched:
-        patched.setattr(step_choice, "measure_ways", lambda *_: pytest.fail("steps were measured again"))
+        patched.setattr(step_choice, "measure_ways", lambda *_, **__: pytest.fail("steps were measured again"))
         patched.setattr(step_choice, "winner", lambda timings: StepWay("fp32", True))
         assert lab.train("stopped", OPEN, resume=True).reason.code == "completed"
     assert read_step_choice(lab.folder("stopped")) == began
