@@ -1,0 +1,46 @@
+"""Damaged and hostile inputs: the short version of benchmarks/fuzz/fuzz.py, and that it sees what it is there to see."""
+
+import os
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+if sys.platform == "win32":
+    pytest.skip("the limit of time is a signal of Unix", allow_module_level=True)
+
+from benchmarks.fuzz.fuzz import fuzz
+from benchmarks.fuzz.mutating import mutated
+from benchmarks.fuzz.parsers import PARSERS, Parser
+
+INPUTS = 60
+
+
+@pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.name)
+def test_every_input_is_read_or_refused_and_none_of_its_code_runs(parser: Parser) -> None:
+    tally = fuzz(parser, range(INPUTS), seed=1, seconds=600.0)
+    assert (tally.inputs, dict(tally.findings), tally.ran_code) == (INPUTS, {}, 0)
+    assert tally.refused > 0
+
+
+def test_an_exception_and_code_that_runs_would_be_seen() -> None:
+    def prepare(folder: Path, canary: Path):  # type: ignore[no-untyped-def]
+        def play(rng: random.Random, place: Path) -> None:
+            canary.mkdir()
+            os.system("true")
+            raise ZeroDivisionError("as it happens")
+
+        return play
+
+    tally = fuzz(Parser("broken", "", prepare), range(2), seed=0, seconds=60.0)
+    assert tally.ran_code == 4  # each time the folder and the program
+    assert list(tally.findings.values()) == [2]
+    assert "ZeroDivisionError" in next(iter(tally.findings))
+
+
+def test_the_same_number_gives_the_same_input() -> None:
+    first, again = (mutated(random.Random("0/logs/7"), [b"a: 1\nb: 2\n"]) for _ in range(2))
+    assert first == again
