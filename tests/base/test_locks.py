@@ -42,3 +42,25 @@ def test_a_folder_that_cannot_be_made_is_said_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(UsageError, match="cannot be written to .* OUTPUT_DIR"):
         FileLock(tmp_path / "file" / "run" / ".lock").acquire()
+
+
+def test_asking_whether_a_lock_is_held_takes_it_from_nobody(tmp_path: Path) -> None:
+    lock = FileLock(tmp_path / ".lock")
+    assert not lock.is_held() and not lock.path.exists(), "asking writes nothing"
+    assert lock.acquire() and FileLock(lock.path).is_held()
+    lock.release()
+    assert not FileLock(lock.path).is_held()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows' locks are never shared")
+def test_who_asks_at_the_wrong_moment_keeps_nobody_from_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    lock = FileLock(tmp_path / ".lock")
+    lock.path.touch()
+    with lock.path.open("rb") as asking:
+        fcntl.flock(asking.fileno(), fcntl.LOCK_SH)
+        assert not FileLock(lock.path).is_held(), "two that ask do not see each other"
+        monkeypatch.setattr("time.sleep", lambda seconds: fcntl.flock(asking.fileno(), fcntl.LOCK_UN))
+        assert lock.acquire()
+    lock.release()

@@ -6,6 +6,7 @@ import pytest
 
 from unplateau.base.errors import ConfigError
 from unplateau.config.load import load
+from unplateau.config.yaml_file import plain_tree
 
 
 def test_byte_order_marks_are_understood(tmp_path):
@@ -86,3 +87,12 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
         load(tmp_path)
     with pytest.raises(ConfigError, match="No such file"):
         load(tmp_path / "none.yml")
+
+
+def test_a_tree_of_another_trainer_is_read_with_the_same_bounds():
+    bomb = "a: &a {x: 1}\n" + "".join(
+        f"{chr(98 + n)}: &{chr(98 + n)} {{p: *{chr(97 + n)}, q: *{chr(97 + n)}}}\n" for n in range(20)
+    )
+    assert plain_tree("MODEL: {DEPTH: 50x}\nSEED: 3\n") == {"MODEL": {"DEPTH": "50x"}, "SEED": 3}
+    for text in (bomb, "[" * 5000, "a: !!python/object/apply:os.system [id]", "a: 2020-99-99", "- 1", "{", "? [1]\n: 2", ""):
+        assert plain_tree(text) == {}

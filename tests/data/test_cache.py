@@ -199,10 +199,11 @@ def test_threads_that_start_together_share_one_build(paths, tmp_path, monkeypatc
     assert sorted(decoded) == paths
 
 
-def test_the_lock_of_a_builder_that_died_is_taken_over(paths, tmp_path):
+@pytest.mark.parametrize("age_seconds", [3600, -3600], ids=["old", "from before the clock was set back"])
+def test_the_lock_of_a_builder_that_died_is_taken_over(paths, tmp_path, age_seconds):
     lock = tmp_path / f"{describe(paths, SIZE).key}.lock"
     lock.touch()
-    os.utime(lock, (time.time() - 3600,) * 2)
+    os.utime(lock, (time.time() - age_seconds,) * 2)
     assert_right(open_fresh(paths, tmp_path), paths)
     assert not lock.exists()
 

@@ -1,5 +1,6 @@
 """Run folders are read in whatever state a crash left them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ import pytest
 from unplateau.base.errors import RecordError
 from unplateau.base.locks import FileLock
 from unplateau.runs.layout import RunFolder
-from unplateau.runs.reader import find_runs, is_running, read_run
-from unplateau.runs.record import EpochRecord, RetrievalMetrics, StopReason
+from unplateau.runs.reader import find_runs, is_running, read_average_precision, read_run, read_stop
+from unplateau.runs.record import EpochRecord, RetrievalMetrics, StopReason, to_plain
 from unplateau.runs.writer import RunWriter
 
 
@@ -80,3 +81,29 @@ def test_average_precision_is_readable_without_running_code(tmp_path: Path) -> N
     writer.average_precision({"validation_average_precision": np.array([[0.5, np.nan]], dtype=np.float32)})
     with np.load(writer.folder.average_precision, allow_pickle=False) as arrays:
         assert arrays["validation_average_precision"].shape == (1, 2)
+
+
+def test_a_line_of_the_record_that_is_damaged_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good = to_plain(EpochRecord(1, 10, 0.1, 2.0, {}))
+    lines = [good, {**good, "epoch": 2, "steps": "<b>"}, {**good, "epoch": 3}, {**good, "epoch": 4, "losses": [1]}]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    assert [epoch.epoch for epoch in read_run(tmp_path).epochs] == [1, 3]
+    assert "the line of epoch 2 is damaged" in caplog.text and "epoch 4" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content", ['{"code": 3}', '{"code": "completed", "evidence": "none"}', "[" * 20_000, b"\xff\xfe{", "1" * 5000]
+)
+def test_a_reason_that_is_damaged_counts_as_missing(tmp_path: Path, content: str | bytes) -> None:
+    (tmp_path / "stop.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert read_stop(RunFolder(tmp_path)) is None
+
+
+def test_arrays_that_are_damaged_count_as_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = RunFolder(tmp_path)
+    assert read_average_precision(folder) == {}
+    np.savez_compressed(folder.average_precision, validation_epochs=np.arange(50))
+    assert read_average_precision(folder)["validation_epochs"][-1] == 49
+    folder.average_precision.write_bytes(folder.average_precision.read_bytes()[:90])
+    assert read_average_precision(folder) == {}
+    assert "average_precision.npz cannot be read" in caplog.text

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from unplateau.base.errors import RecordError
 from unplateau.runs.record import EpochRecord, Evidence, Finding, RetrievalMetrics, StopReason, from_plain, to_plain
 
 CMC = {"1": 0.6, "5": 0.8, "10": 0.9}
@@ -27,5 +28,5 @@ def test_keys_of_a_newer_version_are_left_out() -> None:
 
 
 def test_a_missing_field_without_default_is_an_error() -> None:
-    with pytest.raises(TypeError, match="total_loss"):
+    with pytest.raises(RecordError, match="total_loss"):
         from_plain(EpochRecord, {"epoch": 1, "steps": 2, "learning_rate": 0.1, "losses": {}})

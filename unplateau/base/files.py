@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,8 +62,11 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file. Raises OSError or json.JSONDecodeError."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Return the content of a JSON file. Raises OSError, or ValueError: it is no JSON, no UTF-8, or nested without end."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply to be read.") from error
 
 
 def sha256_of(path: Path) -> str:
@@ -73,18 +75,9 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def same_content(source: Path, target: Path) -> None:
-    """Give `target` the content of `source`, whole or not at all: a hard link, or a copy where the file system has none.
-
-    Cheap where it has been done already. Both must only ever be replaced, never written into.
-    """
-    if target.exists() and _looks_same(source, target):
-        return
-    with replacing(target) as temporary:
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copy2(source, temporary)
+def is_older(path: Path, than: Path) -> bool:
+    """Return whether `path` is missing or was written before `than`."""
+    return not path.exists() or (than.exists() and path.stat().st_mtime_ns < than.stat().st_mtime_ns)
 
 
 def sync(path: Path) -> None:
@@ -129,15 +122,10 @@ def finite(value: Any) -> Any:
 def _parse(line: str) -> Any:
     try:
         return json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # a number of thousands of digits is a ValueError of another kind
         return None
 
 
 def _ends_with_newline(stream: Any) -> bool:
     stream.seek(-1, os.SEEK_END)
     return bool(stream.read(1) == b"\n")
-
-
-def _looks_same(source: Path, target: Path) -> bool:
-    one, other = source.stat(), target.stat()
-    return source.samefile(target) or (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)

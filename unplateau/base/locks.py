@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import IO
 
@@ -12,6 +13,9 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+_ASKING_SECONDS = 0.5  # far longer than anybody takes to ask whether it is held
+_POLL_SECONDS = 0.02
+
 
 class FileLock:
     """Exclusive ownership of a file among the processes of one machine. Not for network file systems that ignore locks."""
@@ -21,7 +25,7 @@ class FileLock:
         self._stream: IO[bytes] | None = None
 
     def acquire(self) -> bool:
-        """Try to take the lock without waiting; return whether it is held now.
+        """Take the lock; return whether it is held now. Waits a moment at most: who asks `is_held` has it for as long.
 
         Raises:
             UsageError: its folder cannot be made or written to.
@@ -34,13 +38,22 @@ class FileLock:
             raise UsageError(
                 f"{folder} cannot be written to ({error.strerror}). Choose another folder: OUTPUT_DIR PATH."
             ) from error
-        try:
-            _lock(stream)
-        except OSError:
-            stream.close()
-            return False
+        deadline = time.monotonic() + _ASKING_SECONDS
+        while not _is_taken(stream):
+            if time.monotonic() >= deadline:
+                stream.close()
+                return False
+            time.sleep(_POLL_SECONDS)
         self._stream = stream
         return True
+
+    def is_held(self) -> bool:
+        """Return whether some process holds the lock now. Writes nothing, and two that ask at once do not see each other."""
+        try:
+            with self.path.open("rb") as stream:
+                return not _is_taken(stream, is_shared=True)
+        except OSError:  # it is not there, or not ours to read
+            return False
 
     def release(self) -> None:
         """Give the lock back; without effect where it is not held."""
@@ -49,9 +62,17 @@ class FileLock:
             self._stream = None
 
 
-def _lock(stream: IO[bytes]) -> None:
+def _is_taken(stream: IO[bytes], *, is_shared: bool = False) -> bool:
+    try:
+        _lock(stream, is_shared)
+    except OSError:
+        return False
+    return True
+
+
+def _lock(stream: IO[bytes], is_shared: bool) -> None:
     if sys.platform == "win32":
         stream.seek(0, os.SEEK_SET)
         msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
     else:
-        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(stream.fileno(), (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)

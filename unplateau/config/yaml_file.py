@@ -61,6 +61,20 @@ def parse_yaml(text: str, name: str, problems: list[str]) -> dict[str, Entry]:
     return walk.entries(root)
 
 
+def plain_tree(text: str) -> dict[str, Any]:
+    """Return the mapping of a YAML text of another trainer, read with the same bounds; empty where there is none.
+
+    >>> plain_tree("MODEL: {DEPTH: 50x}"), plain_tree("MODEL: !!python/name:os.system x")
+    ({'MODEL': {'DEPTH': '50x'}}, {})
+    """
+    try:
+        parse_yaml(text[:_LARGEST_BYTES], "text", [])
+        tree = yaml.load(text[:_LARGEST_BYTES], Loader=_Loader)  # a safe loader
+    except (ConfigError, yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError):
+        return {}
+    return tree if isinstance(tree, dict) else {}
+
+
 class _Walk:
     """Flattens a node tree; appends to the problems so that all are reported at once."""
 

@@ -10,6 +10,7 @@ Legend: N images, H height, W width, 3 channels R, G, B.
 
 import hashlib
 import os
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -173,13 +174,23 @@ def _build(spec: CacheSpec, folder: Path, beat: Callable[[], None], on_progress:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{spec.key}.json").unlink(missing_ok=True)
     with replacing(folder / f"{spec.key}.images") as temporary:
-        pixels_NHW3 = np.memmap(temporary, dtype=np.uint8, mode="w+", shape=spec.shape)
+        _reserve(temporary, spec.num_bytes)
+        pixels_NHW3 = np.memmap(temporary, dtype=np.uint8, mode="r+", shape=spec.shape)
         checksums = _decode_all(spec, pixels_NHW3, beat, on_progress)
         pixels_NHW3.flush()
         del pixels_NHW3  # Windows renames no file that is mapped
     height, width = spec.size_HW
     manifest = {"format_version": FORMAT_VERSION, "num_images": len(spec.paths), "height": height, "width": width}
     write_json(folder / f"{spec.key}.json", {**manifest, "pillow": PIL.__version__, "crc32": checksums})
+
+
+def _reserve(path: Path, num_bytes: int) -> None:
+    """Make a file of that size. A full disk says so here; later, a write to mapped memory would end the process (SIGBUS)."""
+    with path.open("wb") as stream:
+        if sys.platform == "linux":
+            os.posix_fallocate(stream.fileno(), 0, num_bytes)
+        else:
+            stream.truncate(num_bytes)
 
 
 def _decode_all(spec: CacheSpec, pixels_NHW3: np.ndarray, beat: Callable[[], None], on_progress: Progress | None) -> list[int]:
@@ -222,7 +233,7 @@ def _building_turn(lock: Path) -> Iterator[tuple[bool, Callable[[], None]]]:
     """Give True to the first process that asks, and a function it calls now and then to say that it is alive."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with suppress(OSError):
-        if time.time() - lock.stat().st_mtime > _LOCK_IS_STALE_SECONDS:
+        if abs(time.time() - lock.stat().st_mtime) > _LOCK_IS_STALE_SECONDS:  # from the future: the clock was set back
             lock.unlink()
     try:
         os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))

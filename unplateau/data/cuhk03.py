@@ -70,7 +70,7 @@ def _read_split(folder: Path, boxes: str) -> DatasetFiles:
 def _load(path: Path) -> dict[str, Any]:
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON ({error}). Write it again, or use the folders of cuhk03-np.") from None
     split = loaded[0] if isinstance(loaded, list) and loaded else loaded
     if not isinstance(split, dict):

@@ -11,6 +11,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -97,12 +98,24 @@ class DecodedImages(ImageSource):
             batch_size=None,
             collate_fn=_as_it_is,
             num_workers=min(self._num_workers, len(plan)),
+            worker_init_fn=_begin_worker,
             generator=torch.Generator(),  # else every epoch would draw from the global one
         )
         for pixels_BHW3 in decoded:
             if isinstance(pixels_BHW3, DataError):
                 raise pixels_BHW3
             yield pixels_BHW3.pin_memory() if pinned else pixels_BHW3
+
+
+def _begin_worker(number: int) -> None:
+    """In a process that decodes: where the training or another worker died, Python's own thread would print a traceback of it."""
+    usual = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not isinstance(error, ConnectionError | EOFError):
+            usual(kind, error, trace)
+
+    sys.excepthook = hook
 
 
 def _as_it_is(value: Any) -> Any:

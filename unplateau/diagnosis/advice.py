@@ -24,12 +24,13 @@ _PROMISED = {
     "paused": "Can be resumed; the checkpoint is safe.",
     "target-reached": "Use this model: it reached the mAP that was asked for.",
     "out-of-memory": "Reduce IMS_PER_BATCH: retry with a smaller batch.",
+    "disk-full": "Make room on the disk, then go on; the checkpoint is safe.",
     "diverged": "See log.txt, fix, retry.",
     "preflight": "See log.txt, fix, retry. No hyper-parameter will help until it is fixed.",
     "error": "See log.txt, fix, retry.",
     "killed": "See log.txt. Can be resumed from the last finished epoch; the checkpoint is safe.",
 }
-_RESUMABLE = ("interrupted", "preempted", "time-budget", "paused", "killed")
+_RESUMABLE = ("interrupted", "preempted", "time-budget", "paused", "killed", "disk-full")
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ def _what_next(ending: Ending, trend: Flatness | None) -> tuple[str, ...]:
     if ending.code == "diverged":
         lower = float(f"{ending.base_rate / 3:.2g}")
         return (f"A lower rate is the usual cure: {ending.new_run_command} SOLVER.BASE_LR {lower:g}",)
+    if ending.code == "error" and ending.epochs and ending.saved_epoch:
+        return (f"What is finished is kept; once it is mended, go on: {ending.resume_command} --resume",)
     if ending.code in ("error", "preflight"):
         return ()
     return (*_continue_or_not(ending, trend), *_by_test_map(ending, trend), *_by_gap(ending))

@@ -1,29 +1,39 @@
 """Resume checkpoints: written whole, checked by SHA-256, the last two kept. Plain tensors and data only.
 
 Beside each lies the best model of its time: a run that goes on from it may train an epoch again, and off the CPU not to the
-same bits, so a `best_model.pth` of that epoch would be of a training that never was.
+same bits, so a `best_model.pth` of that epoch would be of a training that never was. Files and checksums: `checkpoint_files`.
 """
 
-import json
 import logging
-import zipfile
+import pickle
+from collections.abc import Collection
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from unplateau.base.errors import CheckpointError
-from unplateau.base.files import read_json, replacing, same_content, sha256_of, write_json
+from unplateau.base.files import replacing, sha256_of
 from unplateau.config.schema import Config
+from unplateau.engine.checkpoint_files import SCHEMA_VERSION, Saved, damage, keep_best, listed, write_list
 from unplateau.engine.memory_plan import PLAIN
 from unplateau.engine.parts import Parts
 from unplateau.engine.stopping import Progress
 from unplateau.optim.schedules import Schedule
 from unplateau.runs.layout import RunFolder
 
-SCHEMA_VERSION = 1
 _KEPT = 2
+_CONTENT = {
+    "epoch": int,
+    "identity": dict,
+    "model": dict,
+    "losses": dict,
+    "optimizers": list,
+    "average": dict | None,
+    "scaler": dict | None,
+    "schedule": dict,
+    "progress": dict,
+}
 _log = logging.getLogger(__name__)
 
 
@@ -39,52 +49,67 @@ class CheckpointStore:
         """Write the state after `progress.epoch`. Only the main process writes."""
         if not parts.ranks.is_main:
             return
-        folder, path = self._folder, self._folder.checkpoint(progress.epoch)
-        entry: dict[str, Any] = {"file": path.name, "epoch": progress.epoch}
+        folder, path, best = self._folder, self._folder.checkpoint(progress.epoch), ("", "")
         if progress.best_epoch is not None and folder.best_model.exists():
-            same_content(folder.best_model, folder.best_of_checkpoint(progress.best_epoch))
-            entry["best"] = folder.best_of_checkpoint(progress.best_epoch).name
+            best = keep_best(folder, progress.best_epoch, is_new=progress.best_epoch == progress.epoch)
         with replacing(path) as temporary:
             torch.save(_content(parts, progress, self._identity), temporary)
-        entry["sha256"] = sha256_of(path)
-        kept = [old for old in _manifest(folder) if old["epoch"] < progress.epoch][-(_KEPT - 1) :]
-        write_json(folder.checkpoint_manifest, {"schema": SCHEMA_VERSION, "checkpoints": [*kept, entry]})
-        _remove_others(folder, [*kept, entry])
+        entry = Saved(path.name, progress.epoch, sha256_of(path), *best)
+        write_list(folder, [*[old for old in listed(folder) if old.epoch < progress.epoch][-(_KEPT - 1) :], entry])
 
 
 def has_checkpoint(folder: RunFolder) -> bool:
     """Return whether at least one epoch of the run was completed and saved."""
-    return bool(_manifest(folder))
+    return bool(listed(folder))
 
 
 def last_saved_epoch(folder: RunFolder) -> int:
     """Return the epoch after which the run can go on; 0 where nothing is saved."""
-    return max((int(entry["epoch"]) for entry in _manifest(folder)), default=0)
+    return max((entry.epoch for entry in listed(folder)), default=0)
 
 
-def bring_back_best(folder: RunFolder, best_epoch: int | None) -> None:
-    """Make `best_model.pth` that of the checkpoint a run goes on from, whose best epoch is `best_epoch`."""
-    if best_epoch is not None and folder.best_of_checkpoint(best_epoch).exists():
-        same_content(folder.best_of_checkpoint(best_epoch), folder.best_model)
-
-
-def load_checkpoint(folder: RunFolder) -> dict[str, Any]:
+def load_checkpoint(folder: RunFolder, *, recorded: Collection[int] | None = None) -> dict[str, Any]:
     """Return the newest checkpoint whose checksum is right; a damaged one is said and the one before it is used.
 
+    Args:
+        folder: of the run.
+        recorded: the epochs its records hold. A checkpoint after an epoch that they lack is left for the one before it,
+            if there is one: then that epoch is trained, and recorded, again.
+
     Raises:
-        CheckpointError: there is none, or none is whole.
+        CheckpointError: there is none, none is whole, or what is there is no checkpoint.
     """
-    entries = _manifest(folder)
+    entries, incomplete = listed(folder), []
     for entry in reversed(entries):
-        path = folder.checkpoints / Path(entry["file"]).name
-        if damage := _damage(path, entry["sha256"]):
-            _log.warning("%s is %s; trying the checkpoint before it.", path.name, damage)
+        if problem := damage(folder, entry):
+            _log.warning("%s is %s; trying the checkpoint before it.", entry.file, problem)
+        elif recorded is not None and not set(range(1, entry.epoch + 1)) <= set(recorded):
+            incomplete.append(entry)
         else:
-            return dict(torch.load(path, map_location="cpu", weights_only=True))
+            return _read(folder, entry)
+    if incomplete:
+        _log.warning("%s lacks epochs, and no checkpoint is from before them: the record stays incomplete.", folder.metrics.name)
+        return _read(folder, incomplete[0])
     raise CheckpointError(
         f"{folder.checkpoints} holds no whole checkpoint ({len(entries)} listed). The run cannot be continued; "
         "its best_model.pth is not touched. Start again under another --run-name."
     )
+
+
+def _read(folder: RunFolder, entry: Saved) -> dict[str, Any]:
+    path = folder.checkpoints / entry.file
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} was not loaded: beside tensors it holds Python objects, and building them can run code. No checkpoint "
+            f"of ours does. Do not trust this folder; start again under another --run-name. ({str(error).splitlines()[0]})"
+        ) from error
+    except Exception as error:  # a checksum that is right says that it was written so; torch raises what it likes
+        raise CheckpointError(f"{path} is no checkpoint of ours: {error}. Start again under another --run-name.") from error
+    if not isinstance(content, dict) or not all(isinstance(content.get(name), kind) for name, kind in _CONTENT.items()):
+        raise CheckpointError(f"{path} is no checkpoint of ours: expected {', '.join(_CONTENT)}. Use another --run-name.")
+    return content
 
 
 def restore(parts: Parts, content: dict[str, Any], config: Config) -> Progress:
@@ -98,16 +123,16 @@ def restore(parts: Parts, content: dict[str, Any], config: Config) -> Progress:
         parts.losses.load_state_dict(content["losses"])
         for optimizer, state in zip(parts.optimizers, content["optimizers"], strict=True):
             _load_optimizer(optimizer, state)
-    except (RuntimeError, ValueError, KeyError) as problem:
+        if parts.average is not None and content["average"] is not None:
+            parts.average.load_state_dict(content["average"])
+        if parts.precision.scaler is not None and content["scaler"]:
+            parts.precision.scaler.load_state_dict(content["scaler"])
+        go_on_with_memory_plan(parts, content)
+        schedule = Schedule.from_config(config, parts.train_loader.steps_per_epoch).restore(content["schedule"])
+        plain = {**content["progress"], "drops_taken": tuple(content["progress"]["drops_taken"])}
+        return replace(Progress(schedule), **plain)
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as problem:
         raise CheckpointError(f"The checkpoint of epoch {content.get('epoch')} does not fit this model: {problem}") from problem
-    if parts.average is not None and content["average"] is not None:
-        parts.average.load_state_dict(content["average"])
-    if parts.precision.scaler is not None and content["scaler"]:
-        parts.precision.scaler.load_state_dict(content["scaler"])
-    go_on_with_memory_plan(parts, content)
-    schedule = Schedule.from_config(config, parts.train_loader.steps_per_epoch).restore(content["schedule"])
-    plain = {**content["progress"], "drops_taken": tuple(content["progress"]["drops_taken"])}
-    return replace(Progress(schedule), **plain)
 
 
 def go_on_with_memory_plan(parts: Parts, content: dict[str, Any]) -> None:
@@ -139,42 +164,3 @@ def _content(parts: Parts, progress: Progress, identity: dict[str, Any]) -> dict
         "progress": {**plain, "drops_taken": list(progress.drops_taken)},
         "memory_plan": {"name": parts.memory.plan.name, "told": list(parts.memory.told)},
     }
-
-
-def _manifest(folder: RunFolder) -> list[dict[str, Any]]:
-    try:
-        content = read_json(folder.checkpoint_manifest)
-        return [entry for entry in content["checkpoints"] if {"file", "epoch", "sha256"} <= set(entry)]
-    except FileNotFoundError:
-        return []
-    except (OSError, json.JSONDecodeError, KeyError, TypeError):
-        _log.warning("%s cannot be read; looking at the checkpoint files themselves.", folder.checkpoint_manifest.name)
-        return _found_on_disk(folder)
-
-
-def _found_on_disk(folder: RunFolder) -> list[dict[str, Any]]:
-    files = sorted(folder.checkpoints.glob("epoch_*.pth"))
-    return [{"file": file.name, "epoch": int(file.stem.split("_")[1]), "sha256": ""} for file in files]
-
-
-def _damage(path: Path, sha256: str) -> str:
-    """Return what is wrong with a checkpoint; empty for nothing. Without its SHA-256 the checksums within it are looked at."""
-    if not path.exists():
-        return "missing"
-    is_whole = sha256_of(path) == sha256 if sha256 else _is_whole_archive(path)
-    return "" if is_whole else "damaged (its checksum is wrong)"
-
-
-def _is_whole_archive(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:  # torch.save writes a ZIP archive, with a checksum for each tensor
-            return archive.testzip() is None
-    except (zipfile.BadZipFile, OSError):
-        return False
-
-
-def _remove_others(folder: RunFolder, entries: list[dict[str, Any]]) -> None:
-    named = {entry[name] for entry in entries for name in ("file", "best") if name in entry}
-    for file in (*folder.checkpoints.glob("epoch_*.pth"), *folder.checkpoints.glob("best_*.pth")):
-        if file.name not in named:
-            file.unlink(missing_ok=True)

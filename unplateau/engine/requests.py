@@ -1,6 +1,7 @@
 """Requests to stop that come from outside the training: Ctrl+C, a scheduler's SIGTERM, a time budget, a damaged loss.
 
-Signals only set a flag; the loop looks at it between steps, so no file is ever left half written. A second Ctrl+C ends at once.
+Signals only set a flag; the loop looks at it between steps, so no file is ever left half written. A second Ctrl+C ends at once,
+unless the end of the run is being written already.
 """
 
 import signal
@@ -39,6 +40,8 @@ class StopRequests:
         self._deadline = clock() + time_budget_seconds if time_budget_seconds else None
         self._code: str | None = None
         self._previous: dict[int, object] = {}
+        self.is_ending = False
+        """Set by the owner when it is too late to stop: the end is being written, which nothing may break off."""
 
     def pending(self) -> str | None:
         """Return the code of the request that waits to be met, or None."""
@@ -63,6 +66,9 @@ class StopRequests:
         self._previous.clear()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.is_ending:
+            print("The end of the run is being written; a moment.", file=sys.stderr)
+            return
         if self._code == "interrupted" and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._code = _CODES[signal.Signals(number).name]

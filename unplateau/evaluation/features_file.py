@@ -6,7 +6,6 @@
 The short names of other trainers are understood too, as listed in `_NAMES`.
 """
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,9 +59,9 @@ def _read_arrays(path: Path) -> Arrays:
     try:
         if path.is_dir():
             return {file.stem: np.load(file, allow_pickle=False) for file in sorted(path.glob("*.npy"))}
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of damaged bytes zipfile, zlib and NumPy raise a dozen kinds
         raise DataError(
             f"{path} cannot be read as plain arrays ({error}); expected an .npz file or a folder of .npy files, without "
             "pickled objects. Save with numpy.savez(path, features=..., person_ids=..., camera_ids=...)."

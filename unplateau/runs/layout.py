@@ -94,6 +94,11 @@ class RunFolder:
         return self.checkpoints / "manifest.json"
 
     @property
+    def room(self) -> Path:
+        """Bytes kept free for the files of the end, should the disk fill up."""
+        return self.path / ".room"
+
+    @property
     def lock(self) -> Path:
         return self.path / ".lock"
 

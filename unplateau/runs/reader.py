@@ -1,9 +1,11 @@
 """Reads run folders, finished, running or broken off, without torch."""
 
-import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from unplateau.base.errors import RecordError
 from unplateau.base.files import read_json, read_json_lines
@@ -11,6 +13,8 @@ from unplateau.base.locks import FileLock
 from unplateau.runs.layout import RunFolder, is_run_folder
 from unplateau.runs.record import EpochRecord, StopReason, from_plain
 from unplateau.runs.writer import latest_by_epoch
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,26 +46,37 @@ def read_run(path: Path) -> RunRecord:
     for line in latest_by_epoch(read_json_lines(folder.metrics)):
         try:
             epochs.append(from_plain(EpochRecord, line))
-        except TypeError as problem:
-            raise RecordError(f"{folder.metrics}: epoch {line.get('epoch')} is incomplete ({problem}).") from problem
+        except RecordError as problem:
+            _log.warning("%s: the line of epoch %s is damaged and left out (%s).", folder.metrics, line.get("epoch"), problem)
     return RunRecord(folder, tuple(epochs), read_stop(folder), _read_dict(folder.model_info))
+
+
+def read_average_precision(folder: RunFolder) -> dict[str, np.ndarray]:
+    """Return the arrays of `average_precision.npz` by name; empty where there are none, or where they cannot be read (logged)."""
+    path = folder.average_precision
+    if not path.exists():
+        return {}
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:  # NumPy leaves a damaged file open
+            return dict(arrays)
+    except Exception as problem:  # noqa: BLE001 - of damaged bytes zipfile, zlib and NumPy raise a dozen kinds
+        _log.warning("%s cannot be read, so its intervals are lost: %s", path, problem)
+        return {}
 
 
 def read_stop(folder: RunFolder) -> StopReason | None:
     """Return how the run ended, or None where it has not ended, or was killed."""
     plain = _read_dict(folder.stop_record)
-    return from_plain(StopReason, plain) if "code" in plain else None
+    try:
+        return from_plain(StopReason, plain) if "code" in plain else None
+    except RecordError as problem:
+        _log.warning("%s is damaged and counts as missing (%s).", folder.stop_record, problem)
+        return None
 
 
 def is_running(folder: RunFolder) -> bool:
     """Return whether a process of this machine is training into `folder` now."""
-    if not folder.lock.exists():
-        return False
-    lock = FileLock(folder.lock)
-    if lock.acquire():
-        lock.release()
-        return False
-    return True
+    return FileLock(folder.lock).is_held()
 
 
 def find_runs(root: Path) -> list[RunFolder]:
@@ -81,6 +96,6 @@ def _modified(folder: RunFolder) -> float:
 def _read_dict(path: Path) -> dict[str, Any]:
     try:
         content = read_json(path)
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

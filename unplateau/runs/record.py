@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 
+from unplateau.base.errors import RecordError
+
 SCHEMA_VERSION = 1
+_LARGEST = 1 << 63  # a whole number beyond it counts nothing of ours
 
 T = TypeVar("T")
 
@@ -188,10 +191,22 @@ def from_plain(kind: type[T], plain: dict[str, Any]) -> T:
     """Build a record from what `to_plain` gave; keys of a newer version are left out.
 
     Raises:
-        TypeError: a field without a default is missing.
+        RecordError: a field without a default is missing, or a value is of another type. A float may be null: NaN is written so.
     """
     hints = _hints(typing.cast(type, kind))
-    return kind(**{name: _restore(hints[name], value) for name, value in plain.items() if name in hints})
+    if not isinstance(plain, dict):
+        raise RecordError(f"{type(plain).__name__} where the fields of a {kind.__name__} were expected")
+    values = {}
+    for name, value in plain.items():
+        if name in hints:
+            try:
+                values[name] = _restore(hints[name], value)
+            except _UnfitError:
+                raise RecordError(f"{name} is {str(value)[:40]!r}, which is no {hints[name]}") from None
+    try:
+        return kind(**values)
+    except TypeError as problem:
+        raise RecordError(str(problem)) from problem
 
 
 @cache
@@ -201,14 +216,28 @@ def _hints(kind: type) -> dict[str, Any]:
     return {field_.name: hints[field_.name] for field_ in dataclasses.fields(kind)}
 
 
+class _UnfitError(Exception):
+    """A value is of another type than its field."""
+
+
 def _restore(hint: Any, value: Any) -> Any:
-    origin = typing.get_origin(hint)
-    if value is None:
-        return None
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        return _restore(next(a for a in typing.get_args(hint) if a is not type(None)), value)
+        return None if value is None else _restore(next(a for a in inner if a is not type(None)), value)
     if dataclasses.is_dataclass(hint):
         return from_plain(typing.cast(type, hint), value)
-    if origin is tuple:
-        return tuple(_restore(typing.get_args(hint)[0], item) for item in value)
-    return value
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_restore(inner[0], item) for item in value)
+    if origin is dict and isinstance(value, dict):
+        return {str(key): _restore(inner[1], item) for key, item in value.items()}
+    if _fits(hint, value):
+        return value
+    raise _UnfitError
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    if hint is float:
+        return value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < _LARGEST)
+    if hint is int:
+        return isinstance(value, int) and abs(value) < _LARGEST
+    return hint is Any or (isinstance(hint, type) and isinstance(value, hint))

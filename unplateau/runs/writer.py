@@ -9,6 +9,8 @@ from unplateau.base.files import append_json_line, read_json_lines, replacing, w
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import SCHEMA_VERSION, EpochRecord, Measurement, StopReason, to_plain
 
+_ROOM_BYTES = 64 * 1024  # the files of an end take some 10 KB
+
 
 class RunWriter:
     """The one writer of a run folder's records. Every file is whole at every moment; `metrics.jsonl` only grows."""
@@ -50,9 +52,9 @@ class RunWriter:
         write_json(self.folder.model_info, {"schema": SCHEMA_VERSION, **info})
 
     def stop(self, reason: StopReason, text: str) -> None:
-        """Write the stopping reason, for programs and for people."""
-        write_json(self.folder.stop_record, {"schema": SCHEMA_VERSION, **to_plain(reason)})
+        """Write the stopping reason, for people and for programs. The record comes last: with it, a run has ended."""
         write_text(self.folder.stopping_reason, text)
+        write_json(self.folder.stop_record, {"schema": SCHEMA_VERSION, **to_plain(reason)})
 
     def running(self) -> None:
         """Remove the stopping reason of an earlier part of this run: it is running again. What a kill left half written goes."""
@@ -60,6 +62,11 @@ class RunWriter:
             leftover.unlink(missing_ok=True)
         self.folder.stop_record.unlink(missing_ok=True)
         self.folder.stopping_reason.unlink(missing_ok=True)
+        self.folder.room.write_bytes(b"\1" * _ROOM_BYTES)  # no zeros: a file system may keep none of those
+
+    def make_room(self) -> None:
+        """Give back what was kept free for the end's files, so that a full disk still takes the stopping reason."""
+        self.folder.room.unlink(missing_ok=True)
 
 
 def latest_by_epoch(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from unplateau.base.errors import DataNotFoundError
 from unplateau.config.inherit import BASE_KEY
+from unplateau.config.yaml_file import plain_tree
 
 _LABEL = re.compile(r"(Hypothesis|Expected effect(?:, as asked)?|Hoped for|Change|Why|Caveat|Treats)\s*:\s*(.*)")
 _EXPECTED = ("Hoped for", "Expected effect, as asked", "Expected effect")
@@ -79,11 +78,7 @@ def _header(text: str) -> dict[str, str]:
 
 
 def _base(path: Path, text: str) -> Path | None:
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError:  # said when the file is loaded as a configuration
-        return None
-    base = content.get(BASE_KEY) if isinstance(content, dict) else None
+    base = plain_tree(text).get(BASE_KEY)  # what is wrong with the file is said when it is loaded as a configuration
     return path.parent / base.replace("\\", "/") if isinstance(base, str) and base else None
 
 

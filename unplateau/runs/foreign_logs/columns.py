@@ -115,7 +115,7 @@ def _add(builder: LogBuilder, row: Row, chosen: Mapping[str, str], percent: tupl
 def _object(line: str) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 

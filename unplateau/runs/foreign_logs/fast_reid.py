@@ -12,8 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from unplateau.config.yaml_file import plain_tree
 from unplateau.runs.foreign_logs.config_facts import FAST_REID_INITIAL_STD, facts_of_config, flatten
 from unplateau.runs.foreign_logs.names import canonical
 from unplateau.runs.foreign_logs.text_facts import TextFacts
@@ -106,17 +105,13 @@ def _with_head(facts: LogFacts) -> LogFacts:
 def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8", errors="replace"))
-    except yaml.YAMLError:
-        return {}
-    return flatten(tree) if isinstance(tree, dict) else {}
+    return flatten(plain_tree(path.read_text(encoding="utf-8", errors="replace")))
 
 
 def _parse(line: str) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and isinstance(record.get("iteration"), int) else None
 

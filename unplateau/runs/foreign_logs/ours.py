@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from unplateau.config.yaml_file import plain_tree
 from unplateau.runs.foreign_logs.config_facts import facts_of_config, flatten
 from unplateau.runs.foreign_logs.symptoms import symptoms_in
 from unplateau.runs.foreign_logs.text_lines import text_lines
@@ -81,10 +80,9 @@ def _steps_per_epoch(epochs: tuple[EpochRecord, ...]) -> int | None:
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+        return flatten(plain_tree(path.read_text(encoding="utf-8", errors="replace")))
+    except OSError:
         return {}
-    return flatten(tree) if isinstance(tree, dict) else {}
 
 
 def _symptoms(path: Path) -> tuple[str, ...]:

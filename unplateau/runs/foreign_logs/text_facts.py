@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import yaml
-
+from unplateau.config.yaml_file import plain_tree
 from unplateau.runs.foreign_logs.config_facts import facts_of_config, flatten
 from unplateau.runs.foreign_logs.symptoms import symptoms_in
 from unplateau.runs.foreign_logs.training_log import LogFacts
@@ -70,9 +69,4 @@ class TextFacts:
         text, self._yaml = "\n".join(self._yaml), []
         if "SOLVER:" not in text:
             return
-        try:
-            tree = yaml.safe_load(text)
-        except yaml.YAMLError:
-            return
-        if isinstance(tree, dict):
-            self.config = flatten(tree)
+        self.config = flatten(plain_tree(text)) or self.config

@@ -224,7 +224,7 @@ def _notes(compared: Compared) -> list[str]:
 
 def _is_unfinished(run: TriedSolution) -> bool:
     return run.config is not None and (
-        run.stop is None or run.stop.code in ("interrupted", "preempted", "time-budget", "killed", "paused")
+        run.stop is None or run.stop.code in ("interrupted", "preempted", "time-budget", "killed", "paused", "disk-full")
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from unplateau.export.model_card import Score
-from unplateau.runs.reader import RunRecord
+from unplateau.runs.reader import RunRecord, read_average_precision
 from unplateau.runs.record import RetrievalMetrics, from_plain
 from unplateau.selection.crossed import Panel
 from unplateau.selection.statistics import Estimate
@@ -11,20 +11,13 @@ from unplateau.selection.statistics import Estimate
 
 def scores_of(run: RunRecord) -> tuple[Score, ...]:
     """Return the validation's score at the best epoch and the test scores, in this order; what was not measured is left out."""
-    arrays = _arrays(run)
+    arrays = read_average_precision(run.folder)
     tests = tuple(from_plain(RetrievalMetrics, plain) for plain in run.info.get("test", []))
     times = int(run.info.get("times_test_was_scored", 1))
     scores = [Score(metrics, _estimate(arrays, _prefix_of(metrics)), times) for metrics in tests]
     if run.best is None or run.best.validation is None or run.best.validation.protocol == "test":
         return tuple(scores)  # validation on the test set is the test score
     return (Score(run.best.validation, _validation_estimate(arrays, run.best.epoch)), *scores)
-
-
-def _arrays(run: RunRecord) -> dict[str, np.ndarray]:
-    if not run.folder.average_precision.exists():
-        return {}
-    with np.load(run.folder.average_precision, allow_pickle=False) as stored:
-        return dict(stored)
 
 
 def _prefix_of(metrics: RetrievalMetrics) -> str:

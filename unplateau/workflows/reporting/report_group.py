@@ -17,7 +17,7 @@ from unplateau.report.group_page import group_page
 from unplateau.report.group_view import GroupRun, GroupView, SearchView, SelectionView, read_search, read_selection
 from unplateau.report.html import page_html
 from unplateau.runs.layout import RunFolder
-from unplateau.runs.reader import find_runs, is_running, read_run
+from unplateau.runs.reader import find_runs, is_running, read_average_precision, read_run
 from unplateau.search.trial import RUNNING
 from unplateau.selection.crossed import Panel
 from unplateau.selection.statistics import Estimate
@@ -167,12 +167,10 @@ def _with_page(folder: RunFolder, *, is_open: bool) -> bool:
 
 def _best_map(folder: RunFolder, panels: dict[bytes, Panel]) -> Estimate | None:
     """The best epoch's mAP with its interval; the identities are shared by runs that asked the same."""
-    if not folder.average_precision.exists():
+    arrays = read_average_precision(folder)
+    if "validation_epochs" not in arrays:
         return None
-    with np.load(folder.average_precision, allow_pickle=False) as arrays:
-        if "validation_epochs" not in arrays:
-            return None
-        values_EQ, persons_Q = arrays["validation_average_precision"].astype(float), arrays["validation_person_ids"]
+    values_EQ, persons_Q = arrays["validation_average_precision"].astype(float), arrays["validation_person_ids"]
     if not np.isfinite(values_EQ).all() or not values_EQ.size:
         return None
     key = persons_Q.tobytes()

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 import unplateau
-from unplateau.base.errors import UnplateauError
+from unplateau.base.errors import RecordError, UnplateauError
 from unplateau.base.files import read_json, write_text
 from unplateau.config.load import load
 from unplateau.config.schema import Config
@@ -19,12 +20,14 @@ from unplateau.report.html import page_html
 from unplateau.report.run_page import run_page
 from unplateau.report.run_view import RunView
 from unplateau.runs.layout import RunFolder
-from unplateau.runs.reader import is_running, read_run
+from unplateau.runs.reader import is_running, read_average_precision, read_run
 from unplateau.runs.record import Finding, RankList, from_plain
 from unplateau.selection.crossed import Panel
 from unplateau.selection.statistics import Estimate
 from unplateau.workflows.diagnosing.diagnose import Sources, gather
 from unplateau.workflows.reporting.alive import last_sign, live
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -66,13 +69,11 @@ def written_words() -> str:
 
 def intervals_of(folder: RunFolder) -> dict[int, Estimate]:
     """Return each validated epoch's mAP with its 95 % interval over identities; empty where it was not recorded."""
-    if not folder.average_precision.exists():
+    arrays = read_average_precision(folder)
+    if "validation_epochs" not in arrays:
         return {}
-    with np.load(folder.average_precision, allow_pickle=False) as arrays:
-        if "validation_epochs" not in arrays:
-            return {}
-        epochs, values_EQ = arrays["validation_epochs"].tolist(), arrays["validation_average_precision"].astype(float)
-        panel = Panel(arrays["validation_person_ids"])
+    epochs, values_EQ = arrays["validation_epochs"].tolist(), arrays["validation_average_precision"].astype(float)
+    panel = Panel(arrays["validation_person_ids"])
     if not np.isfinite(values_EQ).all():
         return {}
     return {epoch: panel.mean(values_Q[None]).estimate() for epoch, values_Q in zip(epochs, values_EQ, strict=True)}
@@ -93,7 +94,7 @@ def _findings_of(folder: RunFolder, *, has_epochs: bool) -> tuple[tuple[Finding,
     """What preflight found, else what the diagnosis of the run's own records finds."""
     stored = _read_list(folder.findings)
     if stored:
-        return tuple(from_plain(Finding, plain) for plain in stored), ""
+        return _records(Finding, stored, folder.findings), ""
     if not has_epochs:
         return (), ""
     diagnosis: Diagnosis = diagnose(gather(Sources(log_file=folder.path)))
@@ -101,10 +102,18 @@ def _findings_of(folder: RunFolder, *, has_epochs: bool) -> tuple[tuple[Finding,
 
 
 def _rank_lists_of(folder: RunFolder) -> tuple[RankList, ...]:
-    return tuple(from_plain(RankList, plain) for plain in _read_list(folder.rank_lists))
+    return _records(RankList, _read_list(folder.rank_lists), folder.rank_lists)
 
 
-def _read_list(path: Path) -> list[dict[str, object]]:
+def _records(kind: type[T], content: list[dict[str, Any]], path: Path) -> tuple[T, ...]:
+    try:
+        return tuple(from_plain(kind, plain) for plain in content)
+    except RecordError as problem:
+        _log.warning("%s is damaged and left out of the report: %s", path, problem)
+        return ()
+
+
+def _read_list(path: Path) -> list[dict[str, Any]]:
     try:
         content = read_json(path)
     except FileNotFoundError:

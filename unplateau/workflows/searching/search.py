@@ -16,6 +16,7 @@ from unplateau.engine.requests import StopRequests
 from unplateau.report.group_view import SearchView
 from unplateau.report.search_console import SearchConsole
 from unplateau.report.words import shown
+from unplateau.runs.reader import read_stop
 from unplateau.search.executors.contract import Executor, JobEnd
 from unplateau.search.halving import Budget, Step, next_step
 from unplateau.search.trial import BASE, FAILED, RUNNING, WAITING, Standing, Trial
@@ -173,12 +174,24 @@ class Coordinator:
         number = self._submitted.pop(end.name)
         before = self._standings[number]
         trial = before.trial
+        self._stop_if_disk_is_full(trial)
         after = standing_of(self._search, trial)
         if after.state == WAITING and after.epochs == before.epochs and not self._why_stop():
             after = standing_of(self._search, self._search.store.count_attempt(trial))
         elif after.epochs > before.epochs and trial.attempts:
             after = replace(after, trial=self._search.store.forget_attempts(trial))
         self._take(after, end)
+
+    def _stop_if_disk_is_full(self, trial: Trial) -> None:
+        """All other trials would end the same way. Raises UnplateauError."""
+        folder = self._search.folder_of(trial)
+        stop = read_stop(folder)
+        if stop is not None and stop.code == "disk-full":
+            self._executor.ask_to_stop()
+            raise UnplateauError(
+                f"The disk is full, so the search stops: {' '.join(stop.evidence[:1])} Everything finished so far is kept. "
+                f"Make room, then go on: {self._search.request.command}"
+            )
 
     def _look(self) -> None:
         """See whether trials of a coordinator that was killed have ended meanwhile, and keep the time."""

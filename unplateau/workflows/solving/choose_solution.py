@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from unplateau.base.errors import UnplateauError
 from unplateau.base.files import read_json, sha256_of, write_json, write_text
 from unplateau.report.selection_words import how_sure
@@ -16,7 +14,7 @@ from unplateau.report.solutions_content import SolutionsReport, TriedSolution
 from unplateau.report.solutions_rounds import RoundsTold
 from unplateau.report.solutions_text import selection_text
 from unplateau.runs.layout import RunFolder
-from unplateau.runs.reader import is_running, read_run, read_stop
+from unplateau.runs.reader import is_running, read_average_precision, read_run, read_stop
 from unplateau.runs.record import RetrievalMetrics, from_plain, to_plain
 from unplateau.selection.halving import MEASURED, Standings
 from unplateau.selection.select import Selection, compare_until, select
@@ -153,13 +151,11 @@ def _still_running(folder: RunFolder) -> str:
 
 def curve_of(run: TriedSolution) -> ValidationCurve | None:
     """Return a run's per-query scores; a run without a model to use is no candidate."""
-    if not run.folder.average_precision.exists() or not run.folder.best_model.exists():
+    arrays = read_average_precision(run.folder)
+    if "validation_epochs" not in arrays or not run.folder.best_model.exists():
         return None
-    with np.load(run.folder.average_precision, allow_pickle=False) as arrays:
-        if "validation_epochs" not in arrays:
-            return None
-        values_EQ = arrays["validation_average_precision"].astype(float)
-        return ValidationCurve(run.name, arrays["validation_epochs"], values_EQ, arrays["validation_person_ids"])
+    values_EQ = arrays["validation_average_precision"].astype(float)
+    return ValidationCurve(run.name, arrays["validation_epochs"], values_EQ, arrays["validation_person_ids"])
 
 
 def protocol_of(tried: Sequence[TriedSolution], selection: Selection) -> str:

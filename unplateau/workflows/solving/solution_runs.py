@@ -21,8 +21,8 @@ SOLUTIONS_FOLDER = Path("custom_configs") / "plateau_solutions"
 OUTPUT_DIR = Path("logs") / "plateau_solutions"
 CONTROL = "solution_0_control"
 _CONTROL_HYPOTHESIS = "The stalled configuration unchanged, in a trainer that works, with the same seed."
-_TRIED_AGAIN = ("out-of-memory", "error", "preflight", "killed", "interrupted", "preempted", "time-budget")
-_FAILED = ("out-of-memory", "error", "preflight", "killed", "diverged")
+_TRIED_AGAIN = ("out-of-memory", "disk-full", "error", "preflight", "killed", "interrupted", "preempted", "time-budget")
+_FAILED = ("out-of-memory", "disk-full", "error", "preflight", "killed", "diverged")
 
 
 @dataclass(frozen=True)

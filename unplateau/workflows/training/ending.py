@@ -5,6 +5,7 @@ import logging
 import sys
 import traceback
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from unplateau.base.out_of_memory import first_line, is_out_of_memory
 from unplateau.data.find import canonical_name
 from unplateau.diagnosis.advice import Ending, advise
 from unplateau.engine.checkpoint import last_saved_epoch
+from unplateau.engine.checkpoint_files import bring_back_best
 from unplateau.engine.memory_plan import ladder, plan_named
 from unplateau.engine.model_file import load_state, save_model
 from unplateau.engine.requests import Diverged, StopRequested
@@ -23,6 +25,7 @@ from unplateau.report.text import stopping_reason_text
 from unplateau.runs.provenance import provenance
 from unplateau.runs.record import RankList, RetrievalMetrics, StopReason, to_plain
 from unplateau.workflows.reporting.live_report import write_safely
+from unplateau.workflows.training.failures import disk_full_words, is_disk_full, lost_process_words
 from unplateau.workflows.training.going_on import times_test_was_scored
 from unplateau.workflows.training.journal import Journal, person_ids_of
 from unplateau.workflows.training.rank_lists import rank_list_of, write_rank_lists
@@ -37,6 +40,7 @@ _EXIT_CODES = {
     "preempted": 75,
     "interrupted": 130,
     "out-of-memory": 1,
+    "disk-full": 1,
     "diverged": 1,
     "preflight": 1,
     "killed": 1,
@@ -64,8 +68,8 @@ class FinalScores:
     """Of the tests."""
 
 
-def describe_failure(error: BaseException) -> Ended:
-    """Return the coded reason for an exception; the traceback of an unforeseen one goes to the log."""
+def describe_failure(error: BaseException, folder: Path) -> Ended:
+    """Return the coded reason for an exception in a run of `folder`; the traceback of an unforeseen one goes to the log."""
     if isinstance(error, StopRequested):
         return Ended(error.code)
     if isinstance(error, KeyboardInterrupt):
@@ -76,10 +80,14 @@ def describe_failure(error: BaseException) -> Ended:
         return Ended("preflight", detail=str(error))
     if is_out_of_memory(error):
         return Ended("out-of-memory", detail=first_line(error))
+    if is_disk_full(error):
+        return Ended("disk-full", detail=disk_full_words(error, folder))
     if isinstance(error, UnplateauError):
         _log.info("%s", error)  # its headline is the first line only
         return Ended("error", detail=str(error), exit_code=error.exit_code)
     _log.info("%s", "".join(traceback.format_exception(error)))  # below a warning: for log.txt, not for the console
+    if lost := lost_process_words(error):
+        return Ended("error", detail=lost, exit_code=1)
     return Ended("error", detail=f"{type(error).__name__}: {first_line(error)}", exit_code=1)
 
 
@@ -93,15 +101,33 @@ def finish(journal: Journal, session: Session | None, ended: Ended, scores: Fina
     """Write the reason and the metadata that every end leaves, and return them."""
     reason = _reason(journal, session, ended, scores)
     if journal.is_main:
-        if scores.arrays:
-            journal.writer.average_precision({**journal.validation_arrays(), **scores.arrays})
-            write_rank_lists(journal.start.folder, scores.rank_lists, keeps_others=True)
-        journal.writer.stop(reason, _text(journal, session, reason, scores))
-        journal.writer.info(_info(journal, session, reason, scores))
+        try:
+            _write_end(journal, session, reason, scores)
+        except OSError as error:
+            raise UnplateauError(_unwritten(journal, reason, error)) from error
         journal.close()
         write_safely(journal.start.folder)
         _log.info("STOPPING REASON: %s", reason.headline)
     return TrainOutcome(journal.start.folder, reason, scores.tests)
+
+
+def _write_end(journal: Journal, session: Session | None, reason: StopReason, scores: FinalScores) -> None:
+    """Write what an end leaves; the reason last, because a run that has one counts as ended."""
+    text, info = _text(journal, session, reason, scores), _info(journal, session, reason, scores)
+    journal.writer.make_room()
+    if scores.arrays:
+        journal.writer.average_precision({**journal.validation_arrays(), **scores.arrays})
+        write_rank_lists(journal.start.folder, scores.rank_lists, keeps_others=True)
+    journal.writer.info(info)
+    journal.writer.stop(reason, text)
+
+
+def _unwritten(journal: Journal, reason: StopReason, error: OSError) -> str:
+    return (
+        f"The training ended ({reason.headline}), and that could not be written to {journal.start.folder.path} "
+        f"({error.strerror or error}). Epochs that are finished are kept. Make the folder writable, with some room on its disk, "
+        f"then go on: {journal.request.command} --resume"
+    )
 
 
 def _save_models(journal: Journal, session: Session, ended: Ended) -> None:
@@ -112,6 +138,8 @@ def _save_models(journal: Journal, session: Session, ended: Ended) -> None:
     save_model(folder.final_model, session.parts.scored_model, config_yaml=journal.config_yaml, facts={"epoch": epoch})
     if session.plan.validation is None or not folder.best_model.exists():
         journal.save_best(session, epoch, None)
+    elif ended.progress is not None:  # what lay on a disk for hours is looked at before it is scored
+        bring_back_best(folder, ended.progress.best_epoch)
 
 
 def _score_best(journal: Journal, session: Session) -> FinalScores:
@@ -194,6 +222,7 @@ def _headline(ended: Ended, patience: int, last_epoch: int) -> str:
         "interrupted": "User interrupted (Ctrl+C)",
         "preempted": "Ended by the system (SIGTERM)",
         "out-of-memory": "Out of memory",
+        "disk-full": "The disk is full",
     }
     return headlines.get(ended.code, "Error: " + ended.detail.splitlines()[0] if ended.detail else "Error")
 

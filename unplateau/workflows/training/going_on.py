@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+import torch
+
 from unplateau.base.errors import UsageError
 from unplateau.data.find import fingerprint
 from unplateau.engine.checkpoint import restore
@@ -19,6 +21,7 @@ from unplateau.optim.schedules import Schedule
 from unplateau.runs.reader import read_run
 from unplateau.runs.record import EpochRecord
 from unplateau.runs.step_choice import StepChoice, read_step_choice
+from unplateau.workflows.training.disagreement import Change, differing
 from unplateau.workflows.training.session import ChooseStep, DataPlan, Session, plan_data
 from unplateau.workflows.training.start import Start
 
@@ -27,28 +30,43 @@ _KEYS_OF_THE_STEP = ("SOLVER.AMP.ENABLED", "SOLVER.AMP.DTYPE", "SOLVER.CHANNELS_
 _A_RISE = 1.01  # new rate by old: less is rounding
 
 
-def identity(plan: DataPlan, ranks: Ranks) -> dict[str, object]:
-    """Return what must be the same when a run goes on: images trained on, images validated on, number of processes."""
+def identity(plan: DataPlan, ranks: Ranks, device: str) -> dict[str, object]:
+    """Return what must be the same when a run goes on: images trained on and validated on, processes, device, torch."""
     validation = fingerprint((*plan.validation.query, *plan.validation.gallery)) if plan.validation is not None else "none"
-    return {"data": plan.fingerprint, "validation": validation, "world_size": ranks.world_size}
+    return {
+        "data": plan.fingerprint,
+        "validation": validation,
+        "world_size": ranks.world_size,
+        "device": device,
+        "torch": str(torch.__version__),
+    }
 
 
-def plan_to_go_on(start: Start, ranks: Ranks) -> DataPlan | None:
-    """Return the data of a run that goes on; None for a new one.
+def plan_to_go_on(start: Start, ranks: Ranks, device: str, *, allow_changes: bool) -> DataPlan | None:
+    """Return the data of a run that goes on; None for a new one. What differs and was allowed is logged.
 
     Raises:
         UsageError: it is not what the run was begun with. Nothing of the run was touched.
     """
     if start.checkpoint is None:
         return None
-    plan, stored = plan_data(start.config), start.checkpoint["identity"]
-    now = {name: value for name, value in identity(plan, ranks).items() if name in stored}
-    if stored != now:
-        raise UsageError(
-            f"--resume: the run was begun on other data or another number of processes ({stored}; now {now}). "
-            "Results would silently change. Give it the same data and processes, or start under another --run-name."
-        )
+    plan = plan_data(start.config)
+    changes = differing(dict(start.checkpoint["identity"]), identity(plan, ranks, device))
+    refused = [change for change in changes if change.is_refused and not (change.can_be_forced and allow_changes)]
+    if refused:
+        raise UsageError(_refusal(refused))
+    for change in changes:
+        _log.warning("Going on although %s.", change.words)
     return plan
+
+
+def _refusal(refused: Sequence[Change]) -> str:
+    words = "--resume: " + "; ".join(change.words for change in refused) + ". Results would silently change. "
+    if all(change.can_be_forced for change in refused):
+        return (
+            words + "Go on as the run was begun, start under another --run-name, or force it with --allow-changes (it is logged)."
+        )
+    return words + "Give it the data it was begun with, or start under another --run-name; --allow-changes does not help here."
 
 
 def way_to_choose(start: Start) -> ChooseStep:

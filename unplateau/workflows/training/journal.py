@@ -3,14 +3,14 @@
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
 from unplateau.base.files import write_json
 from unplateau.config.delta import to_yaml
-from unplateau.engine.checkpoint import bring_back_best
+from unplateau.engine.checkpoint_files import bring_back_best
 from unplateau.engine.loop import EpochDone
 from unplateau.engine.model_file import save_model
 from unplateau.engine.ranks import Ranks
@@ -18,6 +18,7 @@ from unplateau.engine.scoring import RetrievalTask
 from unplateau.evaluation.ranking import Retrieval
 from unplateau.report.console import TrainingConsole
 from unplateau.report.lines import epoch_line
+from unplateau.runs.reader import read_average_precision, read_run
 from unplateau.runs.record import EpochRecord, Finding, Measurement, to_plain
 from unplateau.runs.step_choice import StepChoice, write_step_choice
 from unplateau.runs.writer import RunWriter
@@ -188,21 +189,30 @@ class Journal:
         }
 
     def _read_back(self, last_epoch: int) -> None:
-        from unplateau.runs.reader import read_run
-
-        self.epochs = [epoch for epoch in read_run(self.start.folder.path).epochs if epoch.epoch <= last_epoch]
-        if self.start.folder.average_precision.exists():
-            with np.load(self.start.folder.average_precision, allow_pickle=False) as arrays:
-                if "validation_epochs" in arrays:
-                    rows = zip(arrays["validation_epochs"].tolist(), arrays["validation_average_precision"], strict=True)
-                    self._average_precision = {epoch: row for epoch, row in rows if epoch <= last_epoch}
-                    self._query_person_ids = arrays["validation_person_ids"]
+        folder = self.start.folder
+        self.epochs = [epoch for epoch in read_run(folder.path).epochs if epoch.epoch <= last_epoch]
+        arrays = read_average_precision(folder)
+        if "validation_epochs" in arrays:
+            rows = zip(arrays["validation_epochs"].tolist(), arrays["validation_average_precision"], strict=True)
+            self._average_precision = {epoch: row for epoch, row in rows if epoch <= last_epoch}
+            self._query_person_ids = arrays["validation_person_ids"]
 
 
 def person_ids_of(task: RetrievalTask | None, retrieval: Retrieval) -> np.ndarray:
     """Return the person of each query that counts, (Q,), in the order of the retrieval's average precision."""
     assert task is not None  # a retrieval comes from a task
     return np.array([task.query[row].person_id for row in retrieval.query_rows_Q.tolist()], dtype=np.int64)
+
+
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written, on a full disk say, costs its line and no more: no traceback on the console."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        pass
+
+    def close(self) -> None:
+        with suppress(OSError):  # what it still held cannot be written either
+            super().close()
 
 
 @contextmanager
@@ -212,7 +222,7 @@ def logging_to(path: Path, *, is_main: bool, is_quiet: bool) -> Iterator[None]:
     handlers: list[logging.Handler] = []
     if is_main:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+        handlers.append(_LogFile(path, encoding="utf-8"))
         if not is_quiet:
             handlers.append(logging.StreamHandler(sys.stderr))
             handlers[-1].setLevel(logging.WARNING)

@@ -12,7 +12,7 @@ from unplateau.config.recipe import CONTINUING_KEYS, HARMLESS_KEYS
 from unplateau.config.schema import Config
 from unplateau.engine.checkpoint import has_checkpoint, load_checkpoint
 from unplateau.runs.layout import RunFolder, run_folder
-from unplateau.runs.reader import find_runs, is_running, read_stop
+from unplateau.runs.reader import find_runs, is_running, read_run, read_stop
 from unplateau.workflows.training.killed import write_killed
 from unplateau.workflows.training.request import TrainRequest
 from unplateau.workflows.training.set_aside import set_aside
@@ -110,7 +110,8 @@ def _resumed(request: TrainRequest, config: Config, folder: RunFolder, notes: tu
     continues = any(key in changed for key in (*CONTINUING_KEYS, *refused))
     reason = read_stop(folder)
     is_done = reason is not None and reason.code in _FINAL_CODES and not continues
-    checkpoint = None if is_done else load_checkpoint(folder)
+    recorded = {epoch.epoch for epoch in read_run(folder.path).epochs}
+    checkpoint = None if is_done else load_checkpoint(folder, recorded=recorded)
     return Start(config, folder, notes, checkpoint, is_done, tuple(sorted(changed)))
 
 

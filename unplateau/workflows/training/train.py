@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 
 from unplateau.base.errors import PreflightError, UnplateauError, UsageError
+from unplateau.base.files import is_older
 from unplateau.base.locks import FileLock
 from unplateau.config.load import Loaded
 from unplateau.diagnosis.preflight import judge_preflight
@@ -26,6 +27,7 @@ from unplateau.engine.stopping import STOP_CODES, decide
 from unplateau.report.console import TrainingConsole
 from unplateau.runs.reader import read_stop
 from unplateau.runs.record import Finding
+from unplateau.workflows.reporting.live_report import write_safely
 from unplateau.workflows.training.ending import Ended, FinalScores, conclude, describe_failure, finish
 from unplateau.workflows.training.going_on import first_progress, identity, plan_to_go_on, warm_restart_notes, way_to_choose
 from unplateau.workflows.training.journal import Journal, logging_to
@@ -89,7 +91,7 @@ def _claimed(start: Start, ranks: Ranks) -> Iterator[None]:
 
 def _run(request: TrainRequest, start: Start, device: torch.device, ranks: Ranks) -> TrainOutcome:
     journal = Journal(request, start, ranks=ranks)
-    plan = plan_to_go_on(start, ranks)
+    plan = plan_to_go_on(start, ranks, device.type, allow_changes=request.allow_changes)
     session: Session | None = None
     scores = FinalScores()
     with StopRequests(time_budget_seconds=start.config.SOLVER.TIME_BUDGET_HOURS * 3600) as requests:
@@ -98,8 +100,10 @@ def _run(request: TrainRequest, start: Start, device: torch.device, ranks: Ranks
             session = _prepare(request, start, plan or plan_data(start.config), device, ranks, journal)
             ended = _train(session, start, journal, requests)
             scores = conclude(journal, session, ended)
+            requests.is_ending = True
         except BaseException as error:  # noqa: BLE001 - every exit gets its written reason and exit code
-            ended = describe_failure(error)
+            requests.is_ending = True  # an assignment, no call: Python meets no signal before it
+            ended = describe_failure(error, start.folder.path)
         return finish(journal, session, ended, scores)
 
 
@@ -139,7 +143,7 @@ def _preflight_message(findings: tuple[Finding, ...]) -> str:
 def _train(session: Session, start: Start, journal: Journal, requests: StopRequests) -> Ended:
     """Run the loop, and after each epoch write what it brought."""
     parts, config = session.parts, start.config
-    checkpoints = CheckpointStore(start.folder, identity=identity(session.plan, parts.ranks))
+    checkpoints = CheckpointStore(start.folder, identity=identity(session.plan, parts.ranks, parts.device.type))
     progress = first_progress(session, start)
     if start.changed:  # a kill in the first epoch that follows must not undo what was asked for, such as a fresh patience
         checkpoints.save(parts, progress)
@@ -167,4 +171,6 @@ def _train(session: Session, start: Start, journal: Journal, requests: StopReque
 def _already_done(start: Start) -> TrainOutcome:
     reason = read_stop(start.folder)
     assert reason is not None  # decide_start saw it
+    if is_older(start.folder.report, start.folder.stop_record):  # it was killed before it wrote the last page
+        write_safely(start.folder)
     return TrainOutcome(start.folder, reason, was_finished=True)
