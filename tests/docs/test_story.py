@@ -67,6 +67,10 @@ def test_the_repaired_run_is_trained_resumed_shown_and_exported(
         command = command_of("RESEARCHER_GUIDE.txt", start)
         carry_out(*(word.replace(name, "repaired") for word in command.words))
     assert (run / "report.html").is_file() and (run / "export" / "model.onnx").is_file()
+    for start in ("python find_best_model.py --compare-only", "unplateau report logs/market1501"):
+        carry_out(*command_of("START_HERE.txt", start).words)
+    assert (run.parent / "report.html").is_file()
+    assert "repaired" in (run.parent / "BEST_MODEL_SELECTION.txt").read_text(encoding="utf-8")
     carry_out("doctor", "--config", "custom_configs/stalled_run.yml", *small)
     assert "Market1501: 144 training" in capsys.readouterr().out
 

@@ -17,7 +17,7 @@ from unplateau.selection.select import CLEAR
 from unplateau.solutions.expected import AFTER_ANY_SOLUTION, HOPED_FOR, STALLED, Losses
 
 _MOST_KEYS = 12
-_PLACES = ("OUTPUT_DIR", "DATASETS.ROOT", "DATALOADER.CACHE_DIR", "DATALOADER.NUM_WORKERS")
+_NOT_OF_THE_RECIPE = ("SOLVER.STOP_EPOCH", "OUTPUT_DIR", "DATASETS.ROOT", "DATALOADER.CACHE_DIR", "DATALOADER.NUM_WORKERS")
 _LEGEND = "The best runs have colours, the control is dashed, the others are grey. Point at a curve or its name to see it alone."
 
 
@@ -191,7 +191,7 @@ def _configurations(view: GroupView) -> Section:
     if len(known) < 2:
         return Section("configuration", "", ())
     first = known[0][1]
-    differing = [key for key in first if key not in _PLACES and any(values[key] != first[key] for _, values in known)]
+    differing = [key for key in first if key not in _NOT_OF_THE_RECIPE and any(values[key] != first[key] for _, values in known)]
     shown_keys = differing[:_MOST_KEYS]
     rows = tuple((Cell(run.name), *(Cell(shown(values[key])) for key in shown_keys)) for run, values in known)
     left_out = f", the first {_MOST_KEYS} of {len(differing)}" if len(differing) > _MOST_KEYS else ""
