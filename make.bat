@@ -1,6 +1,7 @@
 @echo off
 rem The same as the Makefile, for Windows: make demo, make test, make check.
 setlocal
+cd /d "%~dp0"
 set VENV=.venv
 set BIN=%VENV%\Scripts
 set OMP_NUM_THREADS=1
