@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check bench-quick format clean
 
 help:
 	@echo "make demo    set up, then the whole story on drawn persons: a stall, its cause, the solutions, the winner, a report"
 	@echo "make test    set up and run all tests"
 	@echo "make check   format, lint, types, layers, fast tests"
+	@echo "make bench-quick  the main speed ratios against wide limits, a minute or two"
 	@echo "make format  put the code into the project's format"
 
 $(READY): pyproject.toml
@@ -30,6 +31,9 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+bench-quick: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/quick.py
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -18,12 +18,18 @@ if not exist %VENV%\.ready (
 if "%1"=="demo" goto demo
 if "%1"=="test" goto test
 if "%1"=="check" goto check
+if "%1"=="bench-quick" goto bench-quick
 
 :help
 echo make demo    set up, then the whole story on drawn persons: a stall, its cause, the solutions, the winner, a report
 echo make test    set up and run all tests
 echo make check   format, lint, types, layers, fast tests
+echo make bench-quick  the main speed ratios against wide limits, a minute or two
 exit /b 0
+
+:bench-quick
+%BIN%\python benchmarks\quick.py
+exit /b %ERRORLEVEL%
 
 :demo
 set OMP_NUM_THREADS=

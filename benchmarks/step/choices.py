@@ -2,9 +2,10 @@
 
     python benchmarks/step/choices.py [--networks resnet50 osnet ...] [--threads 2] [--write benchmarks/results/step.md]
 
-Networks with random weights and images of noise (the arithmetic is that of real ones), cross-entropy and hard triplet, fused
+Networks with random weights and drawn images (the arithmetic is that of real ones), cross-entropy and hard triplet, fused
 Adam. The timing is the product's own (`unplateau.engine.step_choice`): one checked step, then the ways in turn, the fastest
-step of each. "Eager" is contiguous single precision. Gradients are compared with eager's on the same weights and batch.
+step of each. "Eager" is contiguous single precision. "Cosine": the backbone's
+gradient with eager's on the same weights and batch, and the head's.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -70,9 +73,20 @@ def unmeasured(network: Network) -> tuple[Unmeasured, Batch]:
     model = build_model(config, num_identities=IDENTITIES, num_cameras=1).model
     losses = build_losses(config, num_identities=IDENTITIES, feature_dim=model.feature_dim)
     persons_B = torch.arange(network.batch // IMAGES_EACH).repeat_interleave(IMAGES_EACH)
-    images_BCHW = torch.randn(network.batch, 3, *network.size_HW, generator=torch.Generator().manual_seed(0))
+    images_BCHW = drawn_images(network.batch, network.size_HW)
     loader = cast(TrainLoader, None)  # the batch is given
     return Unmeasured(config, CPU, Ranks(), model, losses, loader), Batch(images_BCHW, persons_B, torch.zeros_like(persons_B))
+
+
+def drawn_images(num_images: int, size_HW: tuple[int, int]) -> Tensor:
+    """Return images of coloured patterns, one a person, each image otherwise: of pure noise all features are nearly the same."""
+    generator = torch.Generator().manual_seed(0)
+
+    def patterns(num: int) -> Tensor:
+        return F.interpolate(torch.randn(num, 3, 16, 8, generator=generator), size=size_HW, mode="bilinear")
+
+    persons = patterns(num_images // IMAGES_EACH).repeat_interleave(IMAGES_EACH, 0)
+    return persons + 0.3 * patterns(num_images) + 0.1 * torch.randn(num_images, 3, *size_HW, generator=generator)
 
 
 def rows(network: Network, timings: tuple[StepTiming, ...]) -> list[str]:
@@ -82,7 +96,8 @@ def rows(network: Network, timings: tuple[StepTiming, ...]) -> list[str]:
     for timing in timings:
         speed = f"{network.batch / timing.seconds:.1f} | {1e3 * timing.seconds:.0f} | {eager.seconds / timing.seconds:.2f}"
         marked = f"**{timing.way.name}**" if timing.way == chosen else timing.way.name
-        check = timing.problem or f"{100 * timing.loss_difference:.2f} % | {timing.gradient_agreement:.4f}"
+        cosines = f"{timing.gradient_agreement:.3f} | {timing.head_agreement:.3f}"
+        check = f"{100 * timing.loss_difference:.2f} % | {cosines} | {timing.problem or 'ok'}"
         lines.append(f"| {name} | {marked} | {speed} | {check} |")
     return lines
 
@@ -120,8 +135,10 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     keep_freed_memory()  # as every run does
     load, started = os.getloadavg()[0], time.perf_counter()
-    head = ["| network, input, batch | way | images a second | ms a step | times eager | loss differs | gradient cosine |"]
-    head.append("|---|---|---|---|---|---|---|")
+    head = [
+        "| network, input, batch | way | images a second | ms a step | times eager | loss differs | gradient cosine | head's | |"
+    ]
+    head.append("|---|---|---|---|---|---|---|---|---|")
     profiles: list[str] = []
     for name in options.networks:
         training, batch = unmeasured(NETWORKS[name])

@@ -40,10 +40,16 @@ class _LayoutMatters(nn.Module):
             return output
         if self.wrong == "raises":
             raise RuntimeError("no such kernel")
-        return output * float("nan") if self.wrong == "is not finite" else -output
+        if self.wrong == "is not finite":
+            return output * float("nan")
+        if self.wrong == "no gradient passes":
+            return output.detach()
+        if self.wrong == "gradient from elsewhere":
+            return output.detach() + (output - output.detach()).roll(8, dims=0)
+        return -output
 
 
-@pytest.mark.parametrize("wrong", ["raises", "is not finite", "other sign"])
+@pytest.mark.parametrize("wrong", ["raises", "is not finite", "other sign", "no gradient passes", "gradient from elsewhere"])
 def test_a_way_that_computes_wrongly_is_never_chosen_and_its_fault_is_said(wrong: str) -> None:
     training = training_of(**LONG)
     training.model.backbone = _LayoutMatters(training.model.backbone, wrong)
@@ -173,4 +179,4 @@ def test_bf16_of_a_real_network_passes_the_check() -> None:
     batch = next(iter(training.loader.epoch(1)))
     plain, half = measure_ways(training, (PLAIN, HALF), batch, num_steps=1000)
     assert (plain.problem, half.problem) == ("", "")
-    assert 0.9 < half.gradient_agreement < 1.0
+    assert 0.85 < half.head_agreement < 1.0

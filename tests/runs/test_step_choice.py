@@ -9,7 +9,7 @@ from unplateau.runs.step_choice import StepChoice, StepTiming, StepWay, read_ste
 PLAIN, HALF = StepWay("fp32", False), StepWay("bf16", True)
 TIMINGS = (
     StepTiming(PLAIN, 0.5),
-    StepTiming(HALF, 0.25, 0.001, 0.998),
+    StepTiming(HALF, 0.25, 0.001, 0.7, 0.998),
     StepTiming(StepWay("bf16", False), float("inf"), problem="it failed"),
 )
 MEASURED = StepChoice(HALF, "measured", TIMINGS, "CPU with 2 threads, torch 2.14", 3.2)
@@ -35,7 +35,7 @@ def test_a_damaged_file_is_said_and_how_to_go_on(tmp_path, text: str) -> None:
 def test_the_line_says_what_was_gained_against_what() -> None:
     line = MEASURED.line()
     assert "bf16, channels last: 250 ms a step, 2.00 times as fast as fp32, contiguous" in line
-    assert "0.9980" in line
+    assert "loss equal to 0.1 %" in line
     kept = StepChoice(PLAIN, "measured", TIMINGS[:1], "", 1.0)
     assert "nothing else was faster by enough" in kept.line()
     assert "as the configuration says" in StepChoice(PLAIN, "set").line()

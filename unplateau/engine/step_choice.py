@@ -17,7 +17,7 @@ from unplateau.config.schema import Config
 from unplateau.data.loader import Batch, TrainLoader
 from unplateau.engine.freezing import freeze
 from unplateau.engine.parts import Parts
-from unplateau.engine.precision import precision_of, ways
+from unplateau.engine.precision import all_finite, precision_of, ways
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.train_step import forward_losses, train_step
 from unplateau.losses.combine import Losses
@@ -31,8 +31,12 @@ _FEWEST_STEPS, _MOST_ROUNDS = 3, 9  # of one way: one that is checked, and round
 _ENOUGH_SECONDS = 8.0  # after two rounds; a slow step is seen clearly sooner
 _HOPELESS = 1.3  # times the fastest so far, after the first round
 _HEAD_STARTS = {"plain": 1.0, "fp32": 1.03, "half": 1.1}  # what another layout, and fewer bits, must at least gain
-_LARGEST_LOSS_DIFFERENCE = 0.05  # relative; bf16 has 8 bits
-_LEAST_AGREEMENT = 0.9  # cosine; of bf16 measured .97 and more (benchmarks/step/choices.py), of a wrong kernel about 0
+_LARGEST_LOSS_DIFFERENCE = 0.05  # relative; bf16, with its 8 bits, was seen at 0.025 (benchmarks/step/choices.py)
+# Cosines of the gradient with the plainest way's, backbone and head. The head's is steady (bf16 at 0.94 and more). Further down
+# it is not: rounding changes the mining and grows through a deep network, with random weights to 0.26, which still trains; what a
+# wrong kernel gives is about 0. The same format in another layout was seen at 0.997 and more.
+_LEAST_AGREEMENTS = {"same format": (0.8, 0.98), "fewer bits": (0.1, 0.85)}
+_NORM_RATIOS = (0.4, 2.5)
 _FIRST_SCALE, _SCALE_HALVINGS = 2.0**16, 16  # as a gradient scaler finds its scale
 
 
@@ -127,10 +131,17 @@ def _handicap(way: StepWay, plainest: StepWay) -> float:
 
 @dataclass(frozen=True)
 class _Seen:
-    """Loss and gradient of one way."""
+    """Loss and gradients, of backbone and head, of one way."""
 
     total: float
     gradient: Tensor
+    head_gradient: Tensor
+    number_format: str
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all of it is a number. Synchronises the GPU."""
+        return math.isfinite(self.total) and all_finite((self.gradient, self.head_gradient))
 
 
 class _Runner:
@@ -150,9 +161,10 @@ class _Runner:
             self.timing = replace(self.timing, problem=f"it failed: {str(error).splitlines()[0][:120]}")
             return None
         if reference is not None:
-            self.timing = _compared(self.timing, seen, reference)
-        elif not math.isfinite(seen.total):
-            self.timing = replace(self.timing, problem="its loss is not finite")
+            is_same = self.timing.way.number_format == reference.number_format
+            self.timing = _compared(self.timing, seen, reference, kind="same format" if is_same else "fewer bits")
+        elif not seen.is_finite:
+            self.timing = replace(self.timing, problem="its loss or gradient is not finite")
         return None if reference is not None or self.timing.problem else seen
 
     def time_step(self) -> None:
@@ -204,28 +216,48 @@ def _look(parts: Parts, batch: Batch) -> _Seen:
             module.zero_grad(set_to_none=True)
         total = forward_losses(parts, batch).total
         torch.autograd.backward(total * scale)
-        seen = _Seen(float(total.detach()), _gradient(parts.model) / scale)
-        if torch.isfinite(seen.gradient).all():
+        seen = _Seen(
+            float(total.detach()),
+            _gradient(parts.model.backbone) / scale,
+            _gradient(parts.model.head) / scale,
+            parts.precision.name,
+        )
+        if seen.is_finite:
             break
         scale /= 2
     return seen
 
 
-def _gradient(model: nn.Module) -> Tensor:
-    return torch.cat([p.grad.detach().flatten().float() for p in model.parameters() if p.grad is not None])
+def _gradient(module: nn.Module) -> Tensor:
+    gradients = [p.grad.detach().flatten().float() for p in module.parameters() if p.grad is not None]
+    return torch.cat(gradients) if gradients else torch.zeros(0)
 
 
-def _compared(timing: StepTiming, seen: _Seen, reference: _Seen) -> StepTiming:
-    if not (math.isfinite(seen.total) and torch.isfinite(seen.gradient).all()):
-        return replace(timing, loss_difference=math.inf, gradient_agreement=0.0, problem="its loss or gradient is not finite")
+def _compared(timing: StepTiming, seen: _Seen, reference: _Seen, *, kind: str) -> StepTiming:
+    if not seen.is_finite:
+        problem = "its loss or gradient is not finite"
+        return replace(timing, loss_difference=math.inf, gradient_agreement=0.0, head_agreement=0.0, problem=problem)
     difference = abs(seen.total - reference.total) / max(abs(reference.total), 1e-6)
-    agreement = float(torch.nn.functional.cosine_similarity(seen.gradient, reference.gradient, dim=0))
+    agreement = _cosine(seen.gradient, reference.gradient)
+    of_head = _cosine(seen.head_gradient, reference.head_gradient)
+    norm_ratio = float(seen.gradient.norm() / reference.gradient.norm().clamp(min=1e-30))
     problem = ""
     if difference > _LARGEST_LOSS_DIFFERENCE:
         problem = f"its loss differs by {100 * difference:.1f} %"
-    elif agreement < _LEAST_AGREEMENT:
-        problem = f"its gradient points elsewhere (cosine {agreement:.2f})"
-    return replace(timing, loss_difference=difference, gradient_agreement=agreement, problem=problem)
+    elif agreement < _LEAST_AGREEMENTS[kind][0] or of_head < _LEAST_AGREEMENTS[kind][1]:
+        problem = f"its gradient points elsewhere (cosine {agreement:.2f}, the head's {of_head:.2f})"
+    elif not _NORM_RATIOS[0] < norm_ratio < _NORM_RATIOS[1]:
+        problem = f"its gradient is {norm_ratio:.2g} times as long"
+    return replace(timing, loss_difference=difference, gradient_agreement=agreement, head_agreement=of_head, problem=problem)
+
+
+def _cosine(one: Tensor, other: Tensor) -> float:
+    """Return the cosine of two gradients: 1 where neither way has any, 0 where only one has."""
+    if len(one) != len(other):
+        return 0.0
+    if not one.any() and not other.any():
+        return 1.0
+    return float(torch.nn.functional.cosine_similarity(one, other, dim=0))
 
 
 def _wait(device: torch.device) -> None:

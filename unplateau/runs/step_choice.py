@@ -60,7 +60,9 @@ class StepTiming:
     loss_difference: float = 0.0
     """Of the total, relative."""
     gradient_agreement: float = 1.0
-    """Cosine of the two gradients."""
+    """Cosine of the two gradients of the backbone."""
+    head_agreement: float = 1.0
+    """The same of the head's part, which rounding changes least."""
     problem: str = ""
     """Why it may not be used; empty where it may."""
 
@@ -86,7 +88,7 @@ class StepChoice:
         if chosen is plain:
             return f"Steps are computed in {self.way.name}: nothing else was faster by enough ({took})."
         speed = f"{1e3 * chosen.seconds:.0f} ms a step, {plain.seconds / chosen.seconds:.2f} times as fast as {plain.way.name}"
-        return f"Steps are computed in {self.way.name}: {speed}, gradients agree to {chosen.gradient_agreement:.4f} ({took})."
+        return f"Steps are computed in {self.way.name}: {speed}, loss equal to {100 * chosen.loss_difference:.2g} % ({took})."
 
 
 def write_step_choice(folder: RunFolder, choice: StepChoice) -> None:

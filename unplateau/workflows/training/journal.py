@@ -108,7 +108,8 @@ class Journal:
         if choice.basis != "set":
             _log.info("To compute so without measuring: %s", choice.way.keys)
         for timing in choice.timings:
-            seen = timing.problem or f"{1e3 * timing.seconds:.1f} ms, gradient agrees to {timing.gradient_agreement:.4f}"
+            cosines = f"cosine of the gradients {timing.gradient_agreement:.3f}, of the head's {timing.head_agreement:.3f}"
+            seen = timing.problem or f"{1e3 * timing.seconds:.1f} ms, {cosines}"
             _log.info("Step in %s: %s.", timing.way.name, seen)
         if self.is_main:
             write_step_choice(self.start.folder, choice)
