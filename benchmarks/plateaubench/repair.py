@@ -28,6 +28,7 @@ _BY_HAND = {
                         "fix_optimizer"),
     "repair_losses": ("less_label_smoothing", "restore_margin", "rebalance_losses", "add_cross_entropy", "restore_logits",
                       "restore_cosine_scale"),
+    "repair_head": ("restore_cosine_scale", "restore_logits", "larger_embedding"),
     "repair_sampling": ("larger_batch", "use_pk_sampling", "restore_shuffling", "more_identities"),
     "repair_step": ("relabel", "restore_gradient", "rebalance_losses"),
 }  # fmt: skip

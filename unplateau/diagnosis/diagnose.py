@@ -18,7 +18,7 @@ _SYMPTOMS = (
     "batch-not-learnable", "images-ignored", "collapsed-embeddings", "uniform-logits", "dead-units", "nothing-to-learn",
     "fitting-noise", "learning-rate-too-low", "learning-rate-too-high", "overfitting", "labels-have-twins",
     "classifier-not-trained", "losses-in-conflict", "losses-unbalanced", "diverged", "evaluation-broken", "steps-too-small",
-    "only-head-trained", "weights-barely-move", "softmax-before-ce",
+    "only-head-trained", "weights-barely-move", "softmax-before-ce", "batch-norm-not-updated",
 )  # fmt: skip
 """What many causes look like. A finding of these codes that names its cause for sure counts as a cause."""
 _SURE_OF_CAUSE = 0.75  # from here on a finding has excluded other causes
@@ -95,7 +95,7 @@ class Diagnosis:
 def diagnose(case: Case) -> Diagnosis:
     """Return what the rules find in a case, the pipeline before hyper-parameters, the likely before the possible."""
     verdicts = [(rule, rule.judge(case)) for rule in RULES]
-    findings = _merged([verdict for _, verdict in verdicts if isinstance(verdict, Finding)])
+    findings = [_by_hand(f, case) for f in _merged([verdict for _, verdict in verdicts if isinstance(verdict, Finding)])]
     abstentions = tuple(_abstention(rule, verdict) for rule, verdict in verdicts if isinstance(verdict, Abstained))
     if not findings:
         fallback = unknown(case)
@@ -115,9 +115,25 @@ def _merged(findings: list[Finding]) -> list[Finding]:
         if known is None:
             by_code[finding.code] = finding
         else:
-            causes = tuple(cause for cause in known.causes if cause in finding.causes) or known.causes
-            by_code[finding.code] = replace(known, evidence=(*known.evidence, *finding.evidence), causes=causes)
+            by_code[finding.code] = _narrowed(replace(known, evidence=(*known.evidence, *finding.evidence)), finding.causes)
     return list(by_code.values())
+
+
+def _narrowed(finding: Finding, causes: tuple[str, ...]) -> Finding:
+    """Keep what both sets of causes name, in the order of the smaller set; its cures are then the remedies."""
+    first, second = sorted((causes, finding.causes), key=len)
+    both = tuple(cause for cause in first if cause in second)
+    if not both or set(both) == set(finding.causes):
+        return finding
+    return replace(finding, causes=both, remedies=tuple(dict.fromkeys(BY_CODE[cause].cure for cause in both)))
+
+
+def _by_hand(finding: Finding, case: Case) -> Finding:
+    """A configured rate above 0 needs no other value: whoever sets it to 0 does."""
+    if not case.facts.base_learning_rate or "restore_learning_rate" not in finding.remedies:
+        return finding
+    remedies = tuple("repair_rate" if name == "restore_learning_rate" else name for name in finding.remedies)
+    return replace(finding, remedies=remedies)
 
 
 def _consistent(findings: list[Finding]) -> list[Finding]:
@@ -154,7 +170,7 @@ def _cures(finding: Finding) -> frozenset[str]:
     return frozenset(BY_CODE[cause].cure for cause in finding.causes if cause in BY_CODE)
 
 
-def _rank(finding: Finding) -> tuple[bool, bool, bool, int, float]:
-    is_note = finding.severity == "info"
-    likely = finding.confidence >= LIKELY
-    return (not likely, is_note, is_symptom(finding), _PIPELINE_FIRST[finding.severity], -finding.confidence)
+def _rank(finding: Finding) -> tuple[bool, bool, bool, bool, int, float]:
+    is_note, likely = finding.severity == "info", finding.confidence >= LIKELY
+    unsure = finding.confidence < _SURE_OF_CAUSE * _DOUBT
+    return (not likely, is_note, is_symptom(finding), unsure, _PIPELINE_FIRST[finding.severity], -finding.confidence)

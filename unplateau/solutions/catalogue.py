@@ -190,6 +190,9 @@ REMEDIES: tuple[Remedy, ...] = (
     Remedy("repair_losses", "The configured losses must be the ones that are trained.", "Szegedy 2016; Hermans 2017",
            elsewhere="Print margin, smoothing and weight of the loss objects that the training step calls, and repair the "
            "code that builds them."),
+    Remedy("repair_head", "The configured head must be the one that runs.", "Luo et al. 2019",
+           elsewhere="Print the head of the model that is trained: embedding dimension, kind of classifier, its scale (16 to 64 "
+           "for cosines), and repair the code that builds it."),
     Remedy("repair_sampling", "The configured batches must be the ones that are drawn.", "Hermans 2017",
            elsewhere="Print the labels of two batches of two epochs: P people with K images each, others every time. Hand the "
            "sampler to the loader."),

@@ -23,6 +23,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.rules.missing_cosine_scale import is_cosine
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -50,7 +51,7 @@ def judge_logits(case: Case) -> Verdict:
         causes=("missing-cosine-scale",),
         refuted_by="logits that are no cosines: their ratio differs from image to image",
         next_test="set the scale to 30 and look at the first epoch",
-        remedies=("restore_cosine_scale",),
+        remedies=("restore_cosine_scale",) if is_cosine(case) else ("repair_head",),
     )
 
 
@@ -88,7 +89,7 @@ def judge_dimensions(case: Case) -> Verdict:
         causes=("embedding-too-small",),
         refuted_by="the same recipe with 256 dimensions that is no better",
         next_test="print the shape of the embeddings that are ranked",
-        remedies=("larger_embedding",),
+        remedies=("repair_head",) if (case.facts.feature_dim or 0) >= _FEWEST_DIMENSIONS else ("larger_embedding",),
     )
 
 

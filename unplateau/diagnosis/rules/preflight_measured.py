@@ -51,8 +51,10 @@ def judge_labels(case: Case) -> Verdict:
 def judge_blank(case: Case) -> Verdict:
     """Fire on blank images; with faint pictures in them they are on a wrong scale."""
     found = _found(case, "blank-inputs")
-    if found is None or case.measured("blank_images").get("", 1.0) > 0:
-        return found
+    if found is None:
+        return None
+    if case.measured("blank_images").get("", 1.0) > 0:
+        return replace(found, remedies=("clean_images", "repair_normalisation"))
     text = "no image is of one colour: there are pictures, on a tiny scale"
     evidence = (*found.evidence, Evidence(text, case.measured("blank_images").get(""), 0.0, "probe inputs"))
     return replace(
