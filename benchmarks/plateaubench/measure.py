@@ -105,8 +105,8 @@ def _write(plan: Sequence[Planned], folder: Path, options: argparse.Namespace) -
     stories = [(planned, read(folder / planned.file)) for planned in plan]
     results = group([judge(planned, story) for planned, story in stories if story is not None])
     missing = sum(story is None for _, story in stories)
-    note = _NOTE + (f"\n{missing} of {len(plan)} runs are not done yet." if missing else "")
-    title = "PlateauBench, quick" if options.quick else "PlateauBench"
+    note = (options.note or _NOTE) + (f"\n{missing} of {len(plan)} runs are not done yet." if missing else "")
+    title = options.title or ("PlateauBench, quick" if options.quick else "PlateauBench")
     report = text(results, title=title, machine=machine_line(), note=note, repair=_repairs(results, folder, options.repair))
     out = options.results or Path("benchmarks/results") / ("plateaubench_quick" if options.quick else "plateaubench")
     write_text(out.with_suffix(".md"), report)
@@ -152,6 +152,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="do every N-th run from the I-th (0 to N-1) on, without a report: for several processes beside each other",
     )
     parser.add_argument("--only", nargs="*", default=(), help="names of faults and healthy kinds")
+    parser.add_argument("--title", default="", help="of the report")
+    parser.add_argument("--note", default="", help="what the report says about itself, in place of the usual text")
     parser.add_argument("--results", type=Path, help="report, without suffix")
     parser.add_argument("--repair", action="store_true", help="train what the first two remedies change, on top of each fault")
     parser.add_argument(
