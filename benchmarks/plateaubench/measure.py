@@ -22,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.machine import machine_line  # noqa: E402
 from benchmarks.plateaubench.backbones import CHANGES, STANDARD  # noqa: E402
+from benchmarks.plateaubench.faults_of_config import configured_plan  # noqa: E402
+from benchmarks.plateaubench.healthy import HEALTHY  # noqa: E402
 from benchmarks.plateaubench.planning import FAULTS, Planned, faults_of, full_plan, identity, keep, quick_plan, read  # noqa: E402
 from benchmarks.plateaubench.probing import Probing  # noqa: E402
 from benchmarks.plateaubench.repair import Repair, path_of, recovered, repairs, summary  # noqa: E402
@@ -54,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = tuple(
         quick_plan(faults) if options.quick else full_plan(faults, seeds=options.seeds, healthy_seeds=options.healthy_seeds)
     )
+    if options.configured:
+        plan = (*(planned for planned in plan if planned.name == HEALTHY[0].name), *configured_plan())
     plan = tuple(planned for planned in plan if not options.only or planned.name in options.only)
     plan = tuple(replace(planned, backbone=options.backbone) for planned in plan)
     share, shares = options.shard
@@ -150,6 +154,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=(0, 1),
         metavar="I/N",
         help="do every N-th run from the I-th (0 to N-1) on, without a report: for several processes beside each other",
+    )
+    parser.add_argument(
+        "--configured",
+        action="store_true",
+        help="mistakes in the configuration itself, and the base recipe, instead of the others",
     )
     parser.add_argument("--only", nargs="*", default=(), help="names of faults and healthy kinds")
     parser.add_argument("--title", default="", help="of the report")

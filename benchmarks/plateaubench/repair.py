@@ -7,9 +7,10 @@ plant, and the repaired run is the healthy run of the same seed by construction;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.plateaubench.diagnosing import classes
 from benchmarks.plateaubench.healthy import Healthy
@@ -99,16 +100,17 @@ def path_of(repair: Repair, folder: Path) -> Path | None:
 def _repair(done: Done, name: str) -> Repair:
     fault = done.planned.fault
     assert fault is not None
-    delta = _delta(name)
+    wrong = done.planned.healthy.changes
+    delta = _delta(name, wrong)
     if delta:
-        planned = replace(done.planned, group="fault", healthy=Healthy(f"with {name}", delta))
+        planned = replace(done.planned, group="fault", healthy=Healthy(f"with {name}", {**wrong, **delta}))
         return Repair(done.planned.name, name, planned, False)
     return Repair(done.planned.name, name, None, bool(classes(fault.causes) & {name, *_BY_HAND.get(name, ())}))
 
 
-def _delta(name: str) -> dict[str, object]:
-    """What the remedy changes in the recipe; nothing for work by hand."""
-    remedy, config = BY_NAME.get(name), recipe()
+def _delta(name: str, changes: Mapping[str, Any]) -> dict[str, object]:
+    """What the remedy changes in the run's own recipe; nothing for work by hand."""
+    remedy, config = BY_NAME.get(name), recipe(dict(changes))
     wanted = remedy.change(config) if remedy is not None and remedy.change is not None else {}
     try:
         keys = difference(config, with_values(config, wanted)) if wanted else {}

@@ -12,6 +12,7 @@ from benchmarks.plateaubench.baselines import BASELINES, auto_trainer, deep_diag
 from benchmarks.plateaubench.diagnosing import Answer, answers, classes, probed_case
 from benchmarks.plateaubench.experiment import Batches, build
 from benchmarks.plateaubench.fault import fault
+from benchmarks.plateaubench.faults_of_config import configured_plan
 from benchmarks.plateaubench.halves import CALIBRATION, half
 from benchmarks.plateaubench.healthy import HEALTHY
 from benchmarks.plateaubench.planning import FAULTS, Planned, faults_of, full_plan, quick_plan
@@ -95,6 +96,20 @@ def test_faults_of_layers_find_them_in_every_network(name):
     experiment = Planned("fault", frozen.name, 1, frozen, backbone=name).build()[0]
     still = [parameter for parameter in experiment.model.backbone.parameters() if not parameter.requires_grad]
     assert 0.5 < len(still) / len(list(experiment.model.backbone.parameters())) < 0.9
+
+
+@pytest.mark.parametrize("planned", configured_plan(), ids=lambda planned: planned.name)
+def test_a_mistake_in_the_configuration_is_told_as_a_fact_and_its_cure_changes_the_mistake(planned):
+    broken, right = planned.build()
+    assert broken.config == right.config != build(seed=1).config
+    assert planned.fault.causes <= set(BY_CODE)
+
+
+def test_a_cure_is_added_to_the_mistake_that_it_cures():
+    planned = next(planned for planned in configured_plan() if planned.name == "configured_smoothing")
+    answer = Answer(True, (("label-smoothing-too-strong",),), 0.85, ("label-smoothing-too-strong",), ("less_label_smoothing",))
+    (repair,) = repairs(replace(done("fault", "any", 0.1, answer), planned=planned))
+    assert repair.planned.healthy.changes == {"MODEL.LOSSES.CE.EPSILON": 0.1}
 
 
 def test_runs_of_another_network_are_kept_apart():
