@@ -156,6 +156,18 @@ PROBED_FIRING: dict[str, Case] = {
     "optimizer-not-as-configured ": measured(
         {}, {"momentum": {"setting_trained": 0.999, "setting_configured": 0.9, "setting_differs": 1.0}}
     ),
+    "weights-are-zero": measured({"zero_weights": 0.9}),
+    "embedding-too-small ": measured({"embedding_dim": 192.0, "feature_dim": 192.0, "feature_rank": 8.0, "d_prime": 3.0}),
+    "copied-images   ": measured({"partner_likeness": 0.2}),
+    "preparation-differs    ": measured(
+        {"looks_found_again": 0.71}, {"the middle, 0.7": {"looks_found_again": 0.6}, "upside down": {"looks_found_again": 0.9}}
+    ),
+    "step-not-as-meant ": measured(
+        {}, {"triplet": {"stated_over_expected": 1.0005}, "images in 4 pieces": {"stated_explained": 1e-7}}
+    ),
+    "gradient-clipped-away   ": measured(
+        {**DELIVERED, "gradient_delivered": 2.0**-16, "gradient_arrived_spread": 0.5, "gradient_rms": 4e-7, "weight_rms": 0.05}
+    ),
     "steps-undone": measured({**DELIVERED, "step_kept": 0.01}),
     "steps-too-small ": measured({**DELIVERED, "step_over_rate": 1e-3}),
     "steps-too-large": measured({**DELIVERED, "step_over_rate": 40.0}),
@@ -247,6 +259,11 @@ PROBED_HEALTHY: dict[str, Case] = {
     "images found worse in reversed channels": measured(
         {"looks_found_again": 0.59}, {"channels reversed": {"looks_found_again": 0.78}}
     ),
+    "a few weights that are 0": measured({"zero_weights": 0.001}),
+    "features of many dimensions": measured(
+        {"embedding_dim": 192.0, "feature_dim": 192.0, "feature_rank": 150.0, "d_prime": 3.0}
+    ),
+    "people in several pictures": measured({"partner_likeness": 1.0}),
     "an optimiser as configured": measured({"setting_differs": 0.0}),
     "a rate of biases that is doubled": measured(
         {}, {"rate": {"setting_trained": 1.0, "setting_configured": 0.5, "setting_differs": 0.01}}

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from unplateau.probes.clothes_colours import clothes_colours
+from unplateau.probes.clothes_colours import clothes_colours, found_again
 from unplateau.probes.labels import label_agreement
 
-from .reading import value
+from .reading import value, values
 
 
 def drawn(people, cameras, seed=0):
@@ -42,3 +42,29 @@ def test_stripes_are_means_and_deviations_of_the_middle():
 
 def test_images_of_a_few_pixels_have_colours_too():
     assert clothes_colours(torch.rand(2, 3, 16, 1), torch.zeros(2)).isfinite().all()
+
+
+def test_images_are_found_again_as_they_are_and_worse_in_any_changed_form():
+    people, cameras = torch.arange(120) % 20, torch.arange(120) // 40
+    again = values(found_again(drawn(people, cameras, 1), cameras, drawn(people, cameras, 2), cameras))
+    straight = again.pop(("looks_found_again", ""))
+    assert straight < 0.85
+    assert all(changed > straight for changed in again.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "group"),
+    [(lambda images: images.flip(1), "channels reversed"), (lambda images: images.flip(2), "upside down")],
+    ids=["BGR", "turned over"],
+)
+def test_a_change_of_the_evaluation_is_found_by_making_it(change, group):
+    people, cameras = torch.arange(120) % 20, torch.arange(120) // 40
+    again = values(found_again(drawn(people, cameras, 1), cameras, change(drawn(people, cameras, 2)), cameras))
+    assert min(again, key=again.get) == ("looks_found_again", group)
+
+
+def test_images_that_augmentation_covers_are_not_found_again():
+    people, cameras = torch.arange(120) % 20, torch.arange(120) // 40
+    noise = 3 * torch.randn(120, 3, 32, 16, generator=torch.Generator().manual_seed(4))
+    covered = drawn(people, cameras, 1) * torch.randn(120, 3, 1, 1, generator=torch.Generator().manual_seed(5)) + noise
+    assert value(found_again(covered, cameras, drawn(people, cameras, 2), cameras), "looks_found_again") > 1.0

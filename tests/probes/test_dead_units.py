@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from unplateau.probes.dead_units import dead_units
+from unplateau.probes.dead_units import dead_units, zero_weights
 
 from .reading import value, values
 
@@ -36,3 +36,11 @@ def test_no_hook_stays_behind_even_after_an_error():
 def test_a_model_without_rectifiers_gives_no_number_and_says_why():
     (found,) = dead_units(nn.Linear(2, 2), lambda: None)
     assert found.value is None and "no rectifier" in found.note
+
+
+def test_weights_that_are_exactly_zero_are_counted_and_biases_are_not():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 5))
+    assert value(zero_weights(model), "zero_weights") == 0
+    with torch.no_grad():
+        model[0].weight.zero_()
+    assert value(zero_weights(model), "zero_weights") == pytest.approx(108 / (108 + 20))

@@ -42,7 +42,7 @@ def test_the_first_step_of_adam_is_one_rate_long_and_a_large_epsilon_makes_it_sh
         before = {"w": weight.detach().clone()}
         weight.grad = torch.tensor([1.0, -0.5, 0.1, -1.0])
         optimizer.step()
-        (found,) = step_over_rate(before, {"w": weight.detach()}, rate=0.5)
+        found, _ = step_over_rate(before, {"w": weight.detach()}, rate=0.5)
         assert shortest <= found.value <= longest
 
 

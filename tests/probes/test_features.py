@@ -49,3 +49,11 @@ def test_dimensions_that_never_change_are_counted():
     matrix = torch.randn(10, 4, generator=torch.Generator().manual_seed(0))
     matrix[:, 1] = 0.25
     assert value(features(matrix), "dead_dimensions") == 0.25
+
+
+def test_the_rank_counts_the_dimensions_that_features_really_vary_in():
+    generator = torch.Generator().manual_seed(0)
+    tiled = torch.randn(64, 5, generator=generator).repeat(1, 4) + 7.0
+    assert value(features(tiled), "feature_rank") == 5
+    assert value(features(torch.randn(64, 20, generator=generator)), "feature_rank") == 20
+    assert value(features(torch.zeros(8, 4)), "feature_rank") == 0

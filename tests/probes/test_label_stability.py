@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unplateau.probes.label_stability import label_stability, labels_and_cameras
+from unplateau.probes.label_stability import label_stability, labels_and_cameras, partner_likeness
 
 from .reading import value
 
@@ -57,3 +57,14 @@ def test_labels_of_one_camera_each_are_seen_and_a_plain_count_agrees():
 
 def test_labels_without_pairs_say_nothing_of_cameras():
     assert labels_and_cameras(torch.arange(4), torch.zeros(4)) == ()
+
+
+def test_partners_are_as_like_as_others_where_images_are_drawn_and_far_liker_where_one_is_repeated():
+    drawn = partner_likeness(looks(IDS, 1), IDS, BATCHES)
+    of_people = looks(torch.arange(PEOPLE), 5)
+    generator = torch.Generator().manual_seed(3)
+    picture_of_batch = of_people[IDS] + torch.randn(4, PEOPLE, 16, generator=generator)[BATCHES, IDS]
+    repeated = picture_of_batch + 0.01 * torch.randn(len(IDS), 16, generator=generator)
+    assert value(drawn, "partner_likeness") == pytest.approx(1.0, abs=0.3)
+    assert value(partner_likeness(repeated, IDS, BATCHES), "partner_likeness") < 0.1
+    assert value(partner_likeness(of_people, torch.arange(PEOPLE), torch.zeros(PEOPLE)), "partner_likeness") is None

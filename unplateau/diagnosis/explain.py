@@ -42,6 +42,7 @@ _OWN_WORDS = {
     "labels-change": "Labels change from batch to batch, or from epoch to epoch.",
     "labels-of-cameras": "Every label is seen by one camera only.",
     "labels-split-in-batch": "Images of one person are drawn together, and carry different labels.",
+    "weights-are-zero": "Many weights are exactly 0.",
     "margin-wrong": "The triplet margin does not fit the distances.",
     "steps-too-large": "Steps are far larger than the learning rate says.",
     "steps-undone": "Something takes the optimiser's steps back.",

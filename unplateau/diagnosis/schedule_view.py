@@ -30,8 +30,11 @@ def ahead(case: Case, curve: Curve) -> Ahead:
 def in_warm_up(case: Case) -> bool:
     """Return whether the log ends while the learning rate still warms up."""
     known = case.facts.warm_up_epochs
-    if known is not None and case.last_epoch is not None and case.last_epoch <= known:
-        return True
+    if known is not None and case.last_epoch is not None:
+        if case.last_epoch <= known:
+            return True
+        if known > 0 and case.last_epoch > known + _ONE_EPOCH:
+            return False  # a rate that rises now rises for another reason
     rates = case.curve("learning_rate")
     if rates is None or len(rates.y) < 2:
         return False

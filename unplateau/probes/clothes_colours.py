@@ -13,6 +13,7 @@ from unplateau.runs.record import Measurement
 
 _STRIPES = 8
 _SMALLEST_STD = 1e-3
+_PARTS = (0.85, 0.7, 0.55)
 
 
 @torch.no_grad()
@@ -38,17 +39,30 @@ def found_again(images_NCHW: Tensor, cameras_N: Tensor, plain_MCHW: Tensor, plai
     Returns:
         looks_found_again: median distance of an augmented image to the nearest plain one over the median distance of two plain
         ones; far below 1 where looks survive, 1 and more where augmentation has changed them beyond what tells people apart.
-        Under group "channels reversed" the same with the augmented images' channels in reverse order.
+        Under other groups the same with the augmented images changed first: "channels reversed", "upside down", and "the middle,
+        0.7", that part of height and width; under "evaluation's middle, 0.7" with the plain ones cut instead.
     """
+    changed = {"": images_NCHW, "channels reversed": images_NCHW.flip(1), "upside down": images_NCHW.flip(2)}
+    changed |= {f"the middle, {part:g}": _middle(images_NCHW, part) for part in _PARTS}
+    found = {group: _nearest(seen_NCHW, cameras_N, plain_MCHW, plain_cameras_M) for group, seen_NCHW in changed.items()}
+    for part in _PARTS:
+        found[f"evaluation's middle, {part:g}"] = _nearest(images_NCHW, cameras_N, _middle(plain_MCHW, part), plain_cameras_M)
+    return tuple(Measurement("looks_found_again", value, "ratio", group=group) for group, value in found.items())
+
+
+def _nearest(seen_NCHW: Tensor, cameras_N: Tensor, plain_MCHW: Tensor, plain_cameras_M: Tensor) -> float | None:
     plain_MD = _stripes(plain_MCHW)
     reference_MD = _on_scale(plain_MD, plain_cameras_M, plain_MD, plain_cameras_M)
+    seen_ND = _on_scale(_stripes(seen_NCHW), cameras_N, plain_MD, plain_cameras_M)
     typical = float(torch.cdist(reference_MD, reference_MD).flatten().median())
-    found = []
-    for group, seen_NCHW in (("", images_NCHW), ("channels reversed", images_NCHW.flip(1))):
-        seen_ND = _on_scale(_stripes(seen_NCHW), cameras_N, plain_MD, plain_cameras_M)
-        nearest = float(torch.cdist(seen_ND, reference_MD).min(1).values.median())
-        found.append(Measurement("looks_found_again", nearest / typical if typical > 0 else None, "ratio", group=group))
-    return tuple(found)
+    nearest = float(torch.cdist(seen_ND, reference_MD).min(1).values.median())
+    return nearest / typical if typical > 0 else None
+
+
+def _middle(images_NCHW: Tensor, part: float) -> Tensor:
+    height, width = images_NCHW.shape[2:]
+    top, left = round(height * (1 - part) / 2), round(width * (1 - part) / 2)
+    return images_NCHW[:, :, top : height - top, left : width - left]
 
 
 def _stripes(images_NCHW: Tensor) -> Tensor:

@@ -40,6 +40,19 @@ def dead_units(model: nn.Module, forward: Callable[[], Any], *, step: int | None
     return (highest, *(Measurement("dead_units", share, "share", step, name) for name, share in shares.items()))
 
 
+@torch.no_grad()
+def zero_weights(model: nn.Module, *, step: int | None = None) -> tuple[Measurement, ...]:
+    """Measure how many weights of convolutions and linear layers are exactly 0, which neither a start nor training makes.
+
+    Returns:
+        zero_weights (share).
+    """
+    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    elements = sum(matrix.numel() for matrix in matrices)
+    zeros = sum(matrix.numel() - int(matrix.count_nonzero()) for matrix in matrices)
+    return (Measurement("zero_weights", zeros / max(elements, 1), "share", step),)
+
+
 def _watch(alive: dict[str, Tensor], name: str) -> Callable[..., None]:
     def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         others = [dim for dim in range(output.dim()) if dim != 1]

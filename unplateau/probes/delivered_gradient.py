@@ -60,7 +60,7 @@ def _cosine(one: Tensor, other: Tensor) -> float | None:
 def step_over_rate(
     before: Mapping[str, Tensor], after: Mapping[str, Tensor], *, rate: float, step: int | None = None
 ) -> tuple[Measurement, ...]:
-    """Measure an update of Adam or a relative against its rate.
+    """Measure an update of Adam or a relative against its rate, and the weights it changes.
 
     Args:
         before, after: the same parameters around one update.
@@ -68,11 +68,16 @@ def step_over_rate(
         step: of the run.
 
     Returns:
-        step_over_rate: root mean square of the change of an element over the rate; 0.1 to 1 is usual.
+        step_over_rate: root mean square of the change of an element over the rate, 0.1 to 1 is usual; and weight_rms, that of
+        the weights before.
     """
     count = sum(tensor.numel() for tensor in before.values())
     square = sum(float((after[name] - tensor).double().square().sum()) for name, tensor in before.items())
-    return (Measurement("step_over_rate", (square / max(count, 1)) ** 0.5 / rate, "rates", step),)
+    weights = sum(float(tensor.double().square().sum()) for tensor in before.values())
+    return (
+        Measurement("step_over_rate", (square / max(count, 1)) ** 0.5 / rate, "rates", step),
+        Measurement("weight_rms", (weights / max(count, 1)) ** 0.5, "an element", step),
+    )
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unplateau.runs.record import Measurement
 
+_RANK_COUNTS = 1e-3
 _SMALLEST = 1e-7  # added to the share of each singular value, as in RankMe
 
 
@@ -19,7 +20,8 @@ def features(features_ND: Tensor, *, step: int | None = None) -> tuple[Measureme
     """Measure the features of a set of images.
 
     Returns:
-        effective_rank and effective_rank_centred (dimensions), feature_dim, feature_length (mean), feature_mean, feature_std
+        effective_rank, effective_rank_centred and feature_rank (dimensions; of centred features, counting every singular value
+        above a thousandth of the largest), feature_dim, feature_length (mean), feature_mean, feature_std
         (over images, mean over dimensions), dead_dimensions (share of dimensions that are the same for all images).
     """
     values_ND = features_ND.detach().float()
@@ -28,6 +30,7 @@ def features(features_ND: Tensor, *, step: int | None = None) -> tuple[Measureme
     found = {
         "effective_rank": (effective_rank(values_ND), "dimensions"),
         "effective_rank_centred": (effective_rank(values_ND - values_ND.mean(0)), "dimensions"),
+        "feature_rank": (_rank(values_ND - values_ND.mean(0)), "dimensions"),
         "feature_dim": (float(values_ND.shape[1]), "dimensions"),
         "feature_length": (float(values_ND.norm(dim=1).mean()), ""),
         "feature_mean": (float(values_ND.mean()), ""),
@@ -35,6 +38,11 @@ def features(features_ND: Tensor, *, step: int | None = None) -> tuple[Measureme
         "dead_dimensions": (float(constant_D.float().mean()), "share"),
     }
     return tuple(Measurement(name, value, unit, step) for name, (value, unit) in found.items())
+
+
+def _rank(features_ND: Tensor) -> float:
+    singular = torch.linalg.svdvals(features_ND.double())
+    return float((singular > _RANK_COUNTS * singular.max()).sum()) if bool(singular.max() > 0) else 0.0
 
 
 def effective_rank(features_ND: Tensor) -> float:

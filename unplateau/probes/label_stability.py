@@ -39,6 +39,25 @@ def label_stability(
     return tuple(m for name, similarity, allowed, ids in views for m in _of_nearest(name, similarity, allowed, person_ids_N, ids))
 
 
+@torch.no_grad()
+def partner_likeness(features_ND: Tensor, person_ids_N: Tensor, batches_N: Tensor) -> tuple[Measurement, ...]:
+    """Measure whether the images of a person in a batch are several: they look no more alike than with those of other batches.
+
+    Returns:
+        partner_likeness: median distance to the nearest image of the same label in the batch, over that in other batches; about
+        1 where images are drawn at random, near 0 where one picture is drawn again and again. None without such images.
+    """
+    distances_NN = torch.cdist(features_ND.double(), features_ND.double()).fill_diagonal_(torch.inf)
+    same_NN, own_NN = person_ids_N[:, None] == person_ids_N, batches_N[:, None] == batches_N
+    own_N = distances_NN.masked_fill(~(same_NN & own_NN), torch.inf).min(1).values
+    other_N = distances_NN.masked_fill(~(same_NN & ~own_NN), torch.inf).min(1).values
+    usable_N = torch.isfinite(own_N) & torch.isfinite(other_N)
+    if not bool(usable_N.any()):
+        return (Measurement("partner_likeness", None, "ratio", note="no label has images in one batch and in others"),)
+    typical = float(other_N[usable_N].median())
+    return (Measurement("partner_likeness", float(own_N[usable_N].median()) / typical if typical > 0 else None, "ratio"),)
+
+
 def labels_and_cameras(person_ids_N: Tensor, camera_ids_N: Tensor) -> tuple[Measurement, ...]:
     """Measure whether a label is a camera's: people of re-ID data sets are seen by several.
 

@@ -24,6 +24,8 @@ Source
 
 from __future__ import annotations
 
+import math
+
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
@@ -36,6 +38,7 @@ _TINY_STEP = 0.02  # rates; Adam at convergence makes steps of a tenth
 _LARGE_EPSILON = 1e-3
 _ONE_LENGTH = 1e-3  # relative spread over batches
 _EXPLAINS = 0.8
+_LEAST_SCALE, _EXACT_POWER = 6, 1e-3  # binary digits
 _AT_START = "initial weights"
 _NEXT = "print the norm of the gradient right after backward and right before optimizer.step()"
 
@@ -60,7 +63,7 @@ def judge_clipped(case: Case) -> Verdict:
         severity="pipeline",
         confidence=0.95 if is_clipped else 0.7,  # a loss that is divided shrinks it as well
         evidence=tuple(evidence),
-        causes=("gradient-clipped-away",) if is_clipped else ("gradient-clipped-away", "epsilon-too-large"),
+        causes=("gradient-clipped-away",) if is_clipped else _of_a_factor(share),
         refuted_by="a gradient of the usual length right before optimizer.step()",
         next_test=_NEXT,
         remedies=("loosen_clipping",),
@@ -69,8 +72,17 @@ def judge_clipped(case: Case) -> Verdict:
 
 def _is_shrunk(case: Case, when: str) -> bool:
     share, step = case.measured("gradient_delivered").get(when), case.measured("step_over_rate").get(when)
-    size = case.measured("gradient_rms").get(when, 1.0)
-    return share is not None and 0 < share < _SHRUNK and not (step is not None and step > _TINY_STEP and size > _OF_NO_SIZE)
+    size, weights = case.measured("gradient_rms").get(when, 1.0), case.measured("weight_rms").get(when, 0.0)
+    # Adam makes steps of the usual size from any gradient, and they follow it unless weight decay adds more
+    is_drowned = size <= max(_OF_NO_SIZE, case.measured("highest_decay").get("", 0.0) * weights)
+    return share is not None and 0 < share < _SHRUNK and not (step is not None and step > _TINY_STEP and not is_drowned)
+
+
+def _of_a_factor(share: float) -> tuple[str, ...]:
+    """A power of two is a gradient scaler's; another factor, or none, is nobody's."""
+    power = math.log2(share)
+    is_scaler = power < -_LEAST_SCALE and abs(power - round(power)) < _EXACT_POWER
+    return ("scaler-always-skips", "epsilon-too-large") if is_scaler else ("gradient-clipped-away", "epsilon-too-large")
 
 
 def judge_accumulated(case: Case) -> Verdict:

@@ -32,6 +32,7 @@ _FEWEST_DIMENSIONS = 16  # 2^16 people could be told apart by signs alone; publi
 _MOST_DROPPED = 0.7
 _BEYOND, _TOLD_APART = 10.0, 1.0  # times the distance of two people; d'
 _MOST_DEAD = 0.5
+_ZERO_WEIGHTS = 0.2
 _DROPPED = 0.005  # of the units, exactly 0 in one pass alone
 _AT_START = "initial weights, "
 
@@ -77,8 +78,10 @@ def judge_margin(case: Case) -> Verdict:
 def judge_dimensions(case: Case) -> Verdict:
     """Fire on an embedding of a few dimensions."""
     size = case.measured("embedding_dim").get("")
-    if size is None or size >= _FEWEST_DIMENSIONS:
+    if size is None:
         return None
+    if size >= _FEWEST_DIMENSIONS:
+        return _judge_rank(case)
     text = f"the embedding has {size:.0f} dimensions"
     return Finding(
         code="embedding-too-small",
@@ -90,6 +93,27 @@ def judge_dimensions(case: Case) -> Verdict:
         refuted_by="the same recipe with 256 dimensions that is no better",
         next_test="print the shape of the embeddings that are ranked",
         remedies=("repair_head",) if (case.facts.feature_dim or 0) >= _FEWEST_DIMENSIONS else ("larger_embedding",),
+    )
+
+
+def _judge_rank(case: Case) -> Finding | None:
+    """An embedding that has many dimensions by its shape and few by its values, which nevertheless tell people apart."""
+    rank, size, d_prime = (case.measured(name).get("") for name in ("feature_rank", "feature_dim", "d_prime"))
+    if rank is None or size is None or d_prime is None or rank >= _FEWEST_DIMENSIONS or size < 2 * _FEWEST_DIMENSIONS:
+        return None
+    if d_prime < _TOLD_APART:
+        return None
+    text = f"the features have {size:.0f} dimensions, and vary in {rank:.0f} of them"
+    return Finding(
+        code="embedding-too-small",
+        title="The features vary in too few dimensions",
+        severity="optimisation",
+        confidence=0.7,
+        evidence=(Evidence(text, rank, size, "probe features"),),
+        causes=("embedding-too-small", "dead-units"),
+        refuted_by="features of many images whose singular values fall off slowly",
+        next_test="print the shape of what goes into and comes out of the pooling",
+        remedies=("repair_head", "reinitialise"),
     )
 
 
@@ -111,6 +135,25 @@ def judge_dropout(case: Case) -> Verdict:
         refuted_by="features that are the same in two passes in training mode",
         next_test="two passes on one batch in training mode with dropout at 0",
         remedies=("less_dropout",),
+    )
+
+
+def judge_zero_weights(case: Case) -> Verdict:
+    """Fire where a good part of the weights is exactly 0."""
+    share = case.measured("zero_weights").get("")
+    if share is None or share < _ZERO_WEIGHTS:
+        return None
+    text = f"{share:.0%} of the weights of convolutions and linear layers are exactly 0"
+    return Finding(
+        code="weights-are-zero",
+        title="Many weights are exactly 0: pruned, masked or never set",
+        severity="pipeline",
+        confidence=0.8,
+        evidence=(Evidence(text, share, 0.0, "probe dead_units"),),
+        causes=("dead-units",),
+        refuted_by="a network that is pruned on purpose",
+        next_test="look for a mask, a pruning hook or an initialisation with zeros",
+        remedies=("reinitialise",),
     )
 
 

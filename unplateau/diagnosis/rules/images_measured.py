@@ -21,6 +21,8 @@ Source
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.rules import label_structure_measured
 from unplateau.diagnosis.verdict import Abstained, Verdict
@@ -29,10 +31,11 @@ from unplateau.runs.record import Evidence, Finding
 _BLANK, _COPIED, _COPIES_IN_BATCH, _IN_BATCH = 0.05, 0.3, 0.3, 0.7
 _AGREES_PLAIN, _LEFT, _FEWEST_IMAGES = 5.0, 0.15, 100
 _PAIRED = 0.9
+_ONE_PICTURE = 0.5
 _CHANCES_APART = 3.0  # times; among more people a nearest image is harder to get right, so such shares cannot be compared
 _MEAN_APART, _STD_LOW, _STD_HIGH = 0.6, 0.5, 2.0
 _LOOKS_SURVIVE, _CLEARLY = 1.0, 0.4
-_REVERSED = 0.9  # a healthy run's images are found worse that way, never better
+_BETTER_FOUND = 0.88  # a healthy run's images are found worse in any other way
 _SWAPPED, _COLOURS_APART = 0.5, 0.2
 
 
@@ -55,6 +58,19 @@ def judge_copies(case: Case) -> Verdict:
     share = max(copied, alike)
     evidence = Evidence(f"{share:.0%} of the training images are copies of others", share, 0.0, "probes inputs and plain view")
     return _finding("copied-images", "Many training images are copies of each other", ("duplicates",), evidence)
+
+
+def judge_partners(case: Case) -> Verdict:
+    """Fire where the images of a person in a batch are one picture."""
+    likeness = case.measured("partner_likeness").get("")
+    if likeness is None or likeness > _ONE_PICTURE or case.measured("copied_images").get("", 0.0) >= _COPIED:
+        return None
+    text = f"images of a label lie {likeness:.2f} times as far apart in a batch as among batches"
+    title = "A batch shows each person in one picture only"
+    found = _finding(
+        "copied-images", title, ("duplicates", "no-pk-sampling"), Evidence(text, likeness, 1.0, "probe label_stability")
+    )
+    return replace(found, confidence=0.8, remedies=("clean_images", "repair_sampling"))
 
 
 def _one_picture_a_batch(case: Case) -> Finding | None:
@@ -127,18 +143,16 @@ def judge_layout(case: Case) -> Verdict:
     return _finding("preparation-differs", title, ("evaluation-preprocessing", "augmentation-too-strong"), evidence)
 
 
-def judge_channels(case: Case) -> Verdict:
-    """Fire where training images are found again among evaluation images better with their channels in reverse order."""
-    again = case.measured("looks_found_again")
-    straight, turned = again.get(""), again.get("channels reversed")
-    if straight is None or turned is None or turned > _REVERSED * straight or turned > _LOOKS_SURVIVE:
+def judge_changed(case: Case) -> Verdict:
+    """Fire where training images are found again among evaluation images better once they are changed in a known way."""
+    again = {group: value for group, value in case.measured("looks_found_again").items() if group}
+    straight, best = case.measured("looks_found_again").get(""), min(again, key=lambda group: again[group], default=None)
+    if straight is None or best is None or again[best] > _BETTER_FOUND * straight or again[best] > _LOOKS_SURVIVE:
         return None
-    text = (
-        f"training images lie {straight:.2f} usual distances from the nearest of evaluation, {turned:.2f} with reversed channels"
-    )
-    title = "Evaluation reads the channels of images in another order than training"
-    causes = ("channels-swapped", "evaluation-preprocessing")
-    return _finding("preparation-differs", title, causes, Evidence(text, straight, turned, "probe clothes_colours"))
+    text = f"training images lie {straight:.2f} usual distances from the nearest of evaluation, {again[best]:.2f} with {best}"
+    title = f"Evaluation shows images otherwise than training: they fit with {best}"
+    causes = ("channels-swapped", "evaluation-preprocessing") if "channels" in best else ("evaluation-preprocessing",)
+    return _finding("preparation-differs", title, causes, Evidence(text, straight, again[best], "probe clothes_colours"))
 
 
 def judge_preparation(case: Case) -> Verdict:

@@ -26,8 +26,8 @@ from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 _SOURCE = "probe delivered_gradient"
-_APART = 0.02
-_EXPLAINED = 1e-3
+_APART = 2e-4  # with the same weights, batch and draws only rounding differs
+_EXPLAINED = 0.02  # of the distance that is to be explained
 _WITHHELD = 0.02  # of the gradient's square
 _ANOTHER_DIRECTION, _PILED_UP = 0.9, 0.8
 _KEPT = 0.5  # of the way the optimiser went
@@ -42,12 +42,16 @@ def judge_losses(case: Case) -> Verdict:
     off = {name: ratio for name, ratio in case.measured("stated_over_expected").items() if abs(ratio - 1) > _APART}
     if not off:
         return None
-    explained = {what for what, error in case.measured("stated_explained").items() if error < _EXPLAINED}
+    errors = case.measured("stated_explained")
+    best = min(errors, key=lambda what: errors[what], default="")
+    explained = {best} if best and errors[best] < _EXPLAINED * max(abs(ratio - 1) for ratio in off.values()) else set()
     evidence = [
         Evidence(f"the step says {ratio:.3g} times the {name} of its batch", ratio, 1.0, _SOURCE) for name, ratio in off.items()
     ]
     evidence += [Evidence(f"explained by {what}", source=_SOURCE) for what in sorted(explained)]
-    causes = _LABELS if explained else (*_LABELS, "augmentation-too-strong", "loss-weights-unbalanced")
+    in_pieces = any("pieces" in what for what in explained)
+    known = ("batch-too-small", "batch-norm-in-eval") if in_pieces else _LABELS
+    causes = known if explained else (*_LABELS, "augmentation-too-strong", "loss-weights-unbalanced", "batch-too-small")
     return Finding(
         code="step-not-as-meant",
         title="The training step computes other losses than model and losses give for its batch",
@@ -57,7 +61,7 @@ def judge_losses(case: Case) -> Verdict:
         causes=causes,
         refuted_by="a step that is meant to change its batch, such as mixup",
         next_test=_NEXT,
-        remedies=("relabel",) if explained else ("repair_step",),
+        remedies=("larger_batch", "restore_batch_norm") if in_pieces else ("relabel",) if explained else ("repair_step",),
     )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unplateau.data.loader import Batch
 from unplateau.probes.clothes_colours import clothes_colours, found_again
 from unplateau.probes.inputs import inputs
-from unplateau.probes.label_stability import label_stability, labels_and_cameras
+from unplateau.probes.label_stability import label_stability, labels_and_cameras, partner_likeness
 from unplateau.probes.label_structure import look_alikes_in_batch, pair_confusion, shifted_agreement, twin_labels
 from unplateau.probes.labels import label_agreement, label_range
 from unplateau.probes.preparation import preparation
@@ -56,6 +56,7 @@ def agreement(bench: Bench, _: Measurements) -> Measurements:
         *look_alikes_in_batch(colours_ND, ids_N, batches_N),
         *_stability(bench, batch, batches_N),
         *labels_and_cameras(ids_N, cameras_N),
+        *partner_likeness(colours_ND, ids_N, batches_N),
         Measurement("label_images", float(len(ids_N)), "images"),
     )
 

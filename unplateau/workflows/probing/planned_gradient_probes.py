@@ -33,7 +33,8 @@ _ALL_ELEMENTS = 2**31
 _CONFLICT_BATCHES, _NOISE_BATCHES = 4, 8
 _DELIVERY_BATCHES = 3
 _AT_START = "initial weights"
-_STATED_APART = 0.02
+_STATED_APART = 1e-4  # with the same weights, batch and draws only rounding differs
+_PIECES = (2, 4, 8, 16)
 _ROLLS = (-2, -1, 1, 2)
 
 
@@ -189,6 +190,22 @@ def _with_other_labels(bench: Bench, batch: Batch, last: Batch) -> dict[str, dic
             with _same_draws():
                 parts = forward_losses(bench.parts, replace(batch, person_ids_B=labels_B)).parts
             found[what] = {name: float(value) for name, value in parts.items()}
+    return found | _in_pieces(bench, batch)
+
+
+def _in_pieces(bench: Bench, batch: Batch) -> dict[str, dict[str, float]]:
+    """The losses of a batch that went through the network in pieces, as on several devices: each is normalised by itself."""
+    found = {}
+    for count in _PIECES:
+        pieces = [tensor.chunk(count) for tensor in (batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B)]
+        if len(batch.person_ids_B) < 2 * count:
+            continue
+        with _same_draws():
+            outputs = [bench.outputs(Batch(*piece)) for piece in zip(*pieces, strict=True)]
+        features_BD, logits = torch.cat([o.features_BD.float() for o in outputs]), [o.logits_BI for o in outputs]
+        logits_BI = torch.cat([one.float() for one in logits if one is not None]) if logits[0] is not None else None
+        parts = bench.parts.losses(features_BD, logits_BI, batch.person_ids_B).parts
+        found[f"images in {count} pieces"] = {name: float(value) for name, value in parts.items()}
     return found
 
 

@@ -19,7 +19,7 @@ from unplateau.models.reid import Outputs
 from unplateau.probes.batch_norms import batch_norms
 from unplateau.probes.blank_input import blank_input
 from unplateau.probes.classifier_scale import classifier_scale
-from unplateau.probes.dead_units import dead_units
+from unplateau.probes.dead_units import dead_units, zero_weights
 from unplateau.probes.evaluation_self_check import (
     batch_invariance,
     embedding_difference,
@@ -83,7 +83,17 @@ def geometry(bench: Bench, _: Measurements) -> Measurements:
     noise = forward_noise(outputs[0].features_BD, bench.outputs(batches[0]).features_BD, step=bench.step)
     dead = dead_units(bench.parts.model, lambda: [bench.outputs(batch) for batch in batches], step=bench.step)
     steps = Measurement("steps_trained", float(bench.step), "steps", bench.step)
-    return (steps, *norms, *found, *features(features_ND, step=bench.step), *noise, *dead, *_dead_at_start(bench, batches))
+    zeros = zero_weights(bench.parts.model, step=bench.step)
+    return (
+        steps,
+        *zeros,
+        *norms,
+        *found,
+        *features(features_ND, step=bench.step),
+        *noise,
+        *dead,
+        *_dead_at_start(bench, batches),
+    )
 
 
 def evaluation(bench: Bench, _: Measurements) -> Measurements:
