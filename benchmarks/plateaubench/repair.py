@@ -31,7 +31,7 @@ _BY_HAND = {
                       "restore_cosine_scale"),
     "repair_head": ("restore_cosine_scale", "restore_logits", "larger_embedding"),
     "repair_sampling": ("larger_batch", "use_pk_sampling", "restore_shuffling", "more_identities"),
-    "repair_step": ("relabel", "restore_gradient", "rebalance_losses"),
+    "repair_step": ("relabel", "restore_gradient", "rebalance_losses", "fix_mixed_precision", "larger_batch", "fix_optimizer"),
 }  # fmt: skip
 """Work that makes the training do what its configuration says, and the classes of causes it is the cure of."""
 

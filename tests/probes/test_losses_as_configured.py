@@ -46,3 +46,12 @@ def test_another_margin_and_weight_are_seen():
 def test_uniform_logits_tell_no_smoothing():
     flat = outputs()._replace(logits_BI=torch.zeros(16, 4))
     assert value(losses_as_configured(losses(), losses(), flat, IDS), "effective_smoothing") is None
+
+
+def test_a_loss_that_was_not_asked_for_counts_with_a_configured_weight_of_0():
+    triplet_alone = Losses({"triplet": TripletLoss()}, {"triplet": 1.0})
+    found = losses_as_configured(losses(), triplet_alone, outputs(), IDS)
+    assert (value(found, "loss_weight_trained", "cross_entropy"), value(found, "loss_weight_configured", "cross_entropy")) == (
+        1,
+        0,
+    )

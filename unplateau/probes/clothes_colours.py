@@ -40,13 +40,11 @@ def found_again(images_NCHW: Tensor, cameras_N: Tensor, plain_MCHW: Tensor, plai
         looks_found_again: median distance of an augmented image to the nearest plain one over the median distance of two plain
         ones; far below 1 where looks survive, 1 and more where augmentation has changed them beyond what tells people apart.
         Under other groups the same with the augmented images changed first: "channels reversed", "upside down", and "the middle,
-        0.7", that part of height and width; under "evaluation's middle, 0.7" with the plain ones cut instead.
+        0.7", that part of height and width.
     """
     changed = {"": images_NCHW, "channels reversed": images_NCHW.flip(1), "upside down": images_NCHW.flip(2)}
     changed |= {f"the middle, {part:g}": _middle(images_NCHW, part) for part in _PARTS}
     found = {group: _nearest(seen_NCHW, cameras_N, plain_MCHW, plain_cameras_M) for group, seen_NCHW in changed.items()}
-    for part in _PARTS:
-        found[f"evaluation's middle, {part:g}"] = _nearest(images_NCHW, cameras_N, _middle(plain_MCHW, part), plain_cameras_M)
     return tuple(Measurement("looks_found_again", value, "ratio", group=group) for group, value in found.items())
 
 

@@ -38,6 +38,11 @@ def losses_as_configured(trained: Losses, configured: Losses, outputs: Outputs, 
             Measurement("loss_weight_trained", float(trained.scales[name]), "", group=name),
             Measurement("loss_weight_configured", float(configured.scales[name]), "", group=name),
         ]
+    for name in sorted(set(trained.scales) - set(plain)):  # losses with parameters, and those that were not asked for
+        found += [
+            Measurement("loss_weight_trained", float(trained.scales[name]), "", group=name),
+            Measurement("loss_weight_configured", float(configured.scales.get(name, 0.0)), "", group=name),
+        ]
     if "cross_entropy" in plain and logits_BI is not None:
         eps = solved_smoothing(float(mine["cross_entropy"]), logits_BI, person_ids_B)
         found.append(Measurement("effective_smoothing", eps, "share"))

@@ -66,7 +66,7 @@ def judge_clipped(case: Case) -> Verdict:
         causes=("gradient-clipped-away",) if is_clipped else _of_a_factor(share),
         refuted_by="a gradient of the usual length right before optimizer.step()",
         next_test=_NEXT,
-        remedies=("loosen_clipping",),
+        remedies=("loosen_clipping",) if is_clipped else ("repair_step", "loosen_clipping", "fix_mixed_precision"),
     )
 
 

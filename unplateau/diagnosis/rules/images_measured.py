@@ -24,7 +24,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from unplateau.diagnosis.case import Case
-from unplateau.diagnosis.rules import label_structure_measured
+from unplateau.diagnosis.causes import BY_CODE
+from unplateau.diagnosis.rules import label_structure_measured, labels_unstable
 from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -83,6 +84,8 @@ def _one_picture_a_batch(case: Case) -> Finding | None:
         or case.measured("batch_with_positive").get("", 1.0) < _PAIRED
     ):
         return None  # look-alikes without a shared label in the batch: `sampling_measured.judge_split`
+    if isinstance(labels_unstable.judge(case), Finding):
+        return None  # people stand together, under the labels of others
     text = (
         f"{share:.0%} of the images have the other label's image that looks most alike in their own batch, {chance:.0%} by chance"
     )
@@ -177,6 +180,7 @@ def judge_preparation(case: Case) -> Verdict:
 
 def _finding(code: str, title: str, causes: tuple[str, ...], evidence: Evidence) -> Finding:
     remedy, refuted = _MEANING[code]
+    others = tuple(BY_CODE[cause].cure for cause in causes)
     return Finding(
         code=code,
         title=title,
@@ -186,7 +190,7 @@ def _finding(code: str, title: str, causes: tuple[str, ...], evidence: Evidence)
         causes=causes,
         refuted_by=refuted,
         next_test="save a training batch and an evaluation batch as pictures",
-        remedies=(remedy,),
+        remedies=tuple(dict.fromkeys((remedy, *others))),
     )
 
 
@@ -194,5 +198,5 @@ _MEANING = {
     "blank-images": ("clean_images", "pictures that show people"),
     "copied-images": ("clean_images", "files that differ"),
     "augmentation-too-strong": ("weaker_augmentation", "augmented pictures in which one still knows the people"),
-    "preparation-differs": ("repair_normalisation", "the same pixels from both pipelines for one file, without augmentation"),
+    "preparation-differs": ("repair_evaluation", "the same pixels from both pipelines for one file, without augmentation"),
 }
