@@ -16,7 +16,7 @@ DRAWN = frozenset({
 
 TUNED_SINCE = frozenset({
     "clipped_away", "one_identity_a_batch", "batch_norm_in_eval", "dead_units", "dropout", "identities_merged",
-    "cosine_without_scale", "rate_high",
+    "cosine_without_scale", "rate_high", "channels_swapped", "evaluation_channels",
 })  # fmt: skip
 """Held-out kinds after whose results a rule was changed."""
 

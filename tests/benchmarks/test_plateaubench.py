@@ -50,7 +50,7 @@ def test_names_of_faults_and_of_healthy_kinds_are_distinct():
 def test_the_calibration_half_holds_real_kinds_and_about_half_of_them():
     kinds = {planted.kind for planted in FAULTS}
     assert kinds >= CALIBRATION
-    assert 0.4 < len(CALIBRATION) / len(kinds) < 0.6
+    assert 0.4 < len(CALIBRATION) / len(kinds) < 0.7
     assert half("a kind from outside") == "held out"
 
 
