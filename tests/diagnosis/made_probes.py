@@ -257,7 +257,8 @@ PROBED_HEALTHY: dict[str, Case] = {
     "a step that stays": measured({**DELIVERED, "step_kept": 1.0}),
     "a margin beyond collapsed features": measured({"d_negative": 1e-6, "d_prime": 0.1}, margin=0.3, triplet_weight=1.0),
     "images that are padded and cropped": measured(
-        {"looks_found_again": 0.68}, {"the middle, 0.85": {"looks_found_again": 0.59}, "the middle, 0.7": {"looks_found_again": 0.7}}
+        {"looks_found_again": 0.68},
+        {"the middle, 0.85": {"looks_found_again": 0.59}, "the middle, 0.7": {"looks_found_again": 0.7}},
     ),
     "images found worse in reversed channels": measured(
         {"looks_found_again": 0.59}, {"channels reversed": {"looks_found_again": 0.78}}
