@@ -162,7 +162,7 @@ def text_of(rows: list[Row], missing: list[str]) -> str:
         "",
         f"`python -m benchmarks.export.measure`; {machine_line()}, onnxruntime {_version('onnxruntime')}.",
         "",
-        f"Random weights, seed 0, batch-norm statistics of {SETTLING_IMAGES} images of MiniMarket; {IMAGES} of its images,",
+        f"Random weights, seed 0, batch-norm statistics of {SETTLING_IMAGES} images of MiniMarket; about {IMAGES} of its images,",
         "embedded by the evaluation's loader and torch, and from the image file on by onnxruntime, in batches of 1, 3 and 64.",
         "The scores say nothing about the networks, which are not trained; they have to be equal before and after.",
         "",
