@@ -1,10 +1,11 @@
 """Memory of a training step and time of an epoch: as predicted? And what do the memory plans save and cost?
 
-    python benchmarks/memory/predict.py [--only memory|plans|time] [--pairs 3] [--write benchmarks/results/memory.md]
+    python benchmarks/memory/predict.py [--only memory|plans|time] [--case NAME] [--pairs 3] [--rows FILE] [--write FILE]
 
-Memory: the prediction (`engine.forecast`, tensors without content) beside the growth of resident memory, from before the network
-is built to the highest point of two steps, in a fresh process on the CPU. Plans: the same for each plan, and processor seconds of
-a step. Time: the forecast of `unplateau doctor --config` beside real epochs of the same configuration, in turn. One thread.
+Memory: the prediction of `doctor` (`engine.forecast`, tensors without content, times the slack of allocators) beside the growth
+of resident memory, from before the network is built to the highest point of two steps, in a fresh process on the CPU. Plans: the
+same for each plan, and processor seconds of a step. Time: the forecast of `unplateau doctor --config` beside real epochs of the
+same configuration, in turn. One thread.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -75,7 +77,9 @@ def measure(case: Case, batch_size: int, plan: str) -> dict[str, float]:
 
     keep_freed_memory()
     torch.set_num_threads(1)
-    build(CASES[0], 8, "plain")  # what is imported and allocated once, whatever the network
+    warm_up = build(CASES[0], 8, "plain")  # what is loaded and allocated once, whatever the network, is no part of a step
+    train_step(*warm_up)
+    del warm_up
     before = resident("VmRSS")
     parts, batch = build(case, batch_size, plan)
     images = parts.train_loader.problem.images_NCHW  # the drawn data set, which no prediction knows
@@ -93,7 +97,7 @@ def predicted(case: Case, batch_size: int, plan: str) -> int:
 
     parts, batch = build(case, batch_size, "plain")
     [found] = forecast_memory(parts, batch, [plan_named(plan)])
-    return found.peak_bytes
+    return found.peak_bytes  # of tensors; without what allocators keep
 
 
 def in_fresh_process(case: Case, batch_size: int, plan: str) -> dict[str, float]:
@@ -103,33 +107,71 @@ def in_fresh_process(case: Case, batch_size: int, plan: str) -> dict[str, float]
     return found
 
 
-def memory_table() -> list[str]:
-    lines = ["| network | images | batch | predicted, MB | measured, MB | predicted / measured |", "|---|---|---|---|---|---|"]
-    ratios = []
-    for case in CASES:
+@dataclass
+class Rows:
+    """What was measured so far, kept in a file, so that a run that was broken off goes on."""
+
+    path: Path | None
+
+    def of(self, case: Case, batch_size: int, plan: str) -> tuple[int, dict[str, float]]:
+        """Return the predicted bytes and what was measured, measuring it where that was not done before."""
+        key = f"{case.name} {batch_size} {plan}"
+        kept = json.loads(self.path.read_text(encoding="utf-8")) if self.path and self.path.exists() else {}
+        if key not in kept:
+            kept[key] = [predicted(case, batch_size, plan), in_fresh_process(case, batch_size, plan)]
+            print(key, kept[key], flush=True)
+            if self.path:
+                self.path.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+        return kept[key][0], kept[key][1]
+
+
+def with_slack(bytes_of_tensors: int) -> float:
+    """Return what `doctor` predicts for so many bytes of tensors."""
+    from unplateau.workflows.forecast import ALLOCATOR_SLACK
+
+    return ALLOCATOR_SLACK * bytes_of_tensors
+
+
+def memory_table(rows: Rows, cases: Sequence[Case]) -> list[str]:
+    lines = [
+        "| network | images | batch | predicted, MB | measured, MB | predicted / measured | with the rest of the process |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    ratios, wholes, befores = [], [], []
+    for case in cases:
         for batch_size in case.batches:
-            bytes_predicted, found = predicted(case, batch_size, "plain"), in_fresh_process(case, batch_size, "plain")
+            bytes_of_tensors, found = rows.of(case, batch_size, "plain")
+            bytes_predicted = with_slack(bytes_of_tensors)
             ratios.append(bytes_predicted / found["bytes"])
+            befores.append(found["before"])
+            wholes.append((bytes_predicted + befores[-1]) / (found["bytes"] + befores[-1]))
             sizes = f"{bytes_predicted / MEGABYTE:.0f} | {found['bytes'] / MEGABYTE:.0f}"
-            lines.append(f"| {case.name} | {case.size[0]}x{case.size[1]} | {batch_size} | {sizes} | {ratios[-1]:.2f} |")
-            print(lines[-1], flush=True)
-    return [*lines, "", f"Ratios from {min(ratios):.2f} to {max(ratios):.2f}, median {statistics.median(ratios):.2f}."]
+            lines.append(
+                f"| {case.name} | {case.size[0]}x{case.size[1]} | {batch_size} | {sizes} | {ratios[-1]:.2f} | {wholes[-1]:.2f} |"
+            )
+    return [
+        *lines,
+        "",
+        f"Ratios from {min(ratios):.2f} to {max(ratios):.2f}, median {statistics.median(ratios):.2f}; of the whole process from "
+        f"{min(wholes):.2f} to {max(wholes):.2f}.",
+        f"Before the network is built the process holds {statistics.median(befores) / MEGABYTE:.0f} MB.",
+    ]
 
 
-def plan_table() -> list[str]:
+def plan_table(rows: Rows, cases: Sequence[Case]) -> list[str]:
     lines = [
         "| network | batch | plan | predicted, MB | measured, MB | share of plain | processor time, share of plain |",
         "|---|---|---|---|---|---|---|",
     ]
-    for case in CASES:
-        batch_size, plain = case.batches[1], None
+    for case in cases:
+        batch_size = case.batches[1]
+        _, plain = rows.of(case, batch_size, "plain")
         for plan in PLANS:
-            bytes_predicted, found = predicted(case, batch_size, plan), in_fresh_process(case, batch_size, plan)
-            plain = plain or found
+            bytes_of_tensors, found = rows.of(case, batch_size, plan)
+            bytes_predicted = with_slack(bytes_of_tensors)
             shares = f"{found['bytes'] / plain['bytes']:.2f} | {found['seconds'] / plain['seconds']:.2f}"
             sizes = f"{bytes_predicted / MEGABYTE:.0f} | {found['bytes'] / MEGABYTE:.0f}"
             lines.append(f"| {case.name} | {batch_size} | {plan} | {sizes} | {shares} |")
-            print(lines[-1], flush=True)
     return lines
 
 
@@ -164,8 +206,10 @@ def time_table(pairs: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("memory", "plans", "time"))
+    parser.add_argument("--case", action="append", help="part of a network's name; all networks without it")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--rows", type=Path, help="keep what was measured in this file, and measure only what it lacks")
     parser.add_argument("--measure", nargs=3, metavar=("CASE", "BATCH", "PLAN"))
     arguments = parser.parse_args()
     if arguments.measure:
@@ -175,7 +219,13 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     from benchmarks.machine import machine_line
 
-    tables = {"memory": memory_table, "plans": plan_table, "time": lambda: time_table(arguments.pairs)}
+    rows = Rows(arguments.rows)
+    cases = [case for case in CASES if not arguments.case or any(part in case.name for part in arguments.case)]
+    tables = {
+        "memory": lambda: memory_table(rows, cases),
+        "plans": lambda: plan_table(rows, cases),
+        "time": lambda: time_table(arguments.pairs),
+    }
     titles = {
         "memory": "## Memory of a step, predicted and measured",
         "plans": "## The memory plans",

@@ -112,7 +112,7 @@ class PlanNeed:
     words: str
     """What the plan does and costs, in half a sentence."""
     peak_bytes: int
-    """Of weights, gradients, optimiser state and activations, at once."""
+    """Of weights, gradients, optimiser state and activations, at once, with the slack of the allocator."""
 
 
 @dataclass(frozen=True)
