@@ -39,7 +39,7 @@ class MemoryPlan:
         if self.micro_batches > 1:
             share = -(-batch_size // self.micro_batches)
             return (
-                f"{self.micro_batches} micro-batches and gradient checkpointing: about two thirds slower; batch normalisation of "
+                f"{self.micro_batches} micro-batches and gradient checkpointing: up to twice as slow; batch normalisation of "
                 f"the backbone sees {share} images at a time, head and losses all {batch_size}"
             )
         if self.recomputes:
