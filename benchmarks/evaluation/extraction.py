@@ -23,7 +23,6 @@ from benchmarks.step.choices import CPU, NETWORKS, unmeasured
 from unplateau.config.load import load
 from unplateau.data.find import find_items
 from unplateau.engine.host_memory import keep_freed_memory
-from unplateau.engine.model_file import load_state
 from unplateau.engine.precision import precision_of, ways
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.scoring import RetrievalTask, Scorer
@@ -65,9 +64,9 @@ def speed_rows(name: str) -> list[str]:
 
 
 def accuracy_rows(folder: RunFolder) -> list[str]:
-    config = load(folder.config, ("MODEL.DEVICE", "cpu", "SOLVER.AMP.ENABLED", "True", "MODEL.BACKBONE.PRETRAIN", "False")).config
+    overrides = ("MODEL.DEVICE", "cpu", "SOLVER.AMP.ENABLED", "True", "MODEL.WEIGHTS", str(folder.best_model))
+    config = load(folder.config, overrides).config
     model = build_model(config, num_identities=0, num_cameras=1).model.eval()
-    load_state(folder.best_model, model)
     test = find_items(config).tests[0]
     task, lines, plain = RetrievalTask("test", test.name, test.query, test.gallery), [], None
     for way in ways(config, CPU, model):
