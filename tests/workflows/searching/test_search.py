@@ -74,7 +74,7 @@ def test_the_winner_is_written_as_a_change_of_the_base_that_the_train_command_ta
     winner = next(trial for trial in desk.trials if trial["name"] == desk.record["winner"])
     config = load(desk.output / "winner.yml").config
     assert config.SOLVER.IMS_PER_BATCH == 64
-    assert config.SOLVER.MAX_EPOCH == 9 and config.SOLVER.STOP_EPOCH == 0 and config.VALIDATION.SCORETEST_SCORE
+    assert config.SOLVER.MAX_EPOCH == 9 and config.SOLVER.STOP_EPOCH == 0 and config.VALIDATION.SCORE_TEST
     assert winner["changes"] and "_BASE_: ../../base.yml" in desk.text("winner.yml")
     trained = load(desk.output / winner["name"] / "config.yml").config
     assert config.SOLVER.BASE_LR == trained.SOLVER.BASE_LR and config.SOLVER.SCHED == trained.SOLVER.SCHED
