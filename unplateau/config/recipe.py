@@ -28,6 +28,8 @@ HARMLESS_KEYS = (
     "LOGGING.WANDB",
 )
 SEED_KEY = "SEED"
+ALIKE = ("SOLVER.MEASURE_STEP", "False")
+"""Override for runs that are compared: by rule all of them compute alike, where a measurement might choose otherwise for one."""
 
 
 def recipe_values(config: Config) -> dict[str, object]:

@@ -14,6 +14,7 @@ from typing import Any
 from unplateau.base.errors import UsageError
 from unplateau.base.files import read_json, write_json
 from unplateau.base.locks import FileLock
+from unplateau.config.recipe import ALIKE
 from unplateau.engine.requests import StopRequests
 from unplateau.report.solutions_content import SolutionsReport, TriedSolution
 from unplateau.report.solutions_rounds import was_dropped
@@ -124,7 +125,7 @@ def _train_all(repeats: Sequence[_Repeat], request: SelectRequest, say: Callable
 def _train(repeat: _Repeat, request: SelectRequest, requests: StopRequests) -> str:
     """Train one run to its end, or until a stop is asked for; return what went wrong."""
     place = (request.output_dir / CONFIRMED).as_posix()
-    overrides = ["SEED", str(repeat.seed), "OUTPUT_DIR", place, "VALIDATION.SCORE_TEST", "False"]
+    overrides = [*ALIKE, "SEED", str(repeat.seed), "OUTPUT_DIR", place, "VALIDATION.SCORE_TEST", "False"]
     if was_dropped(read_stop(RunFolder(repeat.config_file.parent))):  # its slice ended early; fresh seeds are trained to the end
         overrides += ["SOLVER.STOP_EPOCH", "0"]
     flags = ("--resume",) if repeat.folder.checkpoint_manifest.exists() else ()

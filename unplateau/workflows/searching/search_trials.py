@@ -7,6 +7,7 @@ from pathlib import Path
 from unplateau.base.errors import ConfigError
 from unplateau.base.process import last_words
 from unplateau.config.delta import with_values
+from unplateau.config.recipe import ALIKE
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import is_running, read_run, read_stop
 from unplateau.runs.record import EpochRecord, StopReason
@@ -54,7 +55,8 @@ def job_of(search: Search, trial: Trial, step: Step) -> Job:
     """Return the job that trains a trial until the end of a step."""
     folder = search.folder_of(trial)
     stop = "0" if step.until >= search.rungs.last else str(step.until)
-    overrides = ["OUTPUT_DIR", search.request.output_dir.as_posix(), "VALIDATION.SCORE_TEST", "False", "SOLVER.STOP_EPOCH", stop]
+    place = search.request.output_dir.as_posix()
+    overrides = [*ALIKE, "OUTPUT_DIR", place, "VALIDATION.SCORE_TEST", "False", "SOLVER.STOP_EPOCH", stop]
     flags = ("--resume",) if folder.checkpoint_manifest.exists() else ()
     command = train_command(search.file_of(trial), trial.name, overrides, flags=flags)
     return Job(trial.name, tuple(command), search.output_of(trial).absolute(), Path.cwd())

@@ -10,7 +10,7 @@ from typing import Any
 from unplateau.base.errors import ConfigError, UsageError
 from unplateau.config.delta import difference
 from unplateau.config.load import load
-from unplateau.config.recipe import CONTINUING_KEYS, HARMLESS_KEYS
+from unplateau.config.recipe import ALIKE, CONTINUING_KEYS, HARMLESS_KEYS
 from unplateau.config.schema import Config
 from unplateau.runs.layout import RunFolder, run_folder
 from unplateau.runs.reader import read_stop
@@ -54,7 +54,7 @@ class SolutionsRequest:
     @property
     def all_overrides(self) -> tuple[str, ...]:
         """What every training is given: the test set is the winner's alone."""
-        return (*self.overrides, "OUTPUT_DIR", self.output_dir.as_posix(), "VALIDATION.SCORE_TEST", "False")
+        return (*ALIKE, *self.overrides, "OUTPUT_DIR", self.output_dir.as_posix(), "VALIDATION.SCORE_TEST", "False")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from unplateau.base.errors import UsageError
 from unplateau.base.files import write_json
 from unplateau.config.load import load
+from unplateau.config.recipe import ALIKE
 from unplateau.engine.checkpoint import has_checkpoint, load_checkpoint
 from unplateau.runs.layout import RunFolder, is_run_folder, run_folder
 from unplateau.runs.reader import read_run
@@ -63,7 +64,8 @@ def run_seeds(request: TrainRequest, num_seeds: int) -> int:
     first_seed = load(request.config_file, request.overrides).config.SEED
     outcomes = []
     for seed in range(first_seed, first_seed + num_seeds):
-        one = replace(request, run_name=f"{request.run_name}_seed{seed}", overrides=(*request.overrides, "SEED", str(seed)))
+        overrides = (*ALIKE, *request.overrides, "SEED", str(seed))
+        one = replace(request, run_name=f"{request.run_name}_seed{seed}", overrides=overrides)
         outcome = _train_or_go_on(one, chosen_name=request.run_name)
         print_outcome(outcome)
         if outcome.reason.exit_code:
