@@ -6,7 +6,9 @@ import random
 import pytest
 
 from unplateau.base.errors import RecordError
+from unplateau.runs.foreign_logs import training_log
 from unplateau.runs.foreign_logs.read import read_log
+from unplateau.runs.foreign_logs.training_log import LogBuilder, LogPoint
 
 
 def _written(path, text: str):
@@ -69,3 +71,31 @@ def test_a_fast_reid_text_log_takes_facts_from_the_configuration_beside_it(tmp_p
     facts = read_log(_written(tmp_path / "log.txt", line)).facts
     assert (facts.num_identities, facts.margin, facts.max_epochs) == (150, 0.4, 12)
     assert facts.initial_std is None  # not a linear classifier, so fast-reid's 0.01 is not meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epoch,total\n1,6.7\ninf,6.6\n1e400,6.5\n",
+        "epoch: [1/2][1/2]\tloss 6.7 (6.7)\nmAP: 71.01.0%\nRank-1  : 51.3.3%\n",
+        f"epoch: [1/2][1/2]\tloss 6.7 (6.7)\nepoch: [{'9' * 5000}/2][1/2]\tloss 6.6 (6.6)\n",
+        f"Epoch[1] Iteration[1/2] Loss: 6.7, Acc: 0.1, Base Lr: 3.5e-4\nmAP: 6.1.2%\n"
+        f"Epoch[{'9' * 5000}] Iteration[2/2] Loss: 6.6\n",
+        f"eta: 0:01  epoch/iter: 0/1  total_loss: 6.7\neta: 0:01  epoch/iter: {'9' * 5000}/2  total_loss: 6.6\n",
+        f'{{"iteration": 1, "total_loss": 6.7}}\n{{"iteration": 1{"0" * 400}, "total_loss": 6.6}}\n',
+        f"Epoch[1] Iteration[1/2] Loss: 6.7\n(classifier): Linear(in_features={'9' * 5000}, out_features=751, bias=False)\n",
+    ],
+)
+def test_numbers_that_no_training_writes_are_left_out(tmp_path, text):
+    log = read_log(_written(tmp_path / "log.txt", text))
+    assert 6.7 in [value for point in log.points for value in point.values.values()]
+
+
+def test_a_log_with_ever_other_epochs_is_kept_in_bounded_memory_too(monkeypatch):
+    monkeypatch.setattr(training_log, "MAX_POINTS", 100)
+    builder, halvings = LogBuilder(), []
+    monkeypatch.setattr(LogBuilder, "_halve", lambda self, halve=LogBuilder._halve: (halvings.append(1), halve(self)))
+    for epoch in range(1, 10_001):
+        builder.add(LogPoint(epoch, None, {"total": 1.0}))
+    assert len(builder.points) <= 100 and len(halvings) < 300
+    assert builder.points[-1].epoch == 10_000

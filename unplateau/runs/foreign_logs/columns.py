@@ -10,7 +10,7 @@ from typing import Any
 
 from unplateau.base.errors import RecordError
 from unplateau.runs.foreign_logs.names import SERIES_WITH_PLACES, canonical, columns_map, percent_series
-from unplateau.runs.foreign_logs.text_lines import count, decimal, number, text_lines
+from unplateau.runs.foreign_logs.text_lines import count, counted, decimal, number, text_lines
 from unplateau.runs.foreign_logs.training_log import LogBuilder, LogPoint, TrainingLog
 
 _DELIMITERS = ",;\t|"
@@ -108,8 +108,8 @@ def _add(builder: LogBuilder, row: Row, chosen: Mapping[str, str], percent: tupl
     values = {ours: row[name] / (100 if ours in percent else 1) for name, ours in chosen.items() if name in row}
     epoch, iteration = values.pop("epoch", None), values.pop("iteration", None)
     if values:
-        place = None if epoch is None else int(epoch) + epoch_offset
-        builder.add(LogPoint(place, None if iteration is None else int(iteration), values))
+        place = counted(epoch)
+        builder.add(LogPoint(None if place is None else place + epoch_offset, counted(iteration), values))
 
 
 def _object(line: str) -> dict[str, Any] | None:

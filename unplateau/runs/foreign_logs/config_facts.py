@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from unplateau.runs.foreign_logs.text_lines import counted
 from unplateau.runs.foreign_logs.training_log import LogFacts
 
 FAST_REID_INITIAL_STD = 0.01  # fast-reid's heads: nn.init.normal_(self.weight, std=0.01)
@@ -153,8 +154,8 @@ def _numbers(value: Any) -> tuple[float, ...] | None:
 
 
 def _positive(value: Any) -> int | None:
-    found = _number(value)
-    return int(found) if found is not None and found > 0 else None
+    found = counted(_number(value))
+    return found if found is not None and found > 0 else None
 
 
 def _share(value: float | None, whole: int | None) -> float | None:

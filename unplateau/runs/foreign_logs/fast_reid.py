@@ -16,11 +16,11 @@ from unplateau.config.yaml_file import plain_tree
 from unplateau.runs.foreign_logs.config_facts import FAST_REID_INITIAL_STD, facts_of_config, flatten
 from unplateau.runs.foreign_logs.names import canonical
 from unplateau.runs.foreign_logs.text_facts import TextFacts
-from unplateau.runs.foreign_logs.text_lines import number, text_lines
+from unplateau.runs.foreign_logs.text_lines import COUNT, MOST_COUNTED, number, text_lines
 from unplateau.runs.foreign_logs.training_log import LogBuilder, LogFacts, LogPoint, TrainingLog
 
 TRAINER = "fast-reid"
-_EVENT = re.compile(r"epoch/iter: (\d+)/(\d+)\s+(.*)")
+_EVENT = re.compile(rf"epoch/iter: ({COUNT})/({COUNT})\s+(.*)")
 _PAIR = re.compile(r"([A-Za-z_]\w*): (\S+)")
 _PERCENT = ("mAP", "rank1")
 _LEFT_OUT = ("iteration", "eta_seconds", "time", "data_time", "eta")
@@ -113,7 +113,8 @@ def _parse(line: str) -> dict[str, Any] | None:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and isinstance(record.get("iteration"), int) else None
+    iteration = record.get("iteration") if isinstance(record, dict) else None
+    return record if isinstance(iteration, int) and abs(iteration) <= MOST_COUNTED else None
 
 
 def _values(record: dict[str, Any]) -> dict[str, float]:

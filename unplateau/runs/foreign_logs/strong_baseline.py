@@ -7,14 +7,16 @@ import re
 from pathlib import Path
 
 from unplateau.runs.foreign_logs.text_facts import TextFacts
-from unplateau.runs.foreign_logs.text_lines import number, text_lines
+from unplateau.runs.foreign_logs.text_lines import COUNT, PERCENT, number, text_lines
 from unplateau.runs.foreign_logs.training_log import LogBuilder, LogFacts, LogPoint, TrainingLog
 
 TRAINER = "reid-strong-baseline family"
-_LINE = re.compile(r"Epoch\[(\d+)\] Iteration\[(\d+)/(\d+)\] Loss: ([^\s,]+)(?:, Acc: ([^\s,]+))?(?:, Base Lr: ([^\s,]+))?")
-_VALIDATION = re.compile(r"Validation Results - Epoch: (\d+)")
-_MAP = re.compile(r"\bmAP:\s*([\d.]+)%")
-_RANK1 = re.compile(r"Rank-1\s*:\s*([\d.]+)%")
+_LINE = re.compile(
+    rf"Epoch\[({COUNT})\] Iteration\[({COUNT})/({COUNT})\] "
+    r"Loss: ([^\s,]+)(?:, Acc: ([^\s,]+))?(?:, Base Lr: ([^\s,]+))?"
+)
+_MAP = re.compile(rf"\bmAP:\s*({PERCENT})%")
+_RANK1 = re.compile(rf"Rank-1\s*:\s*({PERCENT})%")
 _STD = 0.001  # weights_init_classifier of all four
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unplateau.runs.foreign_logs.names import canonical, columns_map, percent_series
+from unplateau.runs.foreign_logs.text_lines import counted
 from unplateau.runs.foreign_logs.training_log import LogBuilder, LogPoint, TrainingLog
 
 TRAINER = "TensorBoard"
@@ -50,8 +51,8 @@ def _assembled(path: Path, rows: dict[int, dict[str, float]], chosen: dict[str, 
     for step in sorted(rows):
         values = {chosen[tag]: value for tag, value in rows[step].items() if tag in chosen}
         values = {name: value / 100 if name in percent else value for name, value in values.items()}
-        found = values.pop("epoch", None)
-        epoch = int(found) + 1 if found is not None else epoch  # loggers write epochs from 0
+        found = counted(values.pop("epoch", None))
+        epoch = found + 1 if found is not None else epoch  # loggers write epochs from 0
         if values:
             builder.add(LogPoint(epoch, step, values))
     for name in percent:

@@ -8,13 +8,14 @@ from typing import Any
 from unplateau.config.yaml_file import plain_tree
 from unplateau.runs.foreign_logs.config_facts import facts_of_config, flatten
 from unplateau.runs.foreign_logs.symptoms import symptoms_in
+from unplateau.runs.foreign_logs.text_lines import COUNT
 from unplateau.runs.foreign_logs.training_log import LogFacts
 
-_TRAIN_ROW = re.compile(r"^\W*train\W+(\d+)\s*\|\s*(\d+)\s*\|")
-_NUM_CLASSES = re.compile(r"(?:num_classes|out_features)=(\d+)")
-_CLASSIFIER = re.compile(r"\((?:classifier|cls_layer|fc)\): Linear\(in_features=(\d+), out_features=(\d+)")
+_TRAIN_ROW = re.compile(rf"^\W*train\W+({COUNT})\s*\|\s*({COUNT})\s*\|")
+_NUM_CLASSES = re.compile(rf"(?:num_classes|out_features)=({COUNT})")
+_CLASSIFIER = re.compile(rf"\((?:classifier|cls_layer|fc)\): Linear\(in_features=({COUNT}), out_features=({COUNT})")
 _BOTTLENECK = re.compile(r"\(bottleneck\)")
-_NORM = re.compile(r"BatchNorm(?:1d|2d)?\((\d+),")
+_NORM = re.compile(rf"BatchNorm(?:1d|2d)?\(({COUNT}),")
 _CONFIG_BEGINS = re.compile(r"(?:running with|full) config:?\s*$|config_file=|Namespace\(", re.IGNORECASE)
 _YAML_LINE = re.compile(r"^(?:[A-Z][A-Z0-9_]*:|\s+[A-Za-z][A-Za-z0-9_]*:|\s*- )")
 _LONGEST_CONFIG = 2000  # lines

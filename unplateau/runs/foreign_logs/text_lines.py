@@ -6,11 +6,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+COUNT = r"\d{1,15}"
+"""Of an epoch or a step, in a pattern: what has more digits counts nothing."""
+MOST_COUNTED = 10**15 - 1
+PERCENT = r"\d{1,6}(?:\.\d{0,300})?"
+"""Of a score, in a pattern."""
 _LONGEST_LINE = 1 << 16
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3}){2,}(?:\.\d+)?|,\d{3}\.\d+)")
-_COUNT = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+")
+_PARTED = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+")
 _BYTE_ORDER_MARKS = b"\xff\xfe\xef\xbb\xbf"
 
 
@@ -67,4 +72,13 @@ def count(text: str) -> float | None:
     >>> count("24,238"), count("998"), count("0,998"), count("1,2")
     (24238.0, 998.0, 0.998, 1.2)
     """
-    return number(text.replace(",", "")) if _COUNT.fullmatch(text.strip()) else decimal(text)
+    return number(text.replace(",", "")) if _PARTED.fullmatch(text.strip()) else decimal(text)
+
+
+def counted(value: float | None) -> int | None:
+    """Return an epoch or a step as a whole number; None where there is none, or no number that counts.
+
+    >>> counted(3.0), counted(None), counted(float("inf"))
+    (3, None, None)
+    """
+    return None if value is None or not abs(value) <= MOST_COUNTED else int(value)

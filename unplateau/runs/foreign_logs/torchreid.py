@@ -8,14 +8,14 @@ from pathlib import Path
 
 from unplateau.runs.foreign_logs.names import canonical
 from unplateau.runs.foreign_logs.text_facts import TextFacts
-from unplateau.runs.foreign_logs.text_lines import number, text_lines
+from unplateau.runs.foreign_logs.text_lines import COUNT, PERCENT, number, text_lines
 from unplateau.runs.foreign_logs.training_log import LogBuilder, LogFacts, LogPoint, TrainingLog
 
 TRAINER = "torchreid"
-_LINE = re.compile(r"epoch: \[(\d+)/(\d+)\]\[(\d+)/(\d+)\]\s+(.*)")
+_LINE = re.compile(rf"epoch: \[({COUNT})/({COUNT})\]\[({COUNT})/({COUNT})\]\s+(.*)")
 _VALUE = re.compile(r"([A-Za-z_]\w*) (\S+)(?: \(([^)\s]+)\))?")
-_MAP = re.compile(r"^\s*mAP:\s*([\d.]+)%")
-_RANK1 = re.compile(r"^\s*Rank-1\s*:\s*([\d.]+)%")
+_MAP = re.compile(rf"^\s*mAP:\s*({PERCENT})%")
+_RANK1 = re.compile(rf"^\s*Rank-1\s*:\s*({PERCENT})%")
 _LEFT_OUT = ("time", "data", "eta")
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_POINTS = 40_000  # neighbours are averaged above it: a log of any length is read in bounded memory
+_FEW_PAIRS = 0.75  # of the points are left where only points of one epoch are averaged: that would not do
 
 SERIES = ("total", "cross_entropy", "triplet", "accuracy", "learning_rate", "mAP", "rank1")
 """Names every rule knows; further series keep the names they were written with."""
@@ -158,7 +159,10 @@ class LogBuilder:
 
     def _halve(self) -> None:
         self._merged *= 2
-        self.points = [_mean(pair) for pair in _pairs(self.points)]
+        groups = _pairs(self.points)
+        if len(groups) > _FEW_PAIRS * len(self.points):  # hardly two of one epoch beside each other: epochs are merged too
+            groups = [self.points[place : place + 2] for place in range(0, len(self.points), 2)]
+        self.points = [_mean(pair) for pair in groups]
 
 
 def _place(point: LogPoint, count: int, by_iteration: bool, by_epoch: bool) -> float:
