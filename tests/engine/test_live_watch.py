@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_a_number_is_said_at_the_next_look(capsys):
     with unplateau.watch(model, optimizer) as watch:
         steps_of(model, optimizer, watch, 4)
         steps_of(model, optimizer, watch, 2, loss_of=lambda loss: loss.detach() * float("nan"))
-        steps_of(model, optimizer, watch, 1_100)  # as many as may wait, however fast they are
+        steps_of(model, optimizer, watch, 1_100)  # as many as may wait, however fast
     printed = capsys.readouterr().err
     assert printed.count("[diverged]") == 1
     assert "next test:" in printed

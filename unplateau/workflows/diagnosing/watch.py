@@ -28,6 +28,7 @@ from unplateau.runs.foreign_logs.training_log import LogFacts, LogPoint, Trainin
 from unplateau.runs.record import Finding, Measurement
 
 SURE = 0.75  # below it a finding waits for the report
+_SEEN = ("diverged",)  # sure as it is: confidence speaks of its cause
 _FIRST_LOOK_AT_CURVES = 200  # steps; batch noise hides everything earlier
 _FROM_CURVES = (
     "diverged", "weights-not-updated", "nothing-learned", "collapsed-embeddings", "uniform-logits", "softmax-before-ce",
@@ -144,7 +145,7 @@ class Watch:
 
     def _say(self, diagnosis: Diagnosis, *, is_repeated: bool) -> None:
         for finding in diagnosis.findings:
-            is_sure = finding.confidence >= SURE and finding.severity != "info"
+            is_sure = (finding.confidence >= SURE or finding.code in _SEEN) and finding.severity != "info"
             is_repeated_here = is_repeated or self._suspected.get(finding.code, 0) >= _TIMES_SEEN
             if is_sure and is_repeated_here and finding.code not in self._told:
                 self._told[finding.code] = finding
