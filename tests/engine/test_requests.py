@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from unplateau.engine.requests import StopRequests
+from unplateau.engine.requests import StopRequests, forget_lost_workers
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no os.kill for these signals")
@@ -34,3 +34,17 @@ def test_the_time_budget_is_a_request_when_it_is_used_up() -> None:
     assert requests.pending() is None
     now[0] = 160.0
     assert requests.pending() == "time-budget"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="Windows has no such signal")
+def test_a_loader_process_that_dies_while_the_end_is_written_raises_nothing() -> None:
+    def raising(number: int, frame: object) -> None:
+        raise RuntimeError("DataLoader worker is killed by signal: Killed.")
+
+    before = signal.signal(signal.SIGCHLD, raising)
+    try:
+        forget_lost_workers()
+        os.kill(os.getpid(), signal.SIGCHLD)
+        assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGCHLD, before)

@@ -4,6 +4,7 @@ Signals only set a flag; the loop looks at it between steps, so no file is ever 
 unless the end of the run is being written already.
 """
 
+import contextlib
 import signal
 import sys
 import time
@@ -73,3 +74,10 @@ class StopRequests:
             raise KeyboardInterrupt
         self._code = _CODES[signal.Signals(number).name]
         print("Stopping after this step ...", "Ctrl+C again stops at once." if number == signal.SIGINT else "", file=sys.stderr)
+
+
+def forget_lost_workers() -> None:
+    """Have the death of a loader's process raise nothing any more: torch's handler does so wherever the program then is."""
+    if hasattr(signal, "SIGCHLD"):  # not on Windows
+        with contextlib.suppress(ValueError):  # not the main thread: torch has set no handler then
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -22,7 +22,7 @@ from unplateau.engine.loop import StepsDone, train
 from unplateau.engine.precision import choose_device
 from unplateau.engine.preflight import preflight
 from unplateau.engine.ranks import Ranks, join_ranks, local_rank
-from unplateau.engine.requests import StopRequests
+from unplateau.engine.requests import StopRequests, forget_lost_workers
 from unplateau.engine.stopping import STOP_CODES, decide
 from unplateau.report.console import TrainingConsole
 from unplateau.runs.reader import read_stop
@@ -103,6 +103,7 @@ def _run(request: TrainRequest, start: Start, device: torch.device, ranks: Ranks
             requests.is_ending = True
         except BaseException as error:  # noqa: BLE001 - every exit gets its written reason and exit code
             requests.is_ending = True  # an assignment, no call: Python meets no signal before it
+            forget_lost_workers()
             ended = describe_failure(error, start.folder.path)
         return finish(journal, session, ended, scores)
 
