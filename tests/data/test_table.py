@@ -72,3 +72,13 @@ def test_a_table_that_is_not_there_is_not_found(tmp_path: Path) -> None:
 def test_the_real_pku_manifest_gives_the_same_images_as_its_folders(real_pku_folder: Path) -> None:
     files = read_table(real_pku_folder / "manifest.csv")
     assert (len(files.train), len(files.query), len(files.gallery)) == (992, 28, 181)
+
+
+def test_a_cell_longer_than_any_path_is_refused_with_the_tables_name(folder: Path) -> None:
+    with pytest.raises(DataError, match="mine.csv is no table"):
+        read_table(write(folder, "path,person\n" + "a" * 200_000 + ",1\n"))
+
+
+def test_an_image_whose_name_no_file_can_have_is_missing(folder: Path) -> None:
+    with pytest.raises((DataError, DataNotFoundError), match="mine.csv"):
+        read_table(write(folder, "path,person\n" + "a" * 5_000 + "/b.jpg,1\n"))

@@ -1,5 +1,6 @@
 """Images of a folder and what their names say; folders are walked here only, in an order that no file system decides."""
 
+import errno
 import os
 import re
 from dataclasses import dataclass
@@ -131,6 +132,10 @@ def _sizes_in(folder: str) -> dict[str, int]:
         with os.scandir(folder) as entries:
             return {entry.path: entry.stat().st_size for entry in entries if entry.is_file()}
     except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # no file can have such a name, so there is none
+            raise
         return {}
 
 

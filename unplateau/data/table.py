@@ -47,7 +47,10 @@ def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     text = path.read_text(encoding="utf-8-sig", errors="replace")  # spreadsheets put a byte-order mark first
     first = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=first.count)
-    rows = list(enumerate(csv.reader(text.splitlines(), delimiter=delimiter), start=1))
+    try:
+        rows = list(enumerate(csv.reader(text.splitlines(), delimiter=delimiter), start=1))
+    except csv.Error as error:
+        raise DataError(f"{path} is no table: {error}. Expected a line path,person,camera,split for each image.") from error
     if not rows:
         raise DataError(f"{path} is empty; expected a first line 'path,person,camera,split' and a line for each image.")
     return [name.strip().lower() for name in rows[0][1]], [(number, row) for number, row in rows[1:] if any(row)]

@@ -82,8 +82,11 @@ def damage(folder: RunFolder, entry: Saved) -> str:
 def whole_best(folder: RunFolder, entry: Saved) -> Path | None:
     """Return a file with the best model of a checkpoint's time whose checksum is right: the copy, else `best_model.pth`."""
     copy = folder.checkpoints / entry.best
-    if copy.exists() and _is_right(copy, entry.best_sha256):
-        return copy
+    try:
+        if copy.exists() and _is_right(copy, entry.best_sha256):
+            return copy
+    except OSError:  # a name that no file can have: the list is damaged
+        pass
     is_known = bool(entry.best_sha256) and folder.best_model.exists()
     return folder.best_model if is_known and sha256_of(folder.best_model) == entry.best_sha256 else None
 
