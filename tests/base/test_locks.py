@@ -1,5 +1,7 @@
 """A lock is held by one process at a time and ends with its process."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +66,28 @@ def test_who_asks_at_the_wrong_moment_keeps_nobody_from_the_lock(tmp_path: Path,
         monkeypatch.setattr("time.sleep", lambda seconds: fcntl.flock(asking.fileno(), fcntl.LOCK_UN))
         assert lock.acquire()
     lock.release()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_a_forked_child_that_lives_on_does_not_keep_the_lock(tmp_path: Path) -> None:
+    script = (
+        "import multiprocessing, os, sys, time\n"
+        "from pathlib import Path\n"
+        "from unplateau.base.locks import FileLock\n"
+        "lock = FileLock(Path(sys.argv[1]))\n"
+        "assert lock.acquire()\n"
+        "child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(20,))\n"
+        "child.start()\n"
+        "assert FileLock(Path(sys.argv[1])).is_held()\n"
+        "print(child.pid, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "lock")], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        child = int(holder.stdout.readline())
+        holder.wait(timeout=60)
+    try:
+        os.kill(child, 0)  # it lives
+        assert not FileLock(tmp_path / "lock").is_held()
+    finally:
+        os.kill(child, signal.SIGKILL)

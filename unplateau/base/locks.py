@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import IO
 
@@ -45,6 +46,7 @@ class FileLock:
                 return False
             time.sleep(_POLL_SECONDS)
         self._stream = stream
+        _close_in_children(stream)
         return True
 
     def is_held(self) -> bool:
@@ -60,6 +62,19 @@ class FileLock:
         if self._stream is not None:
             self._stream.close()  # closing releases it on every system
             self._stream = None
+
+
+def _close_in_children(stream: IO[bytes]) -> None:
+    """Keep forked children from holding the lock after its process was killed; on Windows they inherit nothing."""
+    if not hasattr(os, "register_at_fork"):
+        return
+    held = weakref.ref(stream)
+
+    def close() -> None:
+        if (mine := held()) is not None:
+            mine.close()  # of the child: the parent's lock stays
+
+    os.register_at_fork(after_in_child=close)
 
 
 def _is_taken(stream: IO[bytes], *, is_shared: bool = False) -> bool:

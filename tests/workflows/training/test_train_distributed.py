@@ -167,7 +167,7 @@ def test_a_signal_to_one_process_stops_both_and_the_run_can_go_on(pair_lab: Lab)
         [sys.executable, str(SCRIPT), str(pair_lab.place), "asked", "--resume", *overrides.split()],
         capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False,
     )  # fmt: skip
-    assert alone.returncode == 2 and "another number of processes" in alone.stderr
+    assert alone.returncode == 2 and "begun with 2 process(es), and there are 1 now" in alone.stderr
 
 
 def test_a_name_that_is_taken_ends_both_with_2(pair_lab: Lab) -> None:
