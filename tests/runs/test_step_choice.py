@@ -25,7 +25,7 @@ def test_a_run_without_a_choice_is_one_by_rule(tmp_path) -> None:
     assert read_step_choice(RunFolder(tmp_path)) is None
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"way": 3}', "[]"])
+@pytest.mark.parametrize("text", ["{", "{}", '{"way": 3}', "[]", "[" * 200_000])
 def test_a_damaged_file_is_said_and_how_to_go_on(tmp_path, text: str) -> None:
     RunFolder(tmp_path).step_choice.write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError, match="Delete the file to go on"):

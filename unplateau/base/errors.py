@@ -61,3 +61,8 @@ class RecordError(UnplateauError):
 
 class PreflightError(UnplateauError):
     """The training would not have learned; the message names the finding."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its kind where it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.optim import Optimizer
 
-from unplateau.base.errors import UnplateauError
-from unplateau.base.out_of_memory import first_line
+from unplateau.base.errors import UnplateauError, first_line
 from unplateau.data.loader import Batch
 from unplateau.engine.live_memory import LiveMemory
 from unplateau.engine.memory_plan import MemoryPlan, StepMemory

@@ -5,7 +5,8 @@ import logging
 import torch
 from torch import Tensor
 
-from unplateau.base.out_of_memory import first_line, is_out_of_memory
+from unplateau.base.errors import first_line
+from unplateau.base.out_of_memory import is_out_of_memory
 from unplateau.engine.step_state import give_back_memory
 from unplateau.evaluation.extract import Embed
 

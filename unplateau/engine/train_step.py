@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unplateau.base.out_of_memory import first_line, is_out_of_memory
+from unplateau.base.errors import first_line
+from unplateau.base.out_of_memory import is_out_of_memory
 from unplateau.data.loader import Batch
 from unplateau.engine.memory_plan import PLAIN
 from unplateau.engine.micro_batches import backward_in_parts, shares

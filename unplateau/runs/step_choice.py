@@ -3,7 +3,6 @@
 A run that goes on computes as it began: another format or layout rounds otherwise. Measuring: `unplateau.engine.step_choice`.
 """
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -109,7 +108,7 @@ def read_step_choice(folder: RunFolder) -> StepChoice | None:
         return StepChoice(StepWay(**plain["way"]), basis, timings, plain["machine"], plain["spent_seconds"])  # type: ignore[arg-type]
     except FileNotFoundError:
         return None
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, StopIteration) as problem:
+    except (OSError, ValueError, KeyError, TypeError, StopIteration) as problem:
         raise CheckpointError(
             f"{folder.step_choice} cannot be read ({type(problem).__name__}), so it is not known in which number format the run "
             "was computed. Delete the file to go on with the one chosen by rule, or start again under another --run-name."

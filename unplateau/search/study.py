@@ -15,7 +15,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from unplateau.base.addresses import without_password
-from unplateau.base.errors import UsageError
+from unplateau.base.errors import UsageError, first_line
 from unplateau.search.space import Choice, Number, Space
 from unplateau.search.trial import FAILED, FINISHED, Standing, Trial
 
@@ -36,7 +36,7 @@ class StudyStore:
         try:
             self._study = optuna.create_study(storage=url, study_name=name, direction="maximize", load_if_exists=True)
         except Exception as error:  # noqa: BLE001 - the drivers behind a URL raise what they like
-            first = next(iter(str(error).splitlines()), type(error).__name__)
+            first = first_line(error)
             place, said = without_password(url), without_password(first)
             raise UsageError(f"--storage {place} cannot be opened ({said}). Use, for example, sqlite:///search.db.") from error
 

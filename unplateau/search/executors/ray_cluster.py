@@ -6,7 +6,7 @@ import os
 import time
 from typing import Any
 
-from unplateau.base.errors import UsageError
+from unplateau.base.errors import UsageError, first_line
 from unplateau.search.executors.contract import LOST, Executor, Job, JobEnd, run_here
 
 
@@ -79,7 +79,7 @@ class RayExecutor(Executor):
         try:
             code, words = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:  # its worker or machine is gone, or it was cancelled
-            return JobEnd(job.name, LOST, next(iter(str(error).splitlines()), type(error).__name__))
+            return JobEnd(job.name, LOST, first_line(error))
         return JobEnd(job.name, code, words)
 
     def _room(self, cpus: float, gpus: float) -> int:

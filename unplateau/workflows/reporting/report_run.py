@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 import unplateau
-from unplateau.base.errors import RecordError, UnplateauError
+from unplateau.base.errors import RecordError, UnplateauError, first_line
 from unplateau.base.files import read_json, write_text
 from unplateau.config.load import load
 from unplateau.config.schema import Config
@@ -86,7 +86,7 @@ def config_of(folder: RunFolder) -> tuple[Config | None, str]:
     try:
         return load(folder.config).config, ""
     except UnplateauError as problem:  # written by another version, or by hand
-        first = next(iter(str(problem).splitlines()), type(problem).__name__)
+        first = first_line(problem)
         return None, f"{folder.config.name} cannot be read ({first}), so the page lacks the configuration."
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from unplateau.base.errors import UnplateauError
+from unplateau.base.errors import UnplateauError, first_line
 from unplateau.base.files import read_json, sha256_of, write_json, write_text
 from unplateau.report.selection_words import how_sure
 from unplateau.report.solutions_content import SolutionsReport, TriedSolution
@@ -197,7 +197,7 @@ def _with_test(report: SolutionsReport, say: Callable[[str], None]) -> Solutions
     try:
         tests = run_scoring(winner.folder.config, ("MODEL.WEIGHTS", winner.folder.best_model.as_posix()))
     except (UnplateauError, OSError, RuntimeError, MemoryError) as problem:
-        first = next(iter(str(problem).splitlines()), type(problem).__name__)
+        first = first_line(problem)
         return replace(report, test_problem=f"scoring failed: {first}")
     return replace(report, tests=tests)
 

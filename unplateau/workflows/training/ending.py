@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from unplateau.base.errors import PreflightError, UnplateauError
-from unplateau.base.out_of_memory import first_line, is_out_of_memory
+from unplateau.base.errors import PreflightError, UnplateauError, first_line
+from unplateau.base.out_of_memory import is_out_of_memory
 from unplateau.data.find import canonical_name
 from unplateau.diagnosis.advice import Ending, advise
 from unplateau.engine.checkpoint import last_saved_epoch
