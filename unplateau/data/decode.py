@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from unplateau.base.errors import DataError
+from unplateau.data.fast_jpeg import decode_jpeg
 
 MAX_PIXELS = 64_000_000  # 8000 x 8000; a person crop has some thousands, and a larger image is a mistake or an attack
 _SIXTEEN_BIT_STEP = 257  # 65535 / 255
@@ -30,9 +31,7 @@ def decode(path: str, size_HW: tuple[int, int]) -> np.ndarray:
     """
     height, width = size_HW
     try:
-        with Image.open(path) as image:
-            _refuse_huge(image)
-            rgb = _to_rgb(image)
+        rgb = _read(path)
     except FileNotFoundError:
         raise DataError(f"{path}: the file is not there (any more)") from None
     except DataError as error:
@@ -42,6 +41,15 @@ def decode(path: str, size_HW: tuple[int, int]) -> np.ndarray:
     if rgb.size != (width, height):
         rgb = rgb.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(rgb)
+
+
+def _read(path: str) -> Image.Image:
+    pixels_HW3 = decode_jpeg(path, max_pixels=MAX_PIXELS)
+    if pixels_HW3 is not None:
+        return Image.fromarray(pixels_HW3)
+    with Image.open(path) as image:
+        _refuse_huge(image)
+        return _to_rgb(image)
 
 
 def _refuse_huge(image: Image.Image) -> None:
