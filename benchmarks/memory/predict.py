@@ -72,10 +72,11 @@ def measure(case: Case, batch_size: int, plan: str) -> dict[str, float]:
     """Return the growth of resident memory over two steps, and processor seconds of the second; for a process of its own."""
     import torch
 
-    from unplateau.engine.host_memory import keep_freed_memory
+    from unplateau.engine.host_memory import hand_back_freed_memory, keep_freed_memory
     from unplateau.engine.train_step import train_step
 
-    keep_freed_memory()
+    manage = keep_freed_memory if plan == "plain" else hand_back_freed_memory  # as a run does
+    manage()
     torch.set_num_threads(1)
     warm_up = build(CASES[0], 8, "plain")  # what is loaded and allocated once, whatever the network, is no part of a step
     train_step(*warm_up)

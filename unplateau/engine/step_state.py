@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from unplateau.engine.host_memory import hand_back_freed_memory
+
 
 @dataclass(frozen=True)
 class Randomness:
@@ -80,12 +82,15 @@ class BufferCopy:
 
 
 def give_back_memory(device: torch.device) -> None:
-    """Free what nothing holds any more, and hand a GPU's unused blocks back, so that a larger one can be had. Takes a while."""
+    """Free what nothing holds any more, and hand unused blocks back, so that a larger one can be had. Takes a while; on the CPU
+    freed memory is not kept from then on."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+    else:
+        hand_back_freed_memory()
 
 
 def _copy(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:

@@ -17,8 +17,9 @@ from unplateau.base.locks import FileLock
 from unplateau.config.load import Loaded
 from unplateau.diagnosis.preflight import judge_preflight
 from unplateau.engine.checkpoint import CheckpointStore, go_on_with_memory_plan
-from unplateau.engine.host_memory import keep_freed_memory
+from unplateau.engine.host_memory import hand_back_freed_memory, keep_freed_memory
 from unplateau.engine.loop import StepsDone, train
+from unplateau.engine.memory_plan import PLAIN
 from unplateau.engine.precision import choose_device
 from unplateau.engine.preflight import preflight
 from unplateau.engine.ranks import Ranks, join_ranks, local_rank
@@ -115,6 +116,8 @@ def _prepare(
     if start.checkpoint is not None:
         session = replace(session, notes=(*session.notes, *warm_restart_notes(session.schedule, journal.epochs)))
         go_on_with_memory_plan(session.parts, start.checkpoint)  # preflight needs it too
+    if device.type == "cpu" and session.parts.memory.plan != PLAIN:
+        hand_back_freed_memory()
     journal.note_session(session)
     if not request.skip_preflight:  # of a run that goes on too: code and libraries may be others than at its start
         _preflight(session, journal)
