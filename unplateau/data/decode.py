@@ -31,7 +31,10 @@ def decode(path: str, size_HW: tuple[int, int]) -> np.ndarray:
     """
     height, width = size_HW
     try:
-        rgb = _read(path)
+        pixels_HW3 = decode_jpeg(path, max_pixels=MAX_PIXELS)
+        if pixels_HW3 is not None and pixels_HW3.shape[:2] == size_HW:
+            return pixels_HW3
+        rgb = Image.fromarray(pixels_HW3) if pixels_HW3 is not None else _by_pillow(path)
     except FileNotFoundError:
         raise DataError(f"{path}: the file is not there (any more)") from None
     except DataError as error:
@@ -43,10 +46,7 @@ def decode(path: str, size_HW: tuple[int, int]) -> np.ndarray:
     return np.asarray(rgb)
 
 
-def _read(path: str) -> Image.Image:
-    pixels_HW3 = decode_jpeg(path, max_pixels=MAX_PIXELS)
-    if pixels_HW3 is not None:
-        return Image.fromarray(pixels_HW3)
+def _by_pillow(path: str) -> Image.Image:
     with Image.open(path) as image:
         _refuse_huge(image)
         return _to_rgb(image)
