@@ -167,7 +167,8 @@ def _update(parts: Parts) -> Tensor | None:
     """Update the weights; with a scaler, return 1 (on the device) where a gradient was not finite, so that it did not."""
     scaler, settings = parts.precision.scaler, parts.config.SOLVER.CLIP_GRADIENTS
     if scaler is None:
-        clip_gradients(parts.model.parameters(), settings)
+        if settings.ENABLED:  # else nobody asks for the norm, which would read every gradient in every step
+            clip_gradients(parts.model.parameters(), settings)
         for optimizer in parts.optimizers:
             optimizer.step()
         return None
