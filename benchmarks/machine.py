@@ -3,7 +3,9 @@
 import importlib.metadata
 import os
 import platform
+import subprocess
 import time
+from pathlib import Path
 
 import torch
 
@@ -25,3 +27,17 @@ def processor() -> str:
             return next(line.split(":", 1)[1].strip() for line in stream if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def commit_line() -> str:
+    """Return which state of the code this is: its commit, and whether files were changed since; empty outside of git."""
+    here = Path(__file__).parent
+    try:
+        words = [["rev-parse", "--short=10", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]]
+        commit, changed = (
+            subprocess.run(["git", "-C", str(here), *one], capture_output=True, text=True, check=True).stdout.strip()
+            for one in words
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return f"commit {commit}{' with changed files' if changed else ''}"

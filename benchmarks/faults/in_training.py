@@ -122,7 +122,7 @@ def _clock_alone(stage: Stage) -> Played:
 
 
 def _held_open(stage: Stage) -> Played:
-    return stage.ends(stage.start(lambda _: injecting.held_open(stage.rng, 3)), "one file in five, up to 3 times", ("completed",))
+    return stage.ends(stage.start(lambda _: injecting.held_open(stage.rng, 3)), "one time in five, up to 3 times", ("completed",))
 
 
 IN_TRAINING = (
@@ -143,5 +143,9 @@ IN_TRAINING = (
     Fault("out-of-memory", "out of memory in a step (injected)", _out_of_memory),
     Fault("clock", "the wall clock jumps by up to a month at every look", _clock_alone),
     Fault("clock-kill", "the same, and SIGKILL", _clock),
-    Fault("held-open", "Windows' rule: a file that is open is not replaced (PermissionError, injected)", _held_open),
+    Fault(
+        "held-open",
+        "Windows' rule: a file that is open is not replaced, removed or added to (PermissionError, injected)",
+        _held_open,
+    ),
 )

@@ -98,19 +98,30 @@ def torn_line(epoch: int, killed: Callable[[], None]) -> None:
 
 
 def held_open(rng: Any, most_refusals: int) -> None:
-    """As on Windows: some replacements are refused a few times, because another program has the file open."""
-    true = Path.replace
-    left = {number: rng.randint(1, most_refusals) for number in range(200) if rng.random() < 0.2}
+    """As on Windows: what is to be done with a file is refused a few times, because another program has it open.
+
+    One in five replacements, removals and openings to add to a file.
+    """
+    for name in ("replace", "unlink", "open"):
+        _refuse_now_and_then(name, rng, most_refusals)
+
+
+def _refuse_now_and_then(name: str, rng: Any, most_refusals: int) -> None:
+    true = getattr(Path, name)
+    left = {number: rng.randint(1, most_refusals) for number in range(400) if rng.random() < 0.2}
     count = [0]
 
-    def replace(self: Path, target: Path) -> Path:
+    def refusing(self: Path, *arguments: Any, **settings: Any) -> Any:
+        is_meant = self.exists() if name == "unlink" else name == "replace" or ("a+b" in arguments and self.name != ".lock")
+        if not is_meant:
+            return true(self, *arguments, **settings)
         if left.get(count[0], 0) > 0:
             left[count[0]] -= 1
             raise PermissionError(13, "The process cannot access the file because it is being used by another process")
         count[0] += 1
-        return true(self, target)
+        return true(self, *arguments, **settings)
 
-    setattr(Path, "replace", replace)  # noqa: B010
+    setattr(Path, name, refusing)
 
 
 def jumping_clock(rng: Any) -> None:

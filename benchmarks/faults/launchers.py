@@ -110,6 +110,7 @@ def differences_of_launched(kind: str, whole: Path, folder: Path) -> list[str]:
         curves = [latest_by_epoch(read_json_lines(place / run / "metrics.jsonl")) for place in (whole, folder)]
         if without_times(curves[0]) != without_times(curves[1]):
             problems.append(f"{run}: {len(curves[1])} epochs that differ from the {len(curves[0])} of the undisturbed one")
+    problems += [f"{path.relative_to(folder)} is left over" for path in sorted(folder.rglob(".*.part"))]
     extra = {path.parent.name for path in folder.glob("*/metrics.jsonl")} - {
         path.parent.name for path in whole.glob("*/metrics.jsonl")
     }

@@ -20,6 +20,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.faults.in_training import IN_TRAINING
+from benchmarks.faults.of_disagreement import OF_DISAGREEMENT
 from benchmarks.faults.of_files import OF_FILES, can_change_disks, put_back
 from benchmarks.faults.of_processes import OF_PROCESSES
 from benchmarks.faults.stage import RECIPES, Fault, Outcome, Stage, problems_of, run_whole
@@ -27,7 +28,7 @@ from benchmarks.faults.table import write_table
 from unplateau.base.files import append_json_line, read_json_lines
 from unplateau.testing.small_market import Lab, draw_market
 
-FAULTS: tuple[Fault, ...] = (*IN_TRAINING, *OF_FILES, *OF_PROCESSES)
+FAULTS: tuple[Fault, ...] = (*IN_TRAINING, *OF_FILES, *OF_PROCESSES, *OF_DISAGREEMENT)
 
 
 def main() -> int:

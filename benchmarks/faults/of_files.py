@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.faults import injecting
@@ -14,10 +15,11 @@ from unplateau.base.files import read_json
 from unplateau.testing.small_market import Lab
 
 _STEPS = STEPS_PER_EPOCH * EPOCHS
-_KEPT = "kept_images"
+KEPT_IMAGES = "kept_images"
 
 
-def _killed_in_epoch(stage: Stage, epoch: int) -> Played:
+def killed_in_epoch(stage: Stage, epoch: int) -> Played:
+    """Begin the run, and kill it in a step of an epoch that is not its first."""
     step = (epoch - 1) * STEPS_PER_EPOCH + stage.rng.randint(2, STEPS_PER_EPOCH)
     process = stage.start(lambda _: injecting.at_step(step, lambda *_: os.kill(os.getpid(), signal.SIGKILL)))
     return stage.ends(process, f"killed at step {step}", ("",))
@@ -27,13 +29,39 @@ def _damaged(which: str, *, is_cut: bool) -> Callable[[Stage], Played]:
     """A file of a run that was killed in its third or fourth epoch is damaged; the next start must see it and say so."""
 
     def play(stage: Stage) -> Played:
-        played = _killed_in_epoch(stage, stage.rng.randint(3, EPOCHS))
+        played = killed_in_epoch(stage, stage.rng.randint(3, EPOCHS))
         path = _newest(stage, which)
         (_cut if is_cut else _flip)(path, stage)
+        stage.must_say = _must_say(which, path)
         words = f"{path.name} {'cut' if is_cut else 'one bit flipped'}; {played.how}"
         return Played(words, played.code, played.said, ("",), damaged=(path.name,))
 
     return play
+
+
+def _must_say(which: str, path: Path) -> tuple[str, ...]:
+    """What the next start has to say of a damaged file; one that only a checksum elsewhere can judge is put back quietly."""
+    if which == "checkpoint":
+        return (f"{path.name} is damaged",)
+    if which != "manifest":
+        return ()
+    try:
+        read_json(path)
+    except ValueError:
+        return (f"{path.name} cannot be read",)
+    return ()  # the bit, or what was cut off, is of no meaning, or a checksum is wrong now
+
+
+def _damaged_line(stage: Stage) -> Played:
+    """The newest line of the record is overwritten, as a block of the disk that went bad would do it."""
+    played = killed_in_epoch(stage, stage.rng.randint(3, EPOCHS))
+    path = stage.folder.metrics
+    content = path.read_bytes()
+    start = content.rstrip(b"\n").rfind(b"\n") + 1
+    place = stage.rng.randint(start, len(content) - 40)
+    path.write_bytes(content[:place] + stage.rng.choice((b"\0", b"\xff")) * 32 + content[place + 32 :])
+    words = f"{played.how}; overwritten from byte {place - start} of its line on"
+    return Played(words, played.code, played.said, ("",), damaged=(path.name,))
 
 
 def _newest(stage: Stage, which: str) -> Path:
@@ -140,7 +168,7 @@ def _image_trouble(damage: Callable[[Path, Path], None], word: str) -> Callable[
         stage.others = {"DATALOADER.CACHE": "off"}
         images = sorted(_images(stage.lab).glob("*.jpg"))
         step, troubled = stage.rng.randint(1, _STEPS - STEPS_PER_EPOCH), stage.rng.sample(images, 40)
-        kept = stage.lab.place / _KEPT
+        kept = stage.lab.place / KEPT_IMAGES
         kept.mkdir(exist_ok=True)
         for path in troubled:
             shutil.copy2(path, kept / path.name)
@@ -158,7 +186,7 @@ def _image_trouble(damage: Callable[[Path, Path], None], word: str) -> Callable[
 
 def put_back(lab: Lab) -> None:
     """Put images back that were to vanish or to be damaged."""
-    for kept in sorted((lab.place / _KEPT).glob("*.jpg")):
+    for kept in sorted((lab.place / KEPT_IMAGES).glob("*.jpg")):
         shutil.copy2(kept, _images(lab) / kept.name)
         kept.unlink()
 
@@ -186,16 +214,34 @@ def _loader_dies(stage: Stage) -> Played:
     return stage.ends(process, f"at step {step}", ("error", "completed"))
 
 
+def _folder_moved(stage: Stage) -> Played:
+    """Somebody moves the folder away, and back when the training has ended."""
+    step, path = stage.rng.randint(1, _STEPS), stage.folder.path
+    away = path.with_name(f"{path.name}_away")
+    process = stage.start(lambda _: injecting.at_step(step, lambda *_: path.rename(away) and None))
+    played = stage.ends(process, f"moved away at step {step}", ("",))
+    problems = (
+        [] if played.code == 1 and "was moved or removed" in played.said else [f"ended with {played.code}, and did not say it"]
+    )
+    if path.exists():
+        problems.append("the run was begun a second time")
+        shutil.rmtree(path)
+    away.rename(path)
+    return replace(played, problems=tuple(problems))
+
+
 OF_FILES = (
     Fault("checkpoint-cut", "the newest checkpoint is cut", _damaged("checkpoint", is_cut=True)),
     Fault("checkpoint-flipped", "one bit of the newest checkpoint is flipped", _damaged("checkpoint", is_cut=False)),
     Fault("manifest-cut", "the list of checkpoints is cut", _damaged("manifest", is_cut=True)),
     Fault("manifest-flipped", "one bit of the list of checkpoints is flipped", _damaged("manifest", is_cut=False)),
     Fault("best-flipped", "one bit of best_model.pth is flipped", _damaged("best", is_cut=False)),
+    Fault("line-damaged", "the newest line of metrics.jsonl is overwritten", _damaged_line),
     Fault("precision-cut", "average_precision.npz is cut", _damaged("precision", is_cut=True)),
     Fault("rank-lists-cut", "rank_lists.json is cut", _damaged("rank lists", is_cut=True)),
     Fault("full-disk", "the disk is full (a tmpfs of 4 MB)", _full_disk, needs_root=True),
     Fault("read-only", "the folder of the run cannot be written to any more (chattr +i)", _read_only_folder, needs_root=True),
+    Fault("folder-moved", "the folder of the run is moved away", _folder_moved),
     Fault("image-vanishes", "images vanish", _image_trouble(lambda path, _: path.unlink(), "gone")),
     Fault("image-damaged", "images are cut", _image_trouble(lambda path, _: os.truncate(path, path.stat().st_size // 3), "cut")),
     Fault("loader-dies", "SIGKILL of a process that decodes images", _loader_dies),

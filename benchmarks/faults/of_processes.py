@@ -42,7 +42,8 @@ def _both_at_once(stage: Stage) -> Played:
     )
 
 
-def _pair(stage: Stage, plants: tuple[injecting.Plant | None, injecting.Plant | None]) -> list[Forked]:
+def pair(stage: Stage, plants: tuple[injecting.Plant | None, injecting.Plant | None]) -> list[Forked]:
+    """Start two processes that train one run together, each with its own fault."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -63,13 +64,13 @@ def _one_of_a_pair_dies(stage: Stage) -> Played:
     """One of two distributed processes is killed; the other must not wait for it, and the pair goes on together."""
     whole = Stage(stage.lab, f"{_PAIR_WHOLE}_{stage.whole}", stage.recipe, stage.rng, f"{_PAIR_WHOLE}_{stage.whole}")
     if not whole.folder.final_model.exists():
-        _wait_for_both(_pair(whole, (None, None)))
+        _wait_for_both(pair(whole, (None, None)))
     step, victim = stage.rng.randint(1, _STEPS), stage.rng.randint(0, 1)
 
     def kill(_: Callable[[], None]) -> None:
         injecting.at_step(step, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
 
-    processes = _pair(stage, (kill, None) if victim == 0 else (None, kill))
+    processes = pair(stage, (kill, None) if victim == 0 else (None, kill))
     codes = _wait_for_both(processes)
     stage.whole = whole.name
     expected = ("",) if victim == 0 else ("error",)
@@ -77,7 +78,7 @@ def _one_of_a_pair_dies(stage: Stage) -> Played:
     left = processes[1 - victim]
     if victim == 1 and "Another process of this training" not in stage.folder.log.read_text(encoding="utf-8"):
         problems.append("the reason does not say that the other process was lost")
-    stage.goes_on = lambda: _wait_for_both(_pair(stage, (None, None)))[0]
+    stage.goes_on = lambda: _wait_for_both(pair(stage, (None, None)))[0]
     how = f"rank {victim} killed at step {step}"
     return Played(how, codes[0] if victim == 1 else -signal.SIGKILL, left.said(), expected, tuple(problems))
 

@@ -5,6 +5,7 @@ one; the epochs it had finished, and its best model, are those of the undisturbe
 undisturbed run ended, bit for bit.
 """
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -89,6 +90,8 @@ class Stage:
     """Name of the undisturbed run."""
     others: dict[str, str] = field(default_factory=dict)
     """Overrides that say how images are read or where files go, and change no result."""
+    must_say: tuple[str, ...] = ()
+    """What the run that goes on has to tell on the console."""
     goes_on: Callable[[], int | None] | None = None
     """Takes the run to its end, where that is not a process alone; returns its exit code."""
 
@@ -111,6 +114,7 @@ class Stage:
 
         def act(tell: Callable[[], None]) -> int:
             torch.set_num_threads(1)
+            logging.getLogger("unplateau").setLevel(logging.NOTSET)  # as the command line has it: warnings are printed
             if plant is not None:
                 plant(tell)
             return run_training(request).reason.exit_code
@@ -164,6 +168,8 @@ def _intact(stage: Stage, damaged: tuple[str, ...]) -> list[str]:
     problems, folder = [], stage.folder
     whole = without_times(read_json(stage.whole_folder.history)["epochs"])
     epochs = without_times(latest_by_epoch(read_json_lines(folder.metrics)))
+    if folder.metrics.name in damaged:
+        epochs = whole  # a line of it is gone, which the run that goes on has to notice
     if epochs != whole[: len(epochs)]:
         problems.append(f"the {len(epochs)} epochs recorded are not those of the undisturbed run")
     if len(epochs) < last_saved_epoch(folder):
@@ -183,6 +189,8 @@ def _goes_on(stage: Stage) -> list[str]:
         code, said = _one_more(stage, attempt)
         if code != 0:
             return [f"going on ended with {code}: {' | '.join(said.strip().splitlines()[-3:])}"]
+        if attempt == 0 and (unsaid := [words for words in stage.must_say if words not in said]):
+            return [f"going on said nothing of {unsaid}"]
     # the second start finds a finished run, and must leave it alone
     problems = [f"differs from the undisturbed run: {name}" for name in differences(stage.whole_folder, stage.folder)]
     missing = [path.name for path in stage.whole_folder.path.iterdir() if not (stage.folder.path / path.name).exists()]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.faults.stage import Fault
-from benchmarks.machine import machine_line
+from benchmarks.machine import commit_line, machine_line
 from unplateau.base.files import write_json, write_text
 
 
@@ -18,7 +18,7 @@ def write_table(folder: Path, faults: tuple[Fault, ...], outcomes: list[dict[str
     text = [
         "# Faults injected into real trainings",
         "",
-        f"`python benchmarks/faults/many_faults.py SCRATCH --seed {seed}`; {machine_line()}",
+        f"`python benchmarks/faults/many_faults.py SCRATCH --seed {seed}`; {machine_line()}; {commit_line()}",
         "",
         f"**{len(outcomes)} faults of {sum(bool(row) for row in rows)} kinds: {len(outcomes) - len(troubled)} as promised, "
         f"{hangs} hangs, {reasons} wrong reasons.** As promised: the process ended within its limit and printed no traceback; "

@@ -30,12 +30,14 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.fuzz.parsers import PARSERS, Parser
-from benchmarks.machine import machine_line
+from benchmarks.fuzz.parser import Parser
+from benchmarks.fuzz.parsers import PARSERS
+from benchmarks.machine import commit_line, machine_line
 from unplateau.base.errors import UnplateauError
-from unplateau.base.files import write_json, write_text
+from unplateau.base.files import read_json, write_json, write_text
 
-LIMIT_SECONDS = 60  # of one input; a busy machine is no finding
+LIMIT_SECONDS = 60  # of processor time, of one input: a busy machine is no finding
+_HANG_SECONDS = 900  # by the clock: what waits for something uses no processor
 _FORBIDDEN = ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "socket.connect", "os.fork")
 
 
@@ -58,6 +60,7 @@ class Tally:
     """Of each finding the number of an input."""
     ran_code: int = 0
     slowest_seconds: float = 0.0
+    """Of processor time."""
     memory_mb: float = 0.0
     """By which this process's largest size grew."""
 
@@ -93,15 +96,15 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("unplateau").setLevel(logging.CRITICAL)
-    tallies = []
+    numbers, wrong = range(arguments.first, arguments.first + arguments.inputs), False
     for one in PARSERS:
         if not arguments.only or one.name in arguments.only:
-            numbers = range(arguments.first, arguments.first + arguments.inputs)
-            tallies.append(fuzz(one, numbers, seed=arguments.seed, seconds=arguments.seconds))
-            print(_row(tallies[-1]), dict(tallies[-1].findings), tallies[-1].examples, flush=True)
+            tally = fuzz(one, numbers, seed=arguments.seed, seconds=arguments.seconds)
+            print(_row(tally), dict(tally.findings), tally.examples, flush=True)
+            wrong = wrong or bool(tally.findings or tally.ran_code)
             if arguments.results:
-                _write(arguments.results, tallies, arguments.seed)
-    return int(any(tally.findings or tally.ran_code for tally in tallies))
+                _write(arguments.results, tally, arguments.seed)
+    return int(wrong)
 
 
 def fuzz(parser: Parser, numbers: range, *, seed: int, seconds: float) -> Tally:
@@ -116,10 +119,10 @@ def fuzz(parser: Parser, numbers: range, *, seed: int, seconds: float) -> Tally:
         for number in numbers:
             if time.monotonic() > deadline:
                 break
-            started = time.perf_counter()
+            started = time.process_time()
             with guard.watching():
                 problem = _one(play, random.Random(f"{seed}/{parser.name}/{number}"), place, tally)
-            tally.slowest_seconds = max(tally.slowest_seconds, time.perf_counter() - started)
+            tally.slowest_seconds = max(tally.slowest_seconds, time.process_time() - started)
             if problem:
                 tally.findings[problem] += 1
                 tally.examples.setdefault(problem, number)
@@ -135,8 +138,10 @@ def fuzz(parser: Parser, numbers: range, *, seed: int, seconds: float) -> Tally:
 def _one(play: Any, rng: random.Random, place: Path, tally: Tally) -> str:
     """Play one input; return where it went wrong, empty for nowhere."""
     tally.inputs += 1
-    signal.signal(signal.SIGALRM, _too_slow)
-    signal.alarm(LIMIT_SECONDS)
+    for number in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(number, _too_slow)
+    signal.alarm(_HANG_SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, LIMIT_SECONDS)
     try:
         play(rng, place)
         tally.read += 1
@@ -150,36 +155,53 @@ def _one(play: Any, rng: random.Random, place: Path, tally: Tally) -> str:
         return f"{type(error).__name__} from {where}: {str(error)[:90]}"
     finally:
         signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return ""
 
 
 def _too_slow(number: int, frame: FrameType | None) -> None:
-    raise TooSlowError(f"longer than {LIMIT_SECONDS} s")
+    limit = f"{LIMIT_SECONDS} s of processor time" if number == signal.SIGPROF else f"{_HANG_SECONDS} s"
+    raise TooSlowError(f"longer than {limit}")
 
 
 def _largest_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _write(folder: Path, tallies: list[Tally], seed: int) -> None:
+def _write(folder: Path, new: Tally, seed: int) -> None:
+    """Write the table with one more parser; those of the same code and seed that are there stay."""
+    by_name = {**_written(folder, seed), new.name: new}
+    tallies = [by_name[parser.name] for parser in PARSERS if parser.name in by_name]
     total, found, ran = (
         sum(values) for values in zip(*((t.inputs, sum(t.findings.values()), t.ran_code) for t in tallies), strict=True)
     )
     lines = [
         "# Damaged and hostile inputs",
         "",
-        f"`python benchmarks/fuzz/fuzz.py --seed {seed}`; {machine_line()}",
+        f"`python benchmarks/fuzz/fuzz.py --seed {seed}`; {machine_line()}; {commit_line()}",
         "",
         f"**{total:,} inputs of {len(tallies)} parsers: {found} uncaught exceptions, {ran} times that code of an input ran.** "
         "Each input is a good one with up to four mishaps, or made by hand to do harm; it is read, or refused with one clear "
-        "error. Code would have been seen: hostile inputs try to make a folder, and starting a program or connecting is counted.",
+        "error. Code would have been seen: hostile inputs try to make a folder, and starting a program or connecting is counted. "
+        f"Seconds are of the processor; one input may take {LIMIT_SECONDS}.",
         "",
         "| parser | inputs are | inputs | read | refused | uncaught | code ran | slowest, s | memory grew, MB |",
         "|---|---|---|---|---|---|---|---|---|",
         *map(_row, tallies),
     ]
     write_text(folder / "fuzz.md", "\n".join(lines) + "\n")
-    write_json(folder / "fuzz.json", {"seed": seed, "machine": machine_line(), "parsers": [asdict(tally) for tally in tallies]})
+    plain = [asdict(tally) for tally in tallies]
+    write_json(folder / "fuzz.json", {"seed": seed, "machine": machine_line(), "commit": commit_line(), "parsers": plain})
+
+
+def _written(folder: Path, seed: int) -> dict[str, Tally]:
+    try:
+        record = read_json(folder / "fuzz.json")
+    except FileNotFoundError:
+        return {}
+    if (record.get("seed"), record.get("commit")) != (seed, commit_line()):
+        return {}
+    return {one["name"]: Tally(**{**one, "findings": collections.Counter(one["findings"])}) for one in record["parsers"]}
 
 
 def _row(tally: Tally) -> str:

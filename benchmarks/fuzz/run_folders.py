@@ -15,8 +15,8 @@ from unplateau.base.files import sha256_of
 from unplateau.report.html import page_html
 from unplateau.report.run_page import run_page
 from unplateau.runs.layout import RunFolder
-from unplateau.runs.reader import read_run
 from unplateau.testing.small_market import Lab, draw_market
+from unplateau.workflows.reporting.report_group import write_group_report
 from unplateau.workflows.reporting.report_run import view_of
 
 _RECORDS = (
@@ -29,6 +29,7 @@ _RECORDS = (
     "probes.jsonl",
     "average_precision.npz",
 )
+_OF_A_GROUP, _WITH_PAGE = 0.05, 0.15  # shares of the inputs: a page costs more than all that is read for it
 _OTHER_TYPES = (None, True, -1, 10**400, 0.5, float("inf"), "", HTML[0], [], [None], {}, {"a": 1}, [[]])
 _SCRIPTS = re.compile(r"<script|</script|<svg onload|<img src=x|javascript:", re.IGNORECASE)
 
@@ -59,14 +60,15 @@ def manifest(run: RunFolder) -> bytes:
 
 
 def prepare(folder: Path, canary: Path) -> Callable[[random.Random, Path], None]:
-    """Return how one spoilt run folder is read, and its page made."""
+    """Return how one spoilt run folder is read and judged, and for a share of them its page, or the page of its group, made."""
     whole = whole_run()
     records = {name: (whole.path / name).read_bytes() for name in _RECORDS if (whole.path / name).exists()}
-    usual = len(_SCRIPTS.findall(page_html(run_page(view_of(whole)))))
+    usual = _scripts(page_html(run_page(view_of(whole))))
 
     def play(rng: random.Random, place: Path) -> None:
         run = RunFolder(place / rng.choice(("run", "a'b\"c", "<b>x")))
-        shutil.rmtree(run.path, ignore_errors=True)
+        for other in place.iterdir():
+            shutil.rmtree(other) if other.is_dir() else other.unlink()
         run.path.mkdir()
         spoilt = rng.choice(sorted(records))
         for name, content in records.items():
@@ -74,12 +76,54 @@ def prepare(folder: Path, canary: Path) -> Callable[[random.Random, Path], None]
             hostile = _with_html(rng, content) if is_text and rng.random() < 0.5 else content
             (run.path / name).write_bytes(mutated(rng, [hostile]) if name == spoilt else hostile)
         (run.path / "log.txt").write_text(rng.choice(HTML), encoding="utf-8")
-        read_run(run.path)
-        html = page_html(run_page(view_of(run)))
-        if len(_SCRIPTS.findall(html)) != usual:
-            raise AssertionError(f"a script came into the page: {_SCRIPTS.findall(html)}")
+        kind = rng.random()
+        if kind < _OF_A_GROUP:
+            _group_page(rng, run, usual)
+            return
+        view = view_of(run)
+        if kind < _OF_A_GROUP + _WITH_PAGE:
+            _require_no_script(page_html(run_page(view)), usual)
 
     return play
+
+
+def _group_page(rng: random.Random, run: RunFolder, usual: int) -> None:
+    """Write the page of the folder that holds the run, beside a selection and a search that are spoilt, and of the run."""
+    top = run.path.parent
+    for name, plain in (("selection.json", _selection(run.name)), ("search.json", _search(run.name))):
+        content = json.dumps(plain).encode()
+        kind = rng.random()
+        if kind < 0.8:
+            (top / name).write_bytes(mutated(rng, [content]) if kind < 0.3 else _with_html(rng, content))
+    group = write_group_report(top).read_text(encoding="utf-8")
+    _require_no_script(group, usual)
+    if run.report.exists():
+        _require_no_script(run.report.read_text(encoding="utf-8"), usual)
+
+
+def _require_no_script(html: str, usual: int) -> None:
+    if _scripts(html) != usual:
+        raise AssertionError(f"a script came into the page: {_SCRIPTS.findall(html)}")
+
+
+def _scripts(html: str) -> int:
+    return len(_SCRIPTS.findall(html))
+
+
+def _selection(run: str) -> dict[str, Any]:
+    interval = {"value": 0.3, "low": 0.2, "high": 0.4}
+    one = {"name": run, "epoch": 2, "best_map": interval, "behind_winner": None, "over_control": {"estimate": interval}}
+    return {
+        "kind": "solutions", "how_sure": "hardly", "protocol": "held-out", "winner": run, "tests": [], "helped": [run],
+        "selection": {"verdict": "the best", "ranked": [one], "control": run, "num_identities": 6},
+        "runs": {run: {"changes": {"SOLVER.BASE_LR": [0.1, 0.2]}}},
+    }  # fmt: skip
+
+
+def _search(run: str) -> dict[str, Any]:
+    share = {"name": "SOLVER.BASE_LR", "share": 0.5, "low": 0.1, "high": 0.9}
+    trial = {"folder": run, "number": 0, "state": "done", "changes": {"SOLVER.BASE_LR": [0.1, 0.2]}}
+    return {"trials": [trial], "importances": {"shares": [share]}}
 
 
 def _with_html(rng: random.Random, content: bytes) -> bytes:

@@ -54,7 +54,10 @@ def test_images_that_the_split_lists_and_are_not_there_are_counted(split: Path) 
         cuhk03.read_labeled(split)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '[{"train": []}]', '[{"train": [["a.png"]]}]'])
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", '[{"train": []}]', '[{"train": [["a.png"]]}]', '[{"train": 5}]', '[{"train": [["a.png", 1e999, 0]]}]'],
+)
 def test_a_broken_split_file_is_named(split: Path, content: str) -> None:
     (split / "cuhk03" / "splits_new_labeled.json").write_text(content)
     with pytest.raises(DataError, match="splits_new_labeled.json"):

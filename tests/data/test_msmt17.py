@@ -45,3 +45,9 @@ def test_missing_lists_are_named(root: Path) -> None:
     (root / "MSMT17_V2" / "list_val.txt").unlink()
     with pytest.raises(DataNotFoundError, match="without list_val.txt"):
         msmt17.read_v2(root)
+
+
+def test_a_list_that_is_no_text_is_quoted(root: Path) -> None:
+    (root / "MSMT17_V1" / "list_query.txt").write_bytes(b"\xff\xfe\x00nonsense\n")
+    with pytest.raises(DataError, match="list_query.txt: the line"):
+        msmt17.read_v1(root)

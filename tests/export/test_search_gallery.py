@@ -1,6 +1,7 @@
 """The search reads pictures as the training does, needs neither torch nor unplateau, and says what is wrong in words."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +117,24 @@ def test_what_cannot_be_done_is_said_in_words(
     said = [word.format(tmp=tmp_path, pictures=folder) for word in words]
     assert main([*(() if "--model" in said else ("--model", str(exported.folder))), *said]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_damaged_exports_and_galleries_are_said_in_words(
+    exported: Exported, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "one.png").write_bytes(b"")
+    gallery = tmp_path / "gallery.npz"
+    gallery.write_bytes(b"PK\x03\x04 and nothing after it")
+    assert main(["--model", str(exported.folder), "--gallery", str(gallery), "--query", str(tmp_path / "one.png")]) == 2
+    assert "gallery.npz is no saved gallery that can be read" in capsys.readouterr().err
+    for name, content in (
+        ("preprocessing.json", b'{"height": 32}'),
+        ("preprocessing.json", b"{"),
+        ("model.onnx", b"\x08\xff half"),
+    ):
+        damaged = tmp_path / "damaged"
+        shutil.copytree(exported.folder, damaged)
+        (damaged / name).write_bytes(content)
+        assert main(["--model", str(damaged), "--gallery", str(tmp_path), "--query", str(tmp_path / "one.png")]) == 2
+        assert "holds an export that is damaged" in capsys.readouterr().err
+        shutil.rmtree(damaged)

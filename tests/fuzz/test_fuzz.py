@@ -14,7 +14,8 @@ if sys.platform == "win32":
 
 from benchmarks.fuzz.fuzz import fuzz
 from benchmarks.fuzz.mutating import mutated
-from benchmarks.fuzz.parsers import PARSERS, Parser
+from benchmarks.fuzz.parser import Parser
+from benchmarks.fuzz.parsers import PARSERS
 
 INPUTS = 60
 

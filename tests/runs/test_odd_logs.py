@@ -1,12 +1,15 @@
 """Logs that are written otherwise than expected, and files that are none."""
 
 import json
+import math
 import random
+import struct
+import time
 
 import pytest
 
 from unplateau.base.errors import RecordError
-from unplateau.runs.foreign_logs import training_log
+from unplateau.runs.foreign_logs import tensorboard, text_lines, training_log
 from unplateau.runs.foreign_logs.read import read_log
 from unplateau.runs.foreign_logs.training_log import LogBuilder, LogPoint
 
@@ -99,3 +102,50 @@ def test_a_log_with_ever_other_epochs_is_kept_in_bounded_memory_too(monkeypatch)
         builder.add(LogPoint(epoch, None, {"total": 1.0}))
     assert len(builder.points) <= 100 and len(halvings) < 300
     assert builder.points[-1].epoch == 10_000
+
+
+def test_a_quotation_mark_that_is_never_closed_is_said(tmp_path):
+    rows = "".join(f"{epoch},6.72\n" for epoch in range(30_000))
+    with pytest.raises(RecordError, match="quotation mark that is not closed"):
+        read_log(_written(tmp_path / "log.csv", f'epoch,ce\n1,6.7\n2,"{rows}'))
+
+
+def test_objects_within_objects_without_end_are_not_followed(tmp_path):
+    deep = '{"a": ' * 500 + "1" + "}" * 500
+    log = read_log(_written(tmp_path / "log.jsonl", f'{{"epoch": 1, "loss": 6.7, "more": {deep}}}\n' * 3))
+    assert log.per_epoch("total") == ((1,), (6.7,))
+
+
+def test_means_of_numbers_beyond_all_bounds_are_no_error(tmp_path):
+    rows = "".join(
+        f"{epoch},{10 * epoch + step},{loss}\n" for epoch in (1, 2) for step, loss in enumerate(("1e308", "1e308", "inf", "-inf"))
+    )
+    log = read_log(_written(tmp_path / "log.csv", f"epoch,step,loss\n{rows}"))
+    epochs, means = log.per_epoch("total")
+    assert epochs == (1, 2) and not any(map(math.isfinite, means))
+
+
+def test_lines_without_end_are_not_all_kept_to_tell_the_format(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_lines, "_MOST_CHARACTERS", 100_000)
+    path = _written(tmp_path / "log.txt", "a" * 1_000_000)
+    assert sum(map(len, text_lines.first_lines(path))) < 200_000
+    with pytest.raises(RecordError, match="none of the logs that are known"):
+        read_log(path)
+
+
+def test_a_number_without_end_in_an_event_file_is_damage_and_takes_no_time(tmp_path):
+    record = b"\x10" + b"\xff" * 1_000_000
+    path = tmp_path / "events.out.tfevents.1"
+    path.write_bytes(struct.pack("<Q", len(record)) + bytes(4) + record + bytes(4))
+    started = time.perf_counter()
+    with pytest.raises(RecordError):
+        read_log(path)
+    assert time.perf_counter() - started < 2  # a number of a million bytes, put together byte by byte, takes a minute
+
+
+def test_steps_of_an_event_file_are_kept_in_bounded_memory(monkeypatch):
+    rows = {step: {"loss": float(step), **({"mAP": 0.5} if step % 3 == 0 else {})} for step in range(9)}
+    merged = tensorboard._halved(rows)
+    assert list(merged) == [1, 3, 5, 7, 8]
+    assert [row["loss"] for row in merged.values()] == [0.5, 2.5, 4.5, 6.5, 8.0]
+    assert [step for step, row in merged.items() if "mAP" in row] == [1, 3, 7]

@@ -1,15 +1,22 @@
 """Files written whole or not at all, and JSON lines that survive a crash. Knows nothing of what is in them."""
 
+import errno
 import hashlib
 import json
+import logging
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-_REPLACE_ATTEMPTS = 8  # Windows refuses to replace a file that a viewer or virus scanner holds open for a moment
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+LARGEST_RECORD_BYTES = 64 << 20
+"""Of a file of JSON that is read: a run of 20,000 epochs has less, and what is larger would take gigabytes of memory."""
+_ATTEMPTS = 8  # Windows refuses what is to be done with a file that a viewer or virus scanner holds open for a moment
 _FIRST_WAIT_SECONDS = 0.05
 
 
@@ -27,7 +34,20 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(temporary)
         move(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # held open elsewhere: `remove_leftovers` takes it away
+            temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, *, is_deep: bool = True) -> None:
+    """Remove what killed processes left half written in `folder`, and below it too where `is_deep`.
+
+    Only for the one that alone writes there, such as who holds its lock: a file that is being written looks the same.
+    """
+    pattern = ".*.[0-9]*.part"
+    for leftover in folder.rglob(pattern) if is_deep else folder.glob(pattern):
+        with suppress(OSError):
+            if leftover.is_file():  # a folder of that name is an export that was cut short
+                leftover.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -45,7 +65,7 @@ def append_json_line(path: Path, value: dict[str, Any]) -> None:
     """Append one JSON object as a line and sync it; a torn last line of an earlier crash is closed first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(finite(value), ensure_ascii=False, allow_nan=False) + "\n"
-    with path.open("a+b") as stream:
+    with patiently(lambda: path.open("a+b")) as stream:
         if stream.seek(0, os.SEEK_END) and not _ends_with_newline(stream):
             stream.write(b"\n")
         stream.write(line.encode())
@@ -54,17 +74,35 @@ def append_json_line(path: Path, value: dict[str, Any]) -> None:
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a JSON-lines file; lines that are torn or are no object are left out."""
-    if not path.exists():
+    """Return the objects of a JSON-lines file; lines that are torn or are no object are left out.
+
+    So is what follows the first `LARGEST_RECORD_BYTES`, with a warning.
+    """
+    if not path.is_file():
         return []
-    records = (_parse(line) for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
+    with path.open("rb") as stream:
+        lines = stream.read(LARGEST_RECORD_BYTES).split(b"\n")
+        if stream.read(1):
+            _log.warning("%s has over %d MB: the rest is left out.", path, LARGEST_RECORD_BYTES >> 20)
+    records = (_parse(line.decode("utf-8", errors="replace")) for line in lines)
     return [record for record in records if isinstance(record, dict)]
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file. Raises OSError, or ValueError: it is no JSON, no UTF-8, or nested without end."""
+    """Return the content of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no JSON, no UTF-8, nested without end, or larger than `LARGEST_RECORD_BYTES`.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "a pipe, a device or a folder, and no plain file", str(path))  # reading could wait for ever
+    with path.open("rb") as stream:
+        content = stream.read(LARGEST_RECORD_BYTES + 1)
+    if len(content) > LARGEST_RECORD_BYTES:
+        raise ValueError(f"{path} has over {LARGEST_RECORD_BYTES >> 20} MB, which no record of ours has.")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(content.decode("utf-8"))
     except RecursionError as error:
         raise ValueError(f"{path} is nested too deeply to be read.") from error
 
@@ -82,26 +120,34 @@ def is_older(path: Path, than: Path) -> bool:
 
 def sync(path: Path) -> None:
     """Have the file's content written to disk before going on. Raises OSError."""
-    with path.open("r+b") as stream:
+    with patiently(lambda: path.open("r+b")) as stream:
         os.fsync(stream.fileno())
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename `source` to `target`, over a file or to a free name; where Windows refuses, try again for some seconds.
+    """Rename `source` to `target`, over a file or to a free name, patiently. Raises OSError: it cannot be done."""
+    patiently(lambda: source.replace(target))
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there, patiently. Raises OSError: it cannot be done."""
+    patiently(lambda: path.unlink(missing_ok=True))
+
+
+def patiently(act: Callable[[], T]) -> T:
+    """Do what Windows refuses while another program has the file open: it is tried again for six seconds.
 
     Raises:
         OSError: it cannot be done.
     """
     wait_seconds = _FIRST_WAIT_SECONDS
-    for attempt in range(_REPLACE_ATTEMPTS):
+    for _ in range(_ATTEMPTS - 1):
         try:
-            source.replace(target)
-            return
+            return act()
         except PermissionError:
-            if attempt == _REPLACE_ATTEMPTS - 1:
-                raise
             time.sleep(wait_seconds)
             wait_seconds *= 2
+    return act()
 
 
 def finite(value: Any) -> Any:

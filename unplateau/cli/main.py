@@ -6,7 +6,7 @@ import typer
 
 from unplateau.base.errors import UnplateauError
 from unplateau.cli import config, demo, doctor, explain, export, find_best, report, run_solutions, select, solve, train
-from unplateau.report.lines import use_utf8
+from unplateau.report.lines import use_utf8, visible
 
 VERBS = (demo, train, solve, run_solutions, find_best, select, report, explain, config, doctor, export)
 
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(args=arguments)
     except UnplateauError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
 
 

@@ -75,6 +75,14 @@ def plain_tree(text: str) -> dict[str, Any]:
     return tree if isinstance(tree, dict) else {}
 
 
+def plain_tree_of(path: Path) -> dict[str, Any]:
+    """As `plain_tree`, from a file, of which no more is read than can be a configuration; empty where there is no file."""
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        return plain_tree(stream.read(_LARGEST_BYTES))
+
+
 class _Walk:
     """Flattens a node tree; appends to the problems so that all are reported at once."""
 
@@ -149,6 +157,8 @@ class _Walk:
 
 def _text_of(path: Path) -> str:
     try:
+        if path.exists() and not path.is_file():
+            raise ConfigError([f"{path}: a pipe, a device or a folder, expected a file."])
         if path.stat().st_size > _LARGEST_BYTES:
             raise ConfigError([f"{path}: the file has {path.stat().st_size:,} bytes, expected a configuration below 1 MiB."])
         content = path.read_bytes()

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from unplateau.base.errors import DataError
-from unplateau.base.files import read_json, replacing, write_json
+from unplateau.base.files import read_json, remove, replacing, write_json
 from unplateau.data.decode import decode
 
 Progress = Callable[[int, int], None]
@@ -172,7 +172,7 @@ def _open_existing(spec: CacheSpec, folder: Path) -> tuple[ImageCache | None, st
 def _build(spec: CacheSpec, folder: Path, beat: Callable[[], None], on_progress: Progress | None) -> None:
     """Decode every image into a temporary file, put it in place, then the manifest."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{spec.key}.json").unlink(missing_ok=True)
+    remove(folder / f"{spec.key}.json")
     with replacing(folder / f"{spec.key}.images") as temporary:
         _reserve(temporary, spec.num_bytes)
         pixels_NHW3 = np.memmap(temporary, dtype=np.uint8, mode="r+", shape=spec.shape)
@@ -254,4 +254,5 @@ def _building_turn(lock: Path) -> Iterator[tuple[bool, Callable[[], None]]]:
     try:
         yield True, beat
     finally:
-        lock.unlink(missing_ok=True)
+        with suppress(PermissionError):  # open elsewhere, on Windows: it goes stale
+            remove(lock)

@@ -80,7 +80,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _read_part(split: dict[str, Any], part: str, path: Path, images: Path, here: frozenset[str]) -> tuple[Item, ...]:
     rows = split.get(part)
-    if not rows:
+    if not isinstance(rows, list) or not rows:
         raise DataError(f"{path}: {part!r} is missing or empty; expected rows of [image path, person, camera].")
     items = tuple(_item(row, path, images) for row in rows)
     missing = [name for name in (Path(item.path).name for item in items) if name not in here]
@@ -94,5 +94,5 @@ def _item(row: Any, path: Path, images: Path) -> Item:
     try:
         name = PureWindowsPath(row[0]).name  # takes both kinds of slashes
         return Item(f"{images.absolute()}{os.sep}{name}", int(row[1]) + 1, int(row[2]), f"CUHK03{images.name[7:].capitalize()}")
-    except (TypeError, ValueError, IndexError, KeyError):
+    except (TypeError, ValueError, OverflowError, IndexError, KeyError):
         raise DataError(f"{path}: the row {row!r} cannot be read; expected [image path, person, camera].") from None

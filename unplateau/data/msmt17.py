@@ -53,7 +53,7 @@ def _read_lists(folder: Path, version: str) -> DatasetFiles:
 
 
 def _read_list(path: Path, images: Path, version: str, *, first: int) -> tuple[Item, ...]:
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return tuple(_item(line, path, images, version, first) for line in lines if line.strip())
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from unplateau.base.archives import refuse_bomb
 from unplateau.base.errors import CheckpointError
 from unplateau.base.files import replacing, sha256_of
 from unplateau.config.schema import Config
@@ -99,6 +100,7 @@ def load_checkpoint(folder: RunFolder, *, recorded: Collection[int] | None = Non
 def _read(folder: RunFolder, entry: Saved) -> dict[str, Any]:
     path = folder.checkpoints / entry.file
     try:
+        refuse_bomb(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(

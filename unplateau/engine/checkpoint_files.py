@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from unplateau.base.files import read_json, replacing, sha256_of, write_json
+from unplateau.base.files import read_json, remove, replacing, sha256_of, write_json
 from unplateau.runs.layout import RunFolder
 
 SCHEMA_VERSION = 1
@@ -45,7 +45,7 @@ def write_list(folder: RunFolder, entries: list[Saved]) -> None:
     named = {name for entry in entries for name in (entry.file, entry.best)}
     for file in (*folder.checkpoints.glob("epoch_*.pth"), *folder.checkpoints.glob("best_*.pth")):
         if file.name not in named:
-            file.unlink(missing_ok=True)
+            _remove_old(file)
 
 
 def keep_best(folder: RunFolder, best_epoch: int, *, is_new: bool) -> tuple[str, str]:
@@ -104,6 +104,14 @@ def bring_back_best(folder: RunFolder, best_epoch: int | None) -> None:
         return
     with replacing(folder.best_model) as temporary:
         shutil.copyfile(source, temporary)
+    _log.info("%s was put back from %s.", folder.best_model.name, source.name)
+
+
+def _remove_old(file: Path) -> None:
+    try:
+        remove(file)
+    except PermissionError:  # Windows: what lies there too long ends no training
+        _log.info("%s is open in another program; it is removed with the next checkpoint.", file.name)
 
 
 def _saved(plain: dict[str, Any]) -> Saved:

@@ -23,3 +23,12 @@ def load_state(path: Path, model: nn.Module) -> dict[str, Any]:
     content = torch.load(path, map_location="cpu", weights_only=True)
     model.load_state_dict(content.pop("model"))
     return dict(content)
+
+
+def config_in(path: Path) -> str:
+    """Return the configuration that a model file holds, as YAML; empty where it holds none or cannot be read."""
+    try:
+        config = torch.load(path, map_location="cpu", weights_only=True)["config"]
+    except Exception:  # noqa: BLE001 - of damaged bytes torch raises what it likes; who asks has a better error
+        return ""
+    return config if isinstance(config, str) else ""

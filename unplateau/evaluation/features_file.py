@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unplateau.base.archives import refuse_bomb
 from unplateau.base.errors import DataError, DataNotFoundError
 from unplateau.base.files import replacing
 from unplateau.evaluation.embedded import UNKNOWN_CAMERA, Embedded
@@ -59,6 +60,7 @@ def _read_arrays(path: Path) -> Arrays:
     try:
         if path.is_dir():
             return {file.stem: np.load(file, allow_pickle=False) for file in sorted(path.glob("*.npy"))}
+        refuse_bomb(path)
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # of damaged bytes zipfile, zlib and NumPy raise a dozen kinds

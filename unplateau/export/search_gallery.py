@@ -16,6 +16,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -43,17 +44,22 @@ class ExportedModel:
         """Open the export in `folder`.
 
         Raises:
-            GalleryError: the folder holds no export.
+            GalleryError: the folder holds no export, or a damaged one.
         """
         try:
             self.preprocessing = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
             model = (folder / "model.onnx").read_bytes()
+            self._take(self.preprocessing)
+            self._session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
         except OSError as error:
             raise GalleryError(f"{folder} holds no export ({error}). Name its folder: --model path/to/export") from error
-        self.size_HW = (int(self.preprocessing["height"]), int(self.preprocessing["width"]))
-        self._mean_C11 = np.array(self.preprocessing["mean"], np.float32)[:, None, None]
-        self._inverse_std_C11 = (1 / np.array(self.preprocessing["std"], np.float32))[:, None, None]
-        self._session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        except Exception as error:  # of damaged files onnxruntime raises what it likes
+            raise GalleryError(f"{folder} holds an export that is damaged ({error}). Export the run again.") from error
+
+    def _take(self, preprocessing: dict[str, Any]) -> None:
+        self.size_HW = (int(preprocessing["height"]), int(preprocessing["width"]))
+        self._mean_C11 = np.array(preprocessing["mean"], np.float32)[:, None, None]
+        self._inverse_std_C11 = (1 / np.array(preprocessing["std"], np.float32))[:, None, None]
 
     def embed_files(self, paths: Sequence[Path], *, batch_size: int = _BATCH) -> np.ndarray:
         """Return the embeddings of picture files, features_ND, float32.
@@ -133,8 +139,11 @@ def read_gallery(model: ExportedModel, place: Path) -> tuple[list[str], np.ndarr
         GalleryError: it is neither.
     """
     if place.suffix == ".npz" and place.is_file():
-        with np.load(place, allow_pickle=False) as saved:
-            return saved["names"].tolist(), saved["features"]
+        try:
+            with place.open("rb") as stream, np.load(stream, allow_pickle=False) as saved:
+                return saved["names"].tolist(), saved["features"]
+        except Exception as error:  # of damaged bytes zipfile and NumPy raise a dozen kinds
+            raise GalleryError(f"{place} is no saved gallery that can be read ({error}). Write it again with --save.") from error
     if not place.is_dir():
         raise GalleryError(f"{place} is neither a folder of pictures nor a saved gallery (.npz).")
     paths = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from unplateau.base.archives import refuse_bomb
 from unplateau.base.errors import DataNotFoundError, WeightsError
 
 CONTAINERS = ("state_dict", "model", "model_state_dict", "net", "network", "teacher", "params", "module")
@@ -49,6 +50,7 @@ def _read_safetensors(path: Path) -> Any:
 
 def _read_pickle(path: Path) -> Any:
     try:
+        refuse_bomb(path)
         with torch.serialization.safe_globals(_plain_data()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -77,7 +79,8 @@ def _refusal(path: Path, reason: str) -> str:
         )
     if "TorchScript" in reason:
         return f"{path} is a TorchScript archive, which is a program. Expected what torch.save(module.state_dict(), ...) writes."
-    start = path.read_bytes()[:40]
+    with path.open("rb") as stream:
+        start = stream.read(40)
     if start.startswith((b"<", b"version https://git-lfs")):
         return f"{path} is a web page or a pointer file instead of weights (it begins {start!r}). Download the file itself."
     size = path.stat().st_size

@@ -12,6 +12,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from unplateau.base.archives import refuse_bomb
 from unplateau.base.errors import DataNotFoundError, WeightsError
 from unplateau.probes.layer_groups import bare_name, by_layer
 from unplateau.runs.record import Measurement
@@ -62,15 +63,16 @@ def epoch_of(path: Path) -> int | None:
 
 
 def _content(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path)
     # loggers leave numbers of NumPy in checkpoints; a scalar is plain data
     scalar = numpy.float64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")  # NumPy 1 and 2
     harmless: list[Any] = [*((scalar, name) for name in names), numpy.dtype, numpy.dtypes.Float64DType, numpy.dtypes.Int64DType]
     try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        refuse_bomb(path)
         with torch.serialization.safe_globals(harmless):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a damaged file raises whatever its bytes lead to

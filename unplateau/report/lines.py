@@ -1,11 +1,13 @@
 """An epoch and a score in one line of plain text, without anything that draws: that takes long to load."""
 
 import sys
+import unicodedata
 
 from unplateau.runs.record import EpochRecord, RetrievalMetrics
 
 SHORT_NAMES = {"cross_entropy": "CE", "triplet": "triplet", "circle": "circle", "center": "centre"}
 """Of the loss terms."""
+_STEERING = ("Cc", "Cf", "Cs")  # control and format characters, halves of characters
 
 
 def epoch_line(record: EpochRecord, max_epochs: int, best_map: float | None) -> str:
@@ -40,3 +42,12 @@ def use_utf8() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
+
+
+def visible(text: str) -> str:
+    r"""Return a text without what steers a terminal or turns its direction: names and files of strangers are quoted in messages.
+
+    >>> print(ascii(visible("run \x1b[31mred\u202e.yml")))
+    'run \ufffd[31mred\ufffd.yml'
+    """
+    return "".join("\ufffd" if unicodedata.category(one) in _STEERING and one not in "\n\t" else one for one in text)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from unplateau.base.archives import refuse_bomb
 from unplateau.base.errors import RecordError
 from unplateau.base.files import read_json, read_json_lines
 from unplateau.base.locks import FileLock
@@ -54,9 +55,10 @@ def read_run(path: Path) -> RunRecord:
 def read_average_precision(folder: RunFolder) -> dict[str, np.ndarray]:
     """Return the arrays of `average_precision.npz` by name; empty where there are none, or where they cannot be read (logged)."""
     path = folder.average_precision
-    if not path.exists():
+    if not path.is_file():
         return {}
     try:
+        refuse_bomb(path)
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:  # NumPy leaves a damaged file open
             return dict(arrays)
     except Exception as problem:  # noqa: BLE001 - of damaged bytes zipfile, zlib and NumPy raise a dozen kinds

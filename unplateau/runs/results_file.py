@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unplateau.base.archives import refuse_bomb
 from unplateau.base.errors import DataError
 from unplateau.config.suggest import nearest_word
 
 SUFFIXES = (".json", ".csv", ".npz")
+_LARGEST_BYTES = 256 << 20  # of a text: its numbers take ten times as much memory
 _PLURALS = {"person_id": "person_ids", "average_precisions": "average_precision", "map": "mAP"}
 _KEYS = ("system", "seed", "protocol", "dataset", "person_ids", "average_precision", "mAP")
 _SCORES = ("average_precision", "mAP")
@@ -61,8 +64,8 @@ def read_results(path: Path) -> list[ScoredRun]:
     except Exception as problem:  # as above
         raise DataError(f"{path} cannot be read as {path.suffix} results: {problem}.") from problem
     runs = [run for table in tables for run in _runs(path, _named(path, table))]
-    named = [(run.system, run.seed) for run in runs]
-    twice = next((pair for pair in named if named.count(pair) > 1), None)
+    counts = Counter((run.system, run.seed) for run in runs)
+    twice = next((pair for pair, count in counts.items() if count > 1), None)
     if twice is not None:
         raise DataError(f"{path}: system {twice[0]!r} has seed {twice[1]} twice. Give every run its own system or seed.")
     return runs
@@ -70,7 +73,10 @@ def read_results(path: Path) -> list[ScoredRun]:
 
 def _tables(path: Path) -> Iterator[Mapping[str, Any]]:
     """The file as one table of columns a run, keys as they are written."""
+    if path.suffix != ".npz" and path.stat().st_size > _LARGEST_BYTES:
+        raise ValueError(f"a text of {path.stat().st_size:,} bytes; write so many numbers as .npz")
     if path.suffix == ".npz":
+        refuse_bomb(path)
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             yield {key: arrays[key].tolist() for key in arrays}
     elif path.suffix == ".csv":

@@ -1,11 +1,20 @@
 """Writes a run folder. What a file is called is `layout`'s business; what a text says is the report layer's."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from unplateau.base.files import append_json_line, read_json_lines, replacing, write_json, write_text
+from unplateau.base.files import (
+    append_json_line,
+    read_json_lines,
+    remove,
+    remove_leftovers,
+    replacing,
+    write_json,
+    write_text,
+)
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import SCHEMA_VERSION, EpochRecord, Measurement, StopReason, to_plain
 
@@ -58,15 +67,15 @@ class RunWriter:
 
     def running(self) -> None:
         """Remove the stopping reason of an earlier part of this run: it is running again. What a kill left half written goes."""
-        for leftover in self.folder.path.rglob(".*.part"):
-            leftover.unlink(missing_ok=True)
-        self.folder.stop_record.unlink(missing_ok=True)
-        self.folder.stopping_reason.unlink(missing_ok=True)
+        remove_leftovers(self.folder.path)
+        remove(self.folder.stop_record)
+        remove(self.folder.stopping_reason)
         self.folder.room.write_bytes(b"\1" * _ROOM_BYTES)  # no zeros: a file system may keep none of those
 
     def make_room(self) -> None:
         """Give back what was kept free for the end's files, so that a full disk still takes the stopping reason."""
-        self.folder.room.unlink(missing_ok=True)
+        with suppress(OSError):  # nothing that an end may fail for
+            remove(self.folder.room)
 
 
 def latest_by_epoch(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

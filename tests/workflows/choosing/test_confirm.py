@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflows.made_runs import write_run
-from unplateau.base.errors import UsageError
+from unplateau.base.errors import RecordError, UsageError
 from unplateau.base.files import read_json, read_json_lines, write_json
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import StopReason
@@ -99,3 +99,10 @@ def test_a_single_recipe_cannot_be_decided_between(tmp_path: Path) -> None:
     write_run(tmp_path / "only", seed=0)
     with pytest.raises(UsageError, match="needs two recipes"):
         run_select(SelectRequest(tmp_path, seeds=2))
+
+
+def test_what_was_chosen_before_and_cannot_be_read_is_said(folder: Path) -> None:
+    for content in ("{", "[1]", '{"recipes": 5, "first_seed": 1}'):
+        (folder / "confirmation.json").write_text(content, encoding="utf-8")
+        with pytest.raises(RecordError, match="confirmation.json cannot be read.*Delete it"):
+            run_select(SelectRequest(folder, seeds=1, top=2, is_quiet=True))

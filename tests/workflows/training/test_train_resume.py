@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unplateau.base.errors import RunExistsError
+from unplateau.base.errors import ConfigError, RunExistsError
 from unplateau.base.files import read_json
 from unplateau.engine.checkpoint import CheckpointStore
 from unplateau.runs.reader import read_run
@@ -199,3 +199,47 @@ def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(lab: Lab) -> No
         leftover.write_bytes(b"half")
     lab.train("run", resume=True)
     assert not any(leftover.exists() for leftover in leftovers)
+
+
+def test_what_a_kill_left_beside_a_finished_run_goes_at_the_next_start(lab: Lab) -> None:
+    lab.train("run", "SOLVER.MAX_EPOCH 2")
+    leftover = lab.folder("run").path / ".report.html.1234.part"
+    leftover.write_bytes(b"half")
+    assert lab.train("run", "SOLVER.MAX_EPOCH 2", resume=True).was_finished
+    assert not leftover.exists()
+
+
+def test_an_export_that_was_cut_short_hinders_no_run_from_going_on(lab: Lab) -> None:
+    lab.train("run", "SOLVER.STOP_EPOCH 1")
+    part = lab.folder("run").path / ".export.part"
+    part.mkdir()
+    (part / "model.onnx").write_bytes(b"half")
+    assert lab.train("run", resume=True).reason.code == "completed"
+
+
+def test_the_log_says_which_checkpoint_a_run_goes_on_from_where_the_newest_is_damaged(lab: Lab) -> None:
+    lab.train("hurt", "SOLVER.STOP_EPOCH 2")
+    lab.folder("hurt").checkpoint(2).write_bytes(b"half")
+    lab.train("hurt", resume=True)
+    log = lab.folder("hurt").log.read_text(encoding="utf-8")
+    assert "The checkpoint of epoch 2 is damaged, or the record is: going on from that of epoch 1." in log
+
+
+def test_a_configuration_that_cannot_be_read_is_put_back_from_the_best_model(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    lab.train("hurt", "SOLVER.STOP_EPOCH 2")
+    config = lab.folder("hurt").config
+    good = config.read_text(encoding="utf-8")
+    config.write_bytes(good.encode()[:200] + b"\0" * 200)
+    assert lab.train("hurt", resume=True).reason.code == "completed"
+    assert "config.yml could not be read; the copy of it in best_model.pth was put back" in caplog.text
+    lab.train("whole")
+    same_runs(lab, "whole", "hurt")
+
+
+def test_a_configuration_that_cannot_be_read_and_has_no_copy_is_refused_and_kept(lab: Lab) -> None:
+    lab.train("hurt", "SOLVER.STOP_EPOCH 2")
+    lab.folder("hurt").config.write_bytes(b"\0" * 200)
+    lab.folder("hurt").best_model.write_bytes(b"\0" * 200)
+    with pytest.raises(ConfigError, match="config.yml"):
+        lab.train("hurt", resume=True)
+    assert lab.folder("hurt").config.read_bytes() == b"\0" * 200

@@ -14,6 +14,7 @@ from unplateau.runs.foreign_logs.text_lines import count, counted, decimal, numb
 from unplateau.runs.foreign_logs.training_log import LogBuilder, LogPoint, TrainingLog
 
 _DELIMITERS = ",;\t|"
+_DEEPEST = 20  # objects within objects
 Row = dict[str, float]
 
 
@@ -64,10 +65,19 @@ def _csv_rows(path: Path, given: Mapping[str, str]) -> Iterator[Row]:
     delimiter = max(_DELIMITERS, key=first.count)
     header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
     counted = {name for name, ours in columns_map(header, given).items() if ours == "iteration"}
-    for cells in csv.reader(lines, delimiter=delimiter):
+    for cells in _cells(path, lines, delimiter):
         pairs = zip(header, cells, strict=False)
         values = {name: (count if name in counted else decimal)(cell.strip()) for name, cell in pairs}
         yield {name: value for name, value in values.items() if value is not None}
+
+
+def _cells(path: Path, lines: Iterable[str], delimiter: str) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(lines, delimiter=delimiter)
+    except csv.Error as problem:  # a quotation mark that is never closed makes one cell of all that follows
+        raise RecordError(
+            f"{path} cannot be read as a table: {problem}. Look for a quotation mark that is not closed."
+        ) from problem
 
 
 def _assembled(path: Path, kind: str, rows: Iterable[Row], given: Mapping[str, str], builder: LogBuilder) -> TrainingLog:
@@ -120,11 +130,11 @@ def _object(line: str) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _numbers(record: Mapping[str, Any], prefix: str = "") -> Row:
+def _numbers(record: Mapping[str, Any], prefix: str = "", depth: int = 0) -> Row:
     row: Row = {}
     for name, value in record.items():
         if isinstance(value, Mapping):
-            row.update(_numbers(value, f"{prefix}{name}."))
+            row.update(_numbers(value, f"{prefix}{name}.", depth + 1) if depth < _DEEPEST else {})
         elif isinstance(value, (int, float, str)) and not isinstance(value, bool):
             found = decimal(str(value))
             if found is not None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unplateau.config.yaml_file import plain_tree
+from unplateau.config.yaml_file import plain_tree_of
 from unplateau.runs.foreign_logs.config_facts import FAST_REID_INITIAL_STD, facts_of_config, flatten
 from unplateau.runs.foreign_logs.names import canonical
 from unplateau.runs.foreign_logs.text_facts import TextFacts
@@ -91,7 +91,7 @@ def _read_lines(path: Path) -> TrainingLog:
 
 def _facts_beside(path: Path) -> tuple[LogFacts, dict[str, Any], tuple[str, ...]]:
     text = path.with_name("log.txt")
-    if text.exists():
+    if text.is_file():
         log = read_text(text)
         return log.facts, log.config, log.symptoms
     config = _read_yaml(path.with_name("config.yaml"))
@@ -103,9 +103,7 @@ def _with_head(facts: LogFacts) -> LogFacts:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    return flatten(plain_tree(path.read_text(encoding="utf-8", errors="replace")))
+    return flatten(plain_tree_of(path))
 
 
 def _parse(line: str) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unplateau.config.yaml_file import plain_tree
+from unplateau.config.yaml_file import plain_tree_of
 from unplateau.runs.foreign_logs.config_facts import facts_of_config, flatten
 from unplateau.runs.foreign_logs.symptoms import symptoms_in
 from unplateau.runs.foreign_logs.text_lines import text_lines
@@ -80,12 +80,12 @@ def _steps_per_epoch(epochs: tuple[EpochRecord, ...]) -> int | None:
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        return flatten(plain_tree(path.read_text(encoding="utf-8", errors="replace")))
+        return flatten(plain_tree_of(path))
     except OSError:
         return {}
 
 
 def _symptoms(path: Path) -> tuple[str, ...]:
-    if not path.exists():
+    if not path.is_file():
         return ()
     return tuple(dict.fromkeys(code for line in text_lines(path) for code in symptoms_in(line)))

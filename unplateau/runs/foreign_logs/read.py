@@ -35,6 +35,8 @@ def read_log(path: Path, column_names: Mapping[str, str] | None = None) -> Train
     """
     if not path.exists():
         raise DataNotFoundError(f"--log-file {path}: there is no such file. Give a training's log, or its folder.")
+    if not path.is_dir() and not path.is_file():
+        raise RecordError(f"{path} is a pipe or a device, and is read more than once. Write it to a file first.")
     log = _read(path, dict(column_names or {}))
     if not log.points:
         raise RecordError(f"{path} looks like a log of {log.trainer}, but holds no training values yet.")

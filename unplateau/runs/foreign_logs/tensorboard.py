@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 from unplateau.runs.foreign_logs.names import canonical, columns_map, percent_series
 from unplateau.runs.foreign_logs.text_lines import counted
-from unplateau.runs.foreign_logs.training_log import LogBuilder, LogPoint, TrainingLog
+from unplateau.runs.foreign_logs.training_log import MAX_POINTS, LogBuilder, LogPoint, TrainingLog
 
 TRAINER = "TensorBoard"
 _LARGEST_RECORD = 1 << 28  # images and histograms are skipped, damaged lengths are not believed
+_MOST_STEPS = 4 * MAX_POINTS  # neighbours are averaged above it
+_LONGEST_VARINT = 63  # bits before its last byte: ten bytes
 _FLOAT, _DOUBLE = 1, 2  # tensor dtypes
 
 
@@ -39,6 +42,8 @@ def read(path: Path, given: dict[str, str]) -> TrainingLog:
     tags: dict[str, None] = {}
     for step, tag, value in _scalars(path):
         rows.setdefault(step, {})[tag] = value
+        if len(rows) > _MOST_STEPS:
+            rows = _halved(rows)
         tags[tag] = None
     chosen = columns_map([tag for tag in tags if canonical(tag) != "iteration"], given)
     largest = {ours: max((row[tag] for row in rows.values() if tag in row), default=0.0) for tag, ours in chosen.items()}
@@ -61,6 +66,17 @@ def _assembled(path: Path, rows: dict[int, dict[str, float]], chosen: dict[str, 
     if unused:
         builder.note("tags left out: " + ", ".join(unused[:12]) + ("" if len(unused) <= 12 else ", ..."))
     return TrainingLog(TRAINER, str(path), builder.finish(), notes=tuple(builder.notes))
+
+
+def _halved(rows: dict[int, dict[str, float]]) -> dict[int, dict[str, float]]:
+    """Every two neighbouring steps as one, at the place of the later."""
+    steps = sorted(rows)
+    merged = {}
+    for first, last in zip_longest(steps[::2], steps[1::2]):
+        one, other = rows[first], rows[first if last is None else last]
+        both = {tag: (one[tag] + other[tag]) / 2 for tag in one if tag in other}
+        merged[first if last is None else last] = {**one, **other, **both}
+    return merged
 
 
 def _scalars(path: Path) -> Iterator[tuple[int, str, float]]:
@@ -141,6 +157,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | float | bytes]]:
 
 
 def _varint(message: bytes, place: int) -> tuple[int, int]:
+    """Return (value, place after it); a value without end is damage, and nothing after it is read."""
     value = shift = 0
     while place < len(message):
         byte = message[place]
@@ -148,5 +165,7 @@ def _varint(message: bytes, place: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         shift += 7
         if byte < 0x80:
+            return value, place
+        if shift > _LONGEST_VARINT:
             break
-    return value, place
+    return value, len(message)

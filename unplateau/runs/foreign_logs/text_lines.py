@@ -12,6 +12,7 @@ MOST_COUNTED = 10**15 - 1
 PERCENT = r"\d{1,6}(?:\.\d{0,300})?"
 """Of a score, in a pattern."""
 _LONGEST_LINE = 1 << 16
+_MOST_CHARACTERS = 8 << 20  # to tell a format by: a printed model and configuration have some 300,000
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:(?:,\d{3}){2,}(?:\.\d+)?|,\d{3}\.\d+)")
@@ -32,9 +33,15 @@ def text_lines(path: Path) -> Iterator[str]:
 
 
 def first_lines(path: Path, count: int = 4000) -> list[str]:
-    """Return up to `count` first lines, for telling formats apart."""
-    lines = text_lines(path)
-    return [line for _, line in zip(range(count), lines, strict=False)]
+    """Return up to `count` first lines, for telling formats apart; fewer where lines are endless."""
+    found: list[str] = []
+    num_characters = 0
+    for line in text_lines(path):
+        found.append(line)
+        num_characters += len(line)
+        if len(found) >= count or num_characters >= _MOST_CHARACTERS:
+            break
+    return found
 
 
 def number(text: str) -> float | None:

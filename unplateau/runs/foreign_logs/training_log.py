@@ -105,7 +105,7 @@ class TrainingLog:
                 groups.setdefault(point.epoch, []).append(point.values[name])
         last = name in ("mAP", "rank1", "learning_rate") or self.running_means
         epochs = tuple(sorted(groups))
-        return epochs, tuple(groups[epoch][-1] if last else math.fsum(groups[epoch]) / len(groups[epoch]) for epoch in epochs)
+        return epochs, tuple(groups[epoch][-1] if last else _mean_of(groups[epoch]) for epoch in epochs)
 
 
 class LogBuilder:
@@ -194,5 +194,13 @@ def _mean(group: list[LogPoint]) -> LogPoint:
     values = {}
     for name in names:
         present = [point.values[name] for point in group if name in point.values]
-        values[name] = math.fsum(present) / len(present)
+        values[name] = _mean_of(present)
     return LogPoint(group[-1].epoch, group[-1].iteration, values)
+
+
+def _mean_of(values: list[float]) -> float:
+    """The mean; not finite where the values, or their sum, are not."""
+    try:
+        return math.fsum(values) / len(values)
+    except (OverflowError, ValueError):  # of 1e308 and 1e308, of inf and -inf
+        return sum(values) / len(values)

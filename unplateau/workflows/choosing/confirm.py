@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unplateau.base.errors import UsageError
+from unplateau.base.errors import RecordError, UsageError
 from unplateau.base.files import read_json, write_json
 from unplateau.base.locks import FileLock
 from unplateau.config.recipe import ALIKE
@@ -45,6 +45,7 @@ def confirm(request: SelectRequest, report: SolutionsReport) -> bool:
 
     Raises:
         UsageError: there are no two recipes of ours to train, or another process is at it.
+        RecordError: which recipes were chosen before cannot be read.
     """
     lock = FileLock(request.output_dir / CONFIRMED / ".lock")
     if not lock.acquire():
@@ -60,7 +61,7 @@ def _plan(request: SelectRequest, report: SolutionsReport, say: Callable[[str], 
     """Which recipes, and the first fresh seed: chosen once and kept, so that going on does not choose anew."""
     path = request.output_dir / PLAN
     if path.exists():
-        plan = dict(read_json(path))
+        plan = _known_plan(path)
         say(f"Going on with what {path} names: {', '.join(plan['recipes'])}.")
         return plan
     if request.top == 1:
@@ -76,6 +77,17 @@ def _plan(request: SelectRequest, report: SolutionsReport, say: Callable[[str], 
     plan = {"recipes": recipes, "first_seed": max(seeds) + 1}
     write_json(path, plan)
     return plan
+
+
+def _known_plan(path: Path) -> dict[str, Any]:
+    try:
+        plan = read_json(path)
+        return {"recipes": dict(plan["recipes"]), "first_seed": int(plan["first_seed"])}
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise RecordError(
+            f"{path} cannot be read ({type(problem).__name__}), so it is not known which recipes to train again. Delete it to "
+            "choose anew; runs in that folder that are finished stay."
+        ) from problem
 
 
 def _chosen(report: SolutionsReport, top: int) -> list[TriedSolution]:

@@ -27,6 +27,7 @@ from unplateau.workflows.searching.search_results import conclude
 from unplateau.workflows.searching.search_setup import LAUNCHER, Search, prepare, renew_files
 from unplateau.workflows.searching.search_trials import job_of, new_trial, standing_of
 from unplateau.workflows.solving.choose_solution import Chosen
+from unplateau.workflows.training.tidy import tidy_launcher
 
 INTERRUPTED = 130
 _LOOK_EVERY_SECONDS = 1.0
@@ -53,6 +54,7 @@ def run_search(request: SearchRequest) -> SearchOutcome:
     if not lock.acquire():
         raise UsageError(f"Another search is at work in {request.output_dir}. Wait for it, or use another --output-dir.")
     try:
+        tidy_launcher(request.output_dir, request.output_dir / LAUNCHER)
         search = prepare(request)
         executor = make_executor(request)
         try:

@@ -31,6 +31,7 @@ from unplateau.workflows.solving.solution_runs import (
 )
 from unplateau.workflows.training.killed import write_killed
 from unplateau.workflows.training.request import TrainRequest
+from unplateau.workflows.training.tidy import tidy_launcher
 from unplateau.workflows.training.train_process import TrainProcess, train_command
 
 _LAUNCHER = "launcher"
@@ -64,6 +65,7 @@ def run_solutions(request: SolutionsRequest) -> SolutionsOutcome:
     if not lock.acquire():
         raise UsageError(f"Another run-solutions is at work in {request.output_dir}. Wait for it, or use --output-dir.")
     try:
+        tidy_launcher(request.output_dir, request.output_dir / _LAUNCHER)
         return _run_all(request, runs, plan)
     finally:
         lock.release()

@@ -98,7 +98,12 @@ def conclude(journal: Journal, session: Session, ended: Ended) -> FinalScores:
 
 
 def finish(journal: Journal, session: Session | None, ended: Ended, scores: FinalScores) -> TrainOutcome:
-    """Write the reason and the metadata that every end leaves, and return them."""
+    """Write the reason and the metadata that every end leaves, and return them.
+
+    Raises:
+        UnplateauError: they cannot be written, or the folder is not there any more.
+    """
+    journal.require_folder()
     reason = _reason(journal, session, ended, scores)
     if journal.is_main:
         try:
@@ -133,6 +138,7 @@ def _unwritten(journal: Journal, reason: StopReason, error: OSError) -> str:
 def _save_models(journal: Journal, session: Session, ended: Ended) -> None:
     if not journal.is_main:
         return
+    journal.require_folder()
     epoch = ended.progress.epoch if ended.progress else 0
     folder = journal.start.folder
     save_model(folder.final_model, session.parts.scored_model, config_yaml=journal.config_yaml, facts={"epoch": epoch})

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from unplateau.base.files import write_json
+from unplateau.base.errors import UnplateauError
+from unplateau.base.files import remove, write_json
 from unplateau.config.delta import to_yaml
+from unplateau.engine.checkpoint import last_saved_epoch
 from unplateau.engine.checkpoint_files import bring_back_best
 from unplateau.engine.loop import EpochDone
 from unplateau.engine.model_file import save_model
@@ -66,12 +68,10 @@ class Journal:
                 folder.report,
                 folder.step_choice,
             ):
-                stale.unlink(missing_ok=True)
+                remove(stale)
         else:
-            folder.findings.unlink(missing_ok=True)  # they speak of what the run was before it went on
-            bring_back_best(folder, self.start.checkpoint["progress"]["best_epoch"])
-            self.writer.going_on_after(int(self.start.checkpoint["epoch"]))
-            self._read_back(int(self.start.checkpoint["epoch"]))
+            remove(folder.findings)  # they speak of what the run was before it went on
+            self._go_back_to(int(self.start.checkpoint["epoch"]), self.start.checkpoint["progress"]["best_epoch"])
         self.writer.config(self.config_yaml)
         _log.info("%s: %s", "Resumed" if self.start.checkpoint else "Started", " ".join(sys.argv))
         for note in self.start.notes:
@@ -134,8 +134,22 @@ class Journal:
         self._tell(f"Preflight passed in {seconds:.1f} s: the weights move.")
         _log.info("In one step they move by (relative): %s.", motion)
 
+    def require_folder(self) -> None:
+        """See that the run's folder is still where it was.
+
+        Raises:
+            UnplateauError: it was moved or removed. Written on, there would be two halves of a run.
+        """
+        folder = self.start.folder
+        if self.is_main and not folder.lock.exists() and not folder.config.exists():
+            raise UnplateauError(
+                f"{folder.path} was moved or removed while it was being trained, so the training stops. What was finished is in "
+                f"the folder that was moved: put it back, then go on: {self.request.command} --resume"
+            )
+
     def epoch(self, done: EpochDone, session: Session, console: TrainingConsole) -> None:
         """Write a finished epoch: records, per-query average precision, the best model; then tell the people."""
+        self.require_folder()
         if not self.is_main:
             return
         record, progress = done.record, done.progress
@@ -188,6 +202,15 @@ class Journal:
             "validation_average_precision": np.stack([self._average_precision[epoch] for epoch in epochs]),
             "validation_person_ids": self._query_person_ids,
         }
+
+    def _go_back_to(self, epoch: int, best_epoch: int | None) -> None:
+        """Make the records those of a run that has just finished the epoch of its checkpoint."""
+        folder = self.start.folder
+        if epoch < (newest := last_saved_epoch(folder)):
+            _log.info("The checkpoint of epoch %d is damaged, or the record is: going on from that of epoch %d.", newest, epoch)
+        bring_back_best(folder, best_epoch)
+        self.writer.going_on_after(epoch)
+        self._read_back(epoch)
 
     def _read_back(self, last_epoch: int) -> None:
         folder = self.start.folder

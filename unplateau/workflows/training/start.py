@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from unplateau.base.errors import ConfigError, RunExistsError, UsageError
+from unplateau.base.files import replacing
 from unplateau.config.delta import difference
 from unplateau.config.load import Loaded, load
 from unplateau.config.recipe import CONTINUING_KEYS, HARMLESS_KEYS
 from unplateau.config.schema import Config
 from unplateau.engine.checkpoint import has_checkpoint, load_checkpoint
+from unplateau.engine.model_file import config_in
 from unplateau.runs.layout import RunFolder, run_folder
 from unplateau.runs.reader import find_runs, is_running, read_run, read_stop
 from unplateau.workflows.training.killed import write_killed
@@ -69,6 +71,8 @@ def decide_start(request: TrainRequest, loaded: Loaded) -> Start:
     if request.restart:
         set_aside(folder.path)
     begun = has_checkpoint(folder)
+    if begun:
+        _put_back_config(folder)
     if begun and read_stop(folder) is None:
         write_killed(folder, request.command)
     if not begun:
@@ -82,6 +86,24 @@ def decide_start(request: TrainRequest, loaded: Loaded) -> Start:
     if not request.resume:
         raise RunExistsError(_choices(folder, request))
     return _resumed(request, loaded.config, folder, loaded.notes)
+
+
+def _put_back_config(folder: RunFolder) -> None:
+    """Where a run's configuration cannot be read any more, put back the copy that its best model holds.
+
+    Raises:
+        ConfigError: there is no such copy, or it cannot be read either.
+    """
+    try:
+        load(folder.config)
+    except ConfigError:
+        copy = config_in(folder.best_model)
+        if not copy:
+            raise
+        with replacing(folder.config) as temporary:
+            temporary.write_text(copy, encoding="utf-8", newline="\n")
+            load(temporary)
+        _log.warning("%s could not be read; the copy of it in %s was put back.", folder.config, folder.best_model.name)
 
 
 def output_dir(config: Config) -> Path:

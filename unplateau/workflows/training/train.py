@@ -36,6 +36,7 @@ from unplateau.workflows.training.loggers import check_loggers
 from unplateau.workflows.training.request import TrainOutcome, TrainRequest
 from unplateau.workflows.training.session import DataPlan, Session, build_session, plan_data, wrapped_network
 from unplateau.workflows.training.start import Start, decide_start, read_config
+from unplateau.workflows.training.tidy import tidy_run
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def run_training(request: TrainRequest) -> TrainOutcome:
     try:
         start = _start_together(request, loaded, ranks)
         if start.is_done:
-            return _already_done(start)
+            return _already_done(start, ranks)
         with _claimed(start, ranks), logging_to(start.folder.log, is_main=ranks.is_main, is_quiet=request.is_quiet):
             return _run(request, start, device, ranks)
     finally:
@@ -172,9 +173,11 @@ def _train(session: Session, start: Start, journal: Journal, requests: StopReque
     return Ended(decision, progress)
 
 
-def _already_done(start: Start) -> TrainOutcome:
+def _already_done(start: Start, ranks: Ranks) -> TrainOutcome:
     reason = read_stop(start.folder)
     assert reason is not None  # decide_start saw it
-    if is_older(start.folder.report, start.folder.stop_record):  # it was killed before it wrote the last page
+    if ranks.is_main:
+        tidy_run(start.folder)
+    if ranks.is_main and is_older(start.folder.report, start.folder.stop_record):  # it was killed before it wrote the last page
         write_safely(start.folder)
     return TrainOutcome(start.folder, reason, was_finished=True)
