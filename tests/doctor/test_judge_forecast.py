@@ -11,7 +11,7 @@ from .made_machines import check_of, healthy
 
 PLANS = (
     PlanNeed("plain", "the whole batch at once", 5_000_000_000),
-    PlanNeed("checkpoint", "gradient checkpointing: about a third slower, same results", 2_000_000_000),
+    PlanNeed("checkpoint", "gradient checkpointing: a third slower or more, same results", 2_000_000_000),
     PlanNeed("2", "2 micro-batches", 1_200_000_000),
 )
 FORECAST = Forecast(

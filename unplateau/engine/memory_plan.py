@@ -39,11 +39,11 @@ class MemoryPlan:
         if self.micro_batches > 1:
             share = -(-batch_size // self.micro_batches)
             return (
-                f"{self.micro_batches} micro-batches and gradient checkpointing: up to twice as slow; batch normalisation of "
+                f"{self.micro_batches} micro-batches and gradient checkpointing: twice as slow or more; batch normalisation of "
                 f"the backbone sees {share} images at a time, head and losses all {batch_size}"
             )
         if self.recomputes:
-            return "gradient checkpointing: about a third slower, same results"
+            return "gradient checkpointing: a third slower or more, same results"
         return "the whole batch at once"
 
 
