@@ -101,8 +101,8 @@ def logs(folder: Path, canary: Path) -> Play:
 
     def play(rng: random.Random, place: Path) -> None:
         content = mutated(rng, seeds)
-        if rng.random() < 0.0005:
-            content = content * (30_000_000 // max(1, len(content)))
+        if rng.random() < 0.0003:
+            content = content * (10_000_000 // max(1, len(content)))
         name = rng.choice(("log.txt", "metrics.json", "metrics.jsonl", "log.csv", "events.out.tfevents.1"))
         path = written(place / name, content)
         log = read_log(path)

@@ -7,7 +7,7 @@ PARSERS = (
     Parser("configuration", "YAML: bombs, cycles of _BASE_, tags, wrong types, other code bases' files", of_texts.configurations),
     Parser("overrides", "KEY VALUE pairs of a command line", of_texts.overrides),
     Parser("search space", "YAML of a search space", of_texts.spaces),
-    Parser("logs", "logs of six trainers and TensorBoard's files: cut, mixed encodings, 30 MB; read and judged", of_texts.logs),
+    Parser("logs", "logs of six trainers and TensorBoard's files: cut, mixed encodings, 10 MB; read and judged", of_texts.logs),
     Parser("results", "results of other trainers: JSON, CSV, npz", of_texts.results),
     Parser("features", "arrays of features: npz, also with pickles", of_tensors.features),
     Parser("weights", "weight files: torch archives, old pickles, safetensors; programs among them", of_tensors.weights),
@@ -19,7 +19,7 @@ PARSERS = (
     Parser("run names", "names that try to leave the output folder", of_texts.run_names),
     Parser(
         "run folders",
-        "records of a run, read and judged; 15 % with the page, 5 % with that of a group: no script may come in",
+        "records of a run, read and judged; 10 % with the page, 4 % with that of a group: no script may come in",
         run_folders.prepare,
     ),
 )

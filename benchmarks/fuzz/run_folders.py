@@ -29,7 +29,7 @@ _RECORDS = (
     "probes.jsonl",
     "average_precision.npz",
 )
-_OF_A_GROUP, _WITH_PAGE = 0.05, 0.15  # shares of the inputs: a page costs more than all that is read for it
+_OF_A_GROUP, _WITH_PAGE = 0.04, 0.1  # shares of the inputs: a page costs more than all that is read for it
 _OTHER_TYPES = (None, True, -1, 10**400, 0.5, float("inf"), "", HTML[0], [], [None], {}, {"a": 1}, [[]])
 _SCRIPTS = re.compile(r"<script|</script|<svg onload|<img src=x|javascript:", re.IGNORECASE)
 

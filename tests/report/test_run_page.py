@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.report.made_runs import make_run
 from unplateau.base.files import read_json, write_json
+from unplateau.report.drawn import MOST_DRAWN, drawn
 from unplateau.report.html import coded, page_html
 from unplateau.report.run_page import run_page
 from unplateau.report.run_view import RunView
@@ -202,3 +203,22 @@ def test_what_preflight_found_is_shown(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "made", epochs=3)
     write_json(folder.findings, [to_plain(BROKEN)])
     assert "motion exactly 0" in write_report(folder.path).read_text(encoding="utf-8")
+
+
+def test_of_a_record_without_end_a_part_is_drawn_with_its_best_and_its_last(view: RunView) -> None:
+    last = view.epochs[-1]
+    assert last.validation is not None
+    best = replace(last, epoch=7_777, validation=replace(last.validation, mAP=0.99))
+    epochs = tuple(best if number == best.epoch else replace(last, epoch=number) for number in range(1, 30_002))
+    shown = drawn(epochs)
+    assert len(shown) <= MOST_DRAWN + 2 and best in shown and shown[-1] == epochs[-1] and shown[0] == epochs[0]
+    assert drawn(shown) is shown and drawn(epochs[:MOST_DRAWN]) == epochs[:MOST_DRAWN]
+    endless = replace(view, record=replace(view.record, epochs=epochs))
+    html = page_html(run_page(endless))
+    assert "Of 30,001 epochs one in 16 is drawn" in html and "epoch 7777" in html and len(html) < 10_000_000
+
+
+def test_a_record_of_countless_loss_terms_makes_no_countless_charts(view: RunView) -> None:
+    epochs = tuple(replace(epoch, losses={f"term {epoch.epoch} {number}": 1.0 for number in range(99)}) for epoch in view.epochs)
+    html = page_html(run_page(replace(view, record=replace(view.record, epochs=epochs))))
+    assert html.count("unweighted, mean of the epoch") < 100

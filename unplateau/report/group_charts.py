@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from unplateau.report.drawn import drawn
 from unplateau.report.figures.line_chart import Landmark, LineChart, Series
 from unplateau.report.figures.row_chart import Row, RowChart
 from unplateau.report.group_view import Chosen, Compared, GroupRun, GroupView, SelectionView
@@ -105,7 +106,7 @@ def _overlay(
 
 
 def _series(view: GroupView, run: GroupRun, read: Reader) -> Series:
-    epochs = run.record.epochs
+    epochs = drawn(run.record.epochs)
     x, y = tuple(float(epoch.epoch) for epoch in epochs), tuple(read(epoch) for epoch in epochs)
     return Series(run.name, x, y, _style(view, run.name))
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from unplateau.diagnosis.landmarks_of import collapsed_triplet, floor, head_starts, uniform
+from unplateau.report.drawn import MOST_TERMS, drawn
 from unplateau.report.figures.line_chart import Landmark, LineChart, Mark, Series
 from unplateau.report.figures.row_chart import Row, RowChart
 from unplateau.report.run_view import RunView
@@ -18,7 +19,7 @@ Reader = Callable[[EpochRecord], float | None]
 
 def loss_charts(view: RunView) -> tuple[LineChart, ...]:
     """Return one chart a loss term, unweighted, and the weighted total where there are several terms."""
-    names = list(dict.fromkeys(name for epoch in view.epochs for name in epoch.losses))
+    names = list(dict.fromkeys(name for epoch in view.epochs for name in epoch.losses))[:MOST_TERMS]
     charts = [_loss_chart(view, name) for name in names]
     if len(names) > 1:
         total = _series("total", view.epochs, lambda epoch: epoch.total_loss, "c1")
@@ -32,7 +33,7 @@ def loss_charts(view: RunView) -> tuple[LineChart, ...]:
 
 def score_charts(view: RunView) -> tuple[LineChart, ...]:
     """Return mAP with its interval, and the rank-k rates, of the validation; never of the test set beside held-out identities."""
-    scored = [epoch for epoch in view.epochs if epoch.validation is not None]
+    scored = drawn([epoch for epoch in view.epochs if epoch.validation is not None])
     if not scored:
         return ()
     where = "held-out identities" if view.protocol == "held-out" else "the test set (chosen on it: optimistic)"
@@ -69,8 +70,7 @@ def motion_charts(view: RunView) -> tuple[LineChart, ...]:
 
 def triplet_charts(view: RunView) -> tuple[LineChart, ...]:
     """Return the geometry of the triplets: distances, and the share that still teaches something."""
-    active = [_scaled(epoch.measurements.get("active_triplets"), 100) for epoch in view.epochs]
-    share = Series("active", tuple(float(epoch.epoch) for epoch in view.epochs), tuple(active))
+    share = _series("active", view.epochs, lambda epoch: _scaled(epoch.measurements.get("active_triplets"), 100), "c1")
     charts = [
         _measured(view, "Distances in the batch", "mean over anchors",
                   (("d_ap", "hardest positive"), ("d_an", "hardest negative")),
@@ -173,6 +173,7 @@ def _measured(
 
 
 def _series(name: str, epochs: Sequence[EpochRecord], read: Reader, style: str) -> Series:
+    epochs = drawn(epochs)
     return Series(name, tuple(float(epoch.epoch) for epoch in epochs), tuple(read(epoch) for epoch in epochs), style)
 
 

@@ -8,6 +8,7 @@ from unplateau.config.delta import difference
 from unplateau.config.schema import Config
 from unplateau.config.tree import leaves
 from unplateau.report.content import Cell, Charts, Findings, Listing, Page, Section, Table, Text, sections_of, text_table
+from unplateau.report.drawn import words_of_drawn
 from unplateau.report.lines import metrics_line
 from unplateau.report.rankings import rankings_block
 from unplateau.report.run_charts import loss_charts, motion_charts, score_charts, time_charts, triplet_charts
@@ -50,7 +51,9 @@ def run_page(view: RunView) -> Page:
 
 def _ending(view: RunView) -> Section:
     stop = view.stop
-    items = (*view.problems, *(() if stop is None else (*stop.evidence, *(f"To do: {one}" for one in stop.recommendation))))
+    thinned = words_of_drawn(len(view.epochs))
+    said = (*view.problems, *((thinned,) if thinned else ()))
+    items = (*said, *(() if stop is None else (*stop.evidence, *(f"To do: {one}" for one in stop.recommendation))))
     title = "Why it ended" if stop is not None else "State"
     return Section("ending", title, (Listing(items),), f"{stop.headline} ({stop.code})." if stop is not None else "")
 
