@@ -18,6 +18,7 @@ from benchmarks.plateaubench.experiment import Experiment
 from benchmarks.plateaubench.recipe import divide
 from unplateau.data.items import Item
 from unplateau.data.loader import Batch
+from unplateau.data.transforms import Augmentation
 from unplateau.diagnosis.case import Case
 from unplateau.engine.parts import Parts
 from unplateau.engine.scoring import RetrievalTask
@@ -62,6 +63,11 @@ class ExperimentBench(Bench):
         generator = torch.Generator().manual_seed(0)
         images_NCHW: Tensor = self.experiment.evaluator.transform(self.experiment.pictures.of(items), generator)
         return images_NCHW
+
+    def plain_images(self, items: tuple[Item, ...], size_HW: tuple[int, int]) -> Tensor:
+        """Return the pictures as they are stored, normalised as configured: what no transform of the experiment touched."""
+        assert self.experiment is not None
+        return Augmentation.for_evaluation(self.experiment.config).apply(self.experiment.pictures.of(items))
 
     def embedded(self, items: tuple[Item, ...]) -> Embedded:
         """Return the embeddings of images, prepared as the evaluation prepares them."""
@@ -134,6 +140,7 @@ class Probing:
             has_fresh_head=_has_fresh_head(experiment), initial=self._initial,
             validation=RetrievalTask("held-out", "MiniMarket", experiment.evaluator.query, experiment.evaluator.gallery),
             train_identities=_trained_task(experiment), experiment=experiment, epoch=experiment.config.SOLVER.MAX_EPOCH,
+            train_items=_listed(experiment),
         )  # fmt: skip
         case = known
         for planned in (planned for planned in PLAN if not only or planned.name in only):
@@ -154,8 +161,14 @@ def _has_fresh_head(experiment: Experiment) -> bool:
     return isinstance(experiment.model.head.classifier, LinearClassifier) and "cross_entropy" in experiment.losses.terms
 
 
+def _listed(experiment: Experiment) -> tuple[Item, ...]:
+    """The training items with the labels that the experiment lists them with."""
+    rows = zip(experiment.train, experiment.labels_N.tolist(), strict=True)
+    return tuple(replace(item, person_id=label) for item, label in rows)
+
+
 def _trained_task(experiment: Experiment) -> RetrievalTask:
     """Identities that were trained on, as the training's labels say."""
-    rows = zip(experiment.train, experiment.labels_N.tolist(), strict=True)
-    query, gallery = divide([replace(item, person_id=label + 1) for item, label in rows if label < _GAP_IDENTITIES])
+    listed = [replace(item, person_id=item.person_id + 1) for item in _listed(experiment) if item.person_id < _GAP_IDENTITIES]
+    query, gallery = divide(listed)
     return RetrievalTask("held-out", "MiniMarket", query, gallery)

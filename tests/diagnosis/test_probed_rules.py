@@ -12,28 +12,31 @@ from unplateau.runs.record import Finding
 from unplateau.solutions.catalogue import BY_NAME
 
 from .made_probes import MOVES, PROBED_FIRING, PROBED_HEALTHY, STUCK, measured
+from .made_twin_probes import TWIN_FIRING, TWIN_HEALTHY
+
+FIRING, HEALTHY = PROBED_FIRING | TWIN_FIRING, PROBED_HEALTHY | TWIN_HEALTHY
 
 
-@pytest.mark.parametrize("code", PROBED_FIRING)
+@pytest.mark.parametrize("code", FIRING)
 def test_what_was_planted_comes_first(code):
-    first = diagnose(PROBED_FIRING[code]).first
+    first = diagnose(FIRING[code]).first
     assert first is not None
     assert first.code == code.strip()
 
 
-@pytest.mark.parametrize("name", PROBED_HEALTHY)
+@pytest.mark.parametrize("name", HEALTHY)
 def test_no_alarm_on_healthy_numbers(name):
-    diagnosis = diagnose(PROBED_HEALTHY[name])
+    diagnosis = diagnose(HEALTHY[name])
     assert not diagnosis.is_alarm, [(finding.code, finding.confidence) for finding in diagnosis.findings]
 
 
 def test_every_code_has_a_firing_case():
-    assert {rule.code for rule in PROBE_RULES} <= {code.strip() for code in PROBED_FIRING}
+    assert {rule.code for rule in PROBE_RULES} <= {code.strip() for code in FIRING}
 
 
-@pytest.mark.parametrize("code", PROBED_FIRING)
+@pytest.mark.parametrize("code", FIRING)
 def test_findings_keep_their_contract(code):
-    for finding in diagnose(PROBED_FIRING[code]).findings:
+    for finding in diagnose(FIRING[code]).findings:
         assert finding.severity in SEVERITIES
         assert 0 < finding.confidence <= 1
         assert finding.evidence and finding.next_test
@@ -43,7 +46,7 @@ def test_findings_keep_their_contract(code):
 
 @pytest.mark.parametrize("rule", PROBE_RULES, ids=lambda rule: f"{rule.code}:{rule.judge.__name__}")
 def test_every_rule_abstains_or_is_silent_without_measurements_and_has_a_page(rule):
-    for case in [*PROBED_FIRING.values(), *PROBED_HEALTHY.values()]:
+    for case in [*FIRING.values(), *HEALTHY.values()]:
         assert rule.judge(case) is None or isinstance(rule.judge(case), (Finding, Abstained))
     assert rule.judge(Case()) is None
     for part in ("What it is", "Why it happens", "How it was seen", "What to do", "Source"):

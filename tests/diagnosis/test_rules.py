@@ -78,6 +78,7 @@ FIRING: dict[str, Case] = {
     "rate-not-as-configured ": make_case(PLANNED, learning_rate=flat(1e-2), cross_entropy=flat(6.5, 0.1)),
     "loss-weights-not-as-configured": summed(1.0, 100.0),
     "loss-weights-not-as-configured ": summed(0.0, 1.0),
+    "loss-weights-not-as-configured  ": make_case(PLANNED, total=flat(900.0, 9.0), **LEARNS),
     "batch-norm-not-updated": Case(measurements=pair({"": (0.1, 0.0), "backbone": (0.1, 0.0)}, buffers=1.0)),
     "nothing-to-learn": make_case(
         cross_entropy=flat(6.72, 0.01), triplet=falling(2.8, 0.33, 2, 0.002), mAP=flat(0.02, 0.001), learning_rate=flat(3.5e-4)

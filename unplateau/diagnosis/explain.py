@@ -48,6 +48,12 @@ _OWN_WORDS = {
     "steps-undone": "Something takes the optimiser's steps back.",
     "step-not-as-meant": "The training step computes other losses than its model and losses give for the batch.",
     "gradient-not-of-losses": "What the optimiser steps with is not the gradient of the losses.",
+    "total-not-of-losses": "What the training step minimises is not the weighted sum of its losses.",
+    "updates-are-rare": "Most training steps end without an update.",
+    "images-not-of-files": "Training images are not the pictures of their files.",
+    "labels-not-of-files": "Training images carry the labels of other files.",
+    "evaluation-not-repeated": "The evaluation, done again by plain means, gives something else.",
+    "pictures-of-two-kinds": "Training, queries and gallery are told apart by how their pictures look.",
     "optimizer-not-as-configured": "The optimiser is not set as the configuration says.",
 }
 """One line for each of the findings that share a page, where the vocabulary of causes has none."""

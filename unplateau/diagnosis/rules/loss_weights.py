@@ -31,6 +31,7 @@ _PARTS = ("cross_entropy", "triplet")
 _FEWEST_LINES = 4
 _LEFT_OVER = 0.01  # of the total; logs are rounded to three digits
 _FACTOR = 3.0
+_DROWNED = 10.0  # times its parts; a total of another convention stays below
 _NOTHING = 0.05  # of the configured weight
 
 
@@ -38,8 +39,10 @@ def judge(case: Case) -> Verdict:
     """Fire where the total is the sum of its parts with other weights than asked for."""
     asked = {"cross_entropy": case.facts.cross_entropy_weight, "triplet": case.facts.triplet_weight}
     found = _weights(case)
-    if found is None or any(weight is None for weight in asked.values()):
+    if any(weight is None for weight in asked.values()):
         return None
+    if found is None:
+        return _extra(case, {name: weight or 0.0 for name, weight in asked.items()})
     off = {name: (found[name], asked[name] or 0.0) for name in _PARTS if _is_off(found[name], asked[name] or 0.0)}
     if not off or all(abs(weight - 1) < _NOTHING for weight in found.values()):
         return None
@@ -58,12 +61,40 @@ def judge(case: Case) -> Verdict:
     )
 
 
-def _weights(case: Case) -> dict[str, float] | None:
+def _extra(case: Case, asked: dict[str, float]) -> Finding | None:
+    """The total is several times what its parts explain, with the configured weights or as they are."""
+    lines = _lines(case)
+    if lines is None or not all(asked.values()):
+        return None  # a loss that is not shown may be configured
+    parts = np.maximum(lines[:, 1:] @ [asked[name] for name in _PARTS], lines[:, 1:].sum(1))
+    factor = float(np.median(lines[:, 0] / np.maximum(parts, 1e-9)))
+    if factor < _DROWNED:
+        return None
+    text = f"the total is {factor:.3g} times the sum of cross-entropy and triplet loss"
+    return Finding(
+        code=CODE,
+        title="Something that the log does not show is added to the losses",
+        severity="pipeline",
+        confidence=0.7,
+        evidence=(Evidence(text, factor, 1.0, "log, total against its parts"),),
+        causes=("loss-weights-unbalanced",),
+        refuted_by="another loss that is meant, at this weight",
+        next_test="print every term of the total with its weight",
+        remedies=("rebalance_losses",),
+    )
+
+
+def _lines(case: Case) -> np.ndarray | None:
+    """Total and parts of the lines that have them all."""
     if case.log is None:
         return None
     rows = [[point.values.get(name, np.nan) for name in ("total", *_PARTS)] for point in case.log.points]
     lines = np.array([row for row in rows if np.isfinite(row).all()], dtype=float)
-    if len(lines) < _FEWEST_LINES:
+    return lines if len(lines) >= _FEWEST_LINES else None
+
+
+def _weights(case: Case) -> dict[str, float] | None:
+    if (lines := _lines(case)) is None:
         return None
     total, parts = lines[:, 0], lines[:, 1:]
     weights, _, rank, _ = np.linalg.lstsq(parts, total, rcond=1e-6)

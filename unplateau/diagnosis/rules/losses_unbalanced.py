@@ -28,7 +28,7 @@ from unplateau.runs.record import Evidence, Finding
 CONFLICT, IMBALANCE = "losses-in-conflict", "losses-unbalanced"
 _CONFLICT_COSINE = -0.3  # 57 healthy runs had -0.01 to 0.27: benchmarks/results/probe_readings.md
 _LARGEST_RATIO = 50.0
-_FEWEST_STEPS = 200  # a fresh classifier's weights are tiny, and so is the gradient that comes back through it
+_FEWEST_STEPS = 100  # a fresh classifier's weights are tiny, and so is the gradient that comes back through it
 _ACTIVE = 0.3  # share of active triplets above which a triplet loss still has something to say
 _UNTRAINED = 0.9  # of the way from floor to start
 _SOURCE = "probe loss_conflict, median over batches"

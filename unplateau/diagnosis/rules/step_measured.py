@@ -28,13 +28,22 @@ from unplateau.runs.record import Evidence, Finding
 _SOURCE = "probe delivered_gradient"
 _APART = 2e-4  # with the same weights, batch and draws only rounding differs
 _EXPLAINED = 0.02  # of the distance that is to be explained
+_TOTAL_APART, _DROWNED = 0.02, 1.5
 _WITHHELD = 0.02  # of the gradient's square
 _ANOTHER_DIRECTION, _PILED_UP = 0.9, 0.8
 _KEPT = 0.5  # of the way the optimiser went
 _DELIVERED, _OF_NO_SIZE = 0.5, 1e-7
+_SETTLED, _LARGE = 100.0, 0.5  # the first steps of Adam, and those of one that is made anew, are 0.7 rates long
 _SMALLEST, _LARGEST = 0.008, 3.0  # rates; healthy runs of our benchmark step by 0.018 to 0.21
 _NEXT = "call model and losses by hand on one batch, and compare loss and gradient with those inside the training step"
 _LABELS = ("labels-off-by-one", "labels-shuffled")
+_MEANS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "pieces": (("batch-too-small", "batch-norm-in-eval"), ("larger_batch", "restore_batch_norm")),
+    "evaluation mode": (("batch-norm-in-eval",), ("restore_batch_norm",)),
+    "half of the batch": (("batch-too-small",), ("repair_step", "larger_batch")),
+    "first batch again": (("too-few-identities", "not-shuffled", "overfitting"), ("repair_step", "repair_sampling")),
+}
+"""What an explanation says: causes and remedies; of labels or images of others in every other case."""
 
 
 def judge_losses(case: Case) -> Verdict:
@@ -49,8 +58,7 @@ def judge_losses(case: Case) -> Verdict:
         Evidence(f"the step says {ratio:.3g} times the {name} of its batch", ratio, 1.0, _SOURCE) for name, ratio in off.items()
     ]
     evidence += [Evidence(f"explained by {what}", source=_SOURCE) for what in sorted(explained)]
-    in_pieces = any("pieces" in what for what in explained)
-    known = ("batch-too-small", "batch-norm-in-eval") if in_pieces else _LABELS
+    known, remedies = next((means for part, means in _MEANS.items() if part in best), (_LABELS, ("relabel",)))
     causes = known if explained else (*_LABELS, "augmentation-too-strong", "loss-weights-unbalanced", "batch-too-small")
     return Finding(
         code="step-not-as-meant",
@@ -61,7 +69,27 @@ def judge_losses(case: Case) -> Verdict:
         causes=causes,
         refuted_by="a step that is meant to change its batch, such as mixup",
         next_test=_NEXT,
-        remedies=("larger_batch", "restore_batch_norm") if in_pieces else ("relabel",) if explained else ("repair_step",),
+        remedies=remedies if explained else ("repair_step",),
+    )
+
+
+def judge_total(case: Case) -> Verdict:
+    """Fire where what the step minimises is not the weighted sum of its losses."""
+    ratio = case.measured("total_over_parts").get("")
+    if ratio is None or abs(ratio - 1) < _TOTAL_APART:
+        return None
+    text = f"the step minimises {ratio:.3g} times the weighted sum of its losses"
+    more = ratio > 1
+    return Finding(
+        code="total-not-of-losses",
+        title="Something else than the configured losses is " + ("added to the total" if more else "in the total"),
+        severity="pipeline",
+        confidence=0.9 if not 1 / _DROWNED < ratio < _DROWNED else 0.7,
+        evidence=(Evidence(text, ratio, 1.0, _SOURCE),),
+        causes=("loss-weights-unbalanced",) if more else ("loss-weights-unbalanced", "detached-branch", "cross-entropy-missing"),
+        refuted_by="a term beside the configured losses that is meant",
+        next_test="print the total and each of its terms, with weights, in the training step",
+        remedies=("repair_losses", "rebalance_losses"),
     )
 
 
@@ -107,9 +135,11 @@ def judge_small(case: Case) -> Verdict:
 def judge_large(case: Case) -> Verdict:
     """Fire where Adam steps far beyond its rate."""
     step = _step_of_delivered(case)
-    if step is None or step < _LARGEST:
+    has_settled = case.measured("steps_trained").get("", 0.0) >= _SETTLED
+    if step is None or step < (_LARGE if has_settled else _LARGEST):
         return None
-    return _size("steps-too-large", "larger", step, ("learning-rate-too-high", "gradients-accumulate"), "lower_learning_rate")
+    causes = ("learning-rate-too-high", "gradients-accumulate", "stale-optimizer")
+    return _size("steps-too-large", "larger", step, causes, "lower_learning_rate")
 
 
 def _step_of_delivered(case: Case) -> float | None:

@@ -12,13 +12,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from unplateau.config.load import load
 from unplateau.curves.landmarks import cosine_floor, label_smoothing_floor
+from unplateau.data.decode import decode
 from unplateau.data.items import Item
 from unplateau.data.loader import Batch, EvaluationLoader
+from unplateau.data.transforms import Augmentation
 from unplateau.engine.checkpoint import has_checkpoint, load_checkpoint, restore
 from unplateau.engine.freezing import freeze
 from unplateau.engine.model_file import load_state
@@ -56,6 +59,8 @@ class Bench:
     """Epochs finished with these weights; None where that is not known."""
     scores_average: bool = False
     """The run scores a moving average of its weights, which is not probed."""
+    train_items: tuple[Item, ...] = ()
+    """The images that are trained on; their person ids are the labels 0..I-1 that the list of files gives them."""
 
     @cached_property
     def first_batches(self) -> tuple[Batch, ...]:
@@ -141,6 +146,12 @@ class Bench:
         """Return images as the evaluation hands them to the network, (N, C, H, W)."""
         return torch.cat([batch.images_BCHW for batch in EvaluationLoader(items, self.parts.config, device=self.parts.device)])
 
+    def plain_images(self, items: tuple[Item, ...], size_HW: tuple[int, int]) -> Tensor:
+        """Return pictures decoded file by file and normalised as configured, past every cache and loader, (N, C, H, W)."""
+        pixels_NHWC = torch.from_numpy(np.stack([decode(item.path, size_HW) for item in items]))
+        pixels_NCHW = pixels_NHWC.permute(0, 3, 1, 2).to(self.parts.device)
+        return Augmentation.for_evaluation(self.parts.config).apply(pixels_NCHW)
+
     def embedded(self, items: tuple[Item, ...]) -> Embedded:
         """Return the embeddings of images, prepared as the evaluation prepares them."""
         loader = EvaluationLoader(items, self.parts.config, device=self.parts.device)
@@ -170,7 +181,7 @@ def bench_of_run(folder: RunFolder) -> Bench:
     parts = replace(session.parts, average=None)
     return Bench(
         parts, session.schedule, step, session.has_fresh_head, initial, session.plan.validation, session.plan.train_identities,
-        epoch, session.parts.average is not None,
+        epoch, session.parts.average is not None, _labelled(session.plan.train),
     )  # fmt: skip
 
 
@@ -185,3 +196,9 @@ def _as_the_run(folder: RunFolder) -> ChooseStep:
 def _copied(parts: Parts) -> Parts:
     model, losses, optimizers = copy.deepcopy((parts.model, parts.losses, parts.optimizers))
     return replace(parts, model=model, network=model, losses=losses, optimizers=optimizers, average=None)
+
+
+def _labelled(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Items with labels 0..I-1 for person ids, in the order of the persons, as the loader gives them."""
+    label_of = {person: label for label, person in enumerate(sorted({item.person_id for item in items}))}
+    return tuple(replace(item, person_id=label_of[item.person_id]) for item in items)

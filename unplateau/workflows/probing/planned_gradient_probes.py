@@ -5,9 +5,8 @@ Measures only. B images.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from statistics import median
 
 import torch
@@ -16,26 +15,29 @@ from torch import Tensor
 from unplateau.curves.landmarks import uniform_cross_entropy
 from unplateau.data.loader import Batch
 from unplateau.engine.train_step import forward_losses
-from unplateau.engine.watching.motion_record import MotionRecord, see, take_before
+from unplateau.engine.watching.motion_record import Before, MotionRecord, Seen, see, take_before
 from unplateau.models.groups import layer_groups
 from unplateau.optim.build import build_optimizers
 from unplateau.probes.delivered_gradient import delivered_gradient, step_kept, step_over_rate
 from unplateau.probes.loss_conflict import loss_conflict
 from unplateau.probes.noise_scale import noise_scale
+from unplateau.probes.optimizer_age import optimizer_age
 from unplateau.probes.optimizer_contents import optimizer_contents
 from unplateau.probes.optimizer_settings import optimizer_settings
+from unplateau.probes.step_hooks import right_after_update
 from unplateau.runs.record import Measurement
 from unplateau.workflows.probing.bench import Bench
 from unplateau.workflows.probing.planned import Measurements
+from unplateau.workflows.probing.step_hypotheses import losses_otherwise, same_draws
 
+_STEPS_TO_COUNT = 50
 _UPDATES = 5  # measured; a gradient scaler may skip some
 _ALL_ELEMENTS = 2**31
 _CONFLICT_BATCHES, _NOISE_BATCHES = 4, 8
 _DELIVERY_BATCHES = 3
 _AT_START = "initial weights"
+_NO_LOSS = 1e-6  # nats
 _STATED_APART = 1e-4  # with the same weights, batch and draws only rounding differs
-_PIECES = (2, 4, 8, 16)
-_ROLLS = (-2, -1, 1, 2)
 
 
 def motion(bench: Bench, _: Measurements) -> Measurements:
@@ -44,13 +46,17 @@ def motion(bench: Bench, _: Measurements) -> Measurements:
     held = optimizer_contents(optimizers, model.parameters(), step=bench.step)
     configured = build_optimizers(bench.parts.config, model, bench.parts.losses)
     settings = optimizer_settings(optimizers, configured, model.named_parameters(), step=bench.step)
+    age = _age(bench)
     without_decay(bench)
-    record = MotionRecord(layer_groups(model))
+    record, updates = MotionRecord(layer_groups(model)), 0
     for batch in bench.first_batches[:_UPDATES]:
         before = take_before(model, elements=_ALL_ELEMENTS)
-        bench.do_step(batch, bench.schedule.peak_rate)
-        record.after(before, see(before, optimizers))
-    return (*held, *settings, *record.measurements(bench.step))
+        if (seen := _stepped_with(bench, batch, before)) is not None:  # weights stay where they are without an update
+            record.after(before, seen)
+            updates += 1
+    steps = min(len(bench.first_batches), _UPDATES)
+    rare = Measurement("updates_in_steps", updates / max(steps, 1), "share", bench.step, note=f"{steps} steps")
+    return (*held, *settings, *age, rare, *record.measurements(bench.step))
 
 
 def delivery(bench: Bench, _: Measurements) -> Measurements:
@@ -110,17 +116,36 @@ def without_decay(bench: Bench) -> None:
             group["weight_decay"] = 0.0
 
 
+def _age(bench: Bench) -> Measurements:
+    """Updates that each layer has had so far; a wanted freeze leaves some with fewer."""
+    if bench.step < _STEPS_TO_COUNT or bench.parts.config.MODEL.FREEZE_LAYERS:
+        return ()
+    model = bench.parts.model
+    return optimizer_age(bench.parts.optimizers, model.named_parameters(), layer_groups(model), steps=bench.step)
+
+
+def _stepped_with(bench: Bench, batch: Batch, before: Before) -> Seen | None:
+    """Do a training step; return what the optimisers were about to step with, None where none stepped."""
+    optimizers = bench.parts.optimizers
+    seen: list[Seen] = []
+    hooks = [o.register_step_pre_hook(lambda *_: seen.append(see(before, optimizers))) for o in optimizers]
+    bench.do_step(batch, bench.schedule.peak_rate)
+    for hook in hooks:
+        hook.remove()
+    return seen[0] if seen else None
+
+
 def _delivery(bench: Bench, group: str) -> Measurements:
     rows: dict[tuple[str, str], list[float]] = {}
-    last: Batch | None = None
+    earlier: list[Batch] = []
     for batch in bench.first_batches[:_DELIVERY_BATCHES]:
         said = [value for (name, _), values in rows.items() if name == "stated_over_expected" for value in values]
         is_doubtful = any(abs(ratio - 1) > _STATED_APART for ratio in said)
-        others = _with_other_labels(bench, batch, last) if last is not None and is_doubtful else {}
+        others = losses_otherwise(bench, batch, earlier) if earlier and is_doubtful else {}
         for m in _delivered(bench, batch, others):
             if m.value is not None:
                 rows.setdefault((m.name, m.group), []).append(m.value)
-        last = batch
+        earlier.append(batch)
     found = [
         Measurement(name, median(values), "", bench.step, of or group)
         for (name, of), values in rows.items()
@@ -136,7 +161,7 @@ def _delivery(bench: Bench, group: str) -> Measurements:
 def _delivered(bench: Bench, batch: Batch, others: dict[str, dict[str, float]]) -> Measurements:
     bench.training_mode()
     rate, trained = bench.schedule.peak_rate, {n: p for n, p in bench.parts.model.named_parameters() if p.requires_grad}
-    with _same_draws():
+    with same_draws():
         terms = forward_losses(bench.parts, batch)
     if not trained or not terms.total.requires_grad:
         return ()
@@ -153,13 +178,14 @@ def _delivered(bench: Bench, batch: Batch, others: dict[str, dict[str, float]]) 
         stepped.update({name: p.detach().clone() for name, p in trained.items()})
 
     hooks = [optimizer.register_step_pre_hook(look) for optimizer in bench.parts.optimizers]
-    hooks += [optimizer.register_step_post_hook(look_after) for optimizer in bench.parts.optimizers]
-    with _same_draws():
+    hooks += [right_after_update(optimizer, look_after) for optimizer in bench.parts.optimizers]
+    with same_draws():
         reported = bench.do_step(batch, rate)
     for hook in hooks:
         hook.remove()
     said = {name: float(value) for name, value in reported.parts.items()}
-    stated = (*_stated(said, {n: float(v.detach()) for n, v in terms.parts.items()}), *_explained(said, others))
+    expected = {name: float(value.detach()) for name, value in terms.parts.items()}
+    stated = (*_stated(said, expected), *_explained(said, others), *_total_over_parts(bench, said, float(reported.total)))
     if not arrived:
         return stated
     found = delivered_gradient(dict(zip(trained, gradients, strict=True)), arrived, left_over)
@@ -178,35 +204,11 @@ def _stated(reported: dict[str, float], expected: dict[str, float]) -> Measureme
     )
 
 
-@torch.no_grad()
-def _with_other_labels(bench: Bench, batch: Batch, last: Batch) -> dict[str, dict[str, float]]:
-    """The losses of a batch with labels that a step may have taken for its own."""
-    bench.training_mode()
-    ids_B = batch.person_ids_B
-    known = {f"labels rolled by {by}": ids_B.roll(by) for by in _ROLLS} | {"labels of the batch before": last.person_ids_B}
-    found = {}
-    for what, labels_B in known.items():
-        if labels_B.shape == ids_B.shape:
-            with _same_draws():
-                parts = forward_losses(bench.parts, replace(batch, person_ids_B=labels_B)).parts
-            found[what] = {name: float(value) for name, value in parts.items()}
-    return found | _in_pieces(bench, batch)
-
-
-def _in_pieces(bench: Bench, batch: Batch) -> dict[str, dict[str, float]]:
-    """The losses of a batch that went through the network in pieces, as on several devices: each is normalised by itself."""
-    found = {}
-    for count in _PIECES:
-        pieces = [tensor.chunk(count) for tensor in (batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B)]
-        if len(batch.person_ids_B) < 2 * count:
-            continue
-        with _same_draws():
-            outputs = [bench.outputs(Batch(*piece)) for piece in zip(*pieces, strict=True)]
-        features_BD, logits = torch.cat([o.features_BD.float() for o in outputs]), [o.logits_BI for o in outputs]
-        logits_BI = torch.cat([one.float() for one in logits if one is not None]) if logits[0] is not None else None
-        parts = bench.parts.losses(features_BD, logits_BI, batch.person_ids_B).parts
-        found[f"images in {count} pieces"] = {name: float(value) for name, value in parts.items()}
-    return found
+def _total_over_parts(bench: Bench, said: dict[str, float], total: float) -> Measurements:
+    """What the training step says it minimises, over the weighted sum of its parts."""
+    scales = bench.parts.losses.scales
+    whole = sum(scale * said.get(name, float("nan")) for name, scale in scales.items() if scale > 0)
+    return (Measurement("total_over_parts", total / whole, "ratio"),) if math.isfinite(whole) and abs(whole) > _NO_LOSS else ()
 
 
 def _explained(said: dict[str, float], others: dict[str, dict[str, float]]) -> Measurements:
@@ -218,14 +220,6 @@ def _explained(said: dict[str, float], others: dict[str, dict[str, float]]) -> M
         for what, values in others.items()
         if values and values.keys() <= said.keys()
     )
-
-
-@contextmanager
-def _same_draws() -> Iterator[None]:
-    """Dropout of two passes drops the same units."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
 
 
 def _last_block(bench: Bench) -> list[Tensor]:

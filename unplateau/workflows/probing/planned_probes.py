@@ -42,6 +42,7 @@ from unplateau.workflows.probing.bench import Bench
 from unplateau.workflows.probing.planned import Measurements, Planned
 from unplateau.workflows.probing.planned_data_probes import agreement, labels_and_inputs, plain_view
 from unplateau.workflows.probing.planned_gradient_probes import conflict, delivery, gradient_noise, motion, without_decay
+from unplateau.workflows.probing.planned_twin_probes import evaluation_again, model_again, pictures, updates
 
 _GEOMETRY_BATCHES, _LOSS_BATCHES, _BLANK_STEPS = 4, 3, 12
 _RANGE_STEPS, _OVERFIT_STEPS = 60, 60
@@ -165,12 +166,16 @@ PLAN: tuple[Planned, ...] = (
     Planned("motion", "5 B", motion, steps=7),
     Planned("delivered gradient", "6 to 12 B", delivery, steps=12),
     Planned("losses as configured", "3 F", as_configured, steps=2),
+    Planned("model as configured", "4 F", model_again, steps=2),
     Planned("triplets and features", "17 F", geometry, steps=6),
     Planned("label agreement", "64 F", agreement, steps=12),
     Planned("plain view", "32 F", plain_view, steps=11),
+    Planned("pictures of files", "a sample of files", pictures, steps=20),
+    Planned("updates kept", "16 B", updates, steps=20),
     Planned("loss conflict", "4 F, 8 backward passes", conflict, steps=6),
     Planned("noise scale", "8 B", gradient_noise, steps=8),
     Planned("evaluation self-check", "1 evaluation", evaluation, steps=1, evaluations=2),
+    Planned("evaluation again", "1 evaluation", evaluation_again, evaluations=2),
     Planned("blank input", "24 B", blank, steps=24),
     Planned("learning-rate range", "60 B", rate_range, steps=60),
     Planned("one batch", "60 to 120 B", one_batch, steps=120),

@@ -1,0 +1,60 @@
+"""Cases of probes that do a part of the training again: files, model, updates, evaluation. The others: `made_probes`."""
+
+from unplateau.diagnosis.case import Case
+
+from .made_probes import DELIVERED, SCORED, measured
+
+PICTURES = {"pixels_of_file": 1.0, "images_found": 1.0, "file_correlation": 1.0, "labels_of_file": 1.0, "files_in_batch": 0.9}
+UPDATED = {"updates_in_steps": 1.0, "updates_kept": 1.0, "written_elsewhere": 1e-7, "written_along_weights": 0.0}
+CHANGED = {**PICTURES, "pixels_of_file": 0.05, "images_found": 0.0, "file_correlation": 0.8}
+AGAIN = {"evaluation_images_differ": 0.0, "evaluation_rows_differ": 0.0, "evaluation_people_differ": 0.0,
+         "evaluation_cameras_differ": 0.0}  # fmt: skip
+
+
+def again(**changes: float) -> Case:
+    return measured(SCORED, {"query": AGAIN, "gallery": {**AGAIN, **changes}})
+
+
+def output(where: str, zeros: float = 0.0, random: float = 0.0) -> Case:
+    return measured({}, {where: {"output_differs": 0.8, "output_zeros": zeros, "output_random": random}})
+
+
+TWIN_FIRING: dict[str, Case] = {
+    "images-not-of-files": measured(CHANGED),
+    "images-not-of-files ": measured(CHANGED, {"channels in the order 102": {"pixels_of_file": 1.0}}),
+    "images-not-of-files  ": measured(CHANGED, {"query": {**AGAIN, "evaluation_images_differ": 1.0}}),
+    "labels-not-of-files": measured({**PICTURES, "labels_of_file": 0.5}),
+    "evaluation-not-repeated": again(evaluation_images_differ=1.0),
+    "evaluation-not-repeated ": again(evaluation_rows_differ=1.0),
+    "evaluation-not-repeated  ": again(evaluation_cameras_differ=0.6),
+    "pictures-of-two-kinds": measured({}, {"queries | gallery": {"sets_told_apart": 0.99}}),
+    "model-not-as-configured": measured(
+        {}, {"head.classifier: CosineClassifier instead of LinearClassifier": {"modules_differ": 1.0}}
+    ),
+    "model-not-as-configured ": output("training: backbone.layers.0.1 (BatchNorm2d)"),
+    "model-not-as-configured  ": output("training: backbone.layers.0.1 (BatchNorm2d)", zeros=0.3, random=0.5),
+    "model-not-as-configured   ": output("evaluation: backbone.layers.3 (Sequential)"),
+    "steps-undone ": measured({**DELIVERED, **UPDATED, "updates_kept": 0.02, "written_elsewhere": 0.98}),
+    "steps-undone  ": measured({**UPDATED, "updates_kept": 1.1, "written_elsewhere": 5.0, "written_along_weights": -0.95}),
+    "updates-are-rare": measured({**UPDATED, "updates_in_steps": 0.0625}),
+    "updates-are-rare ": measured({"watched_steps": 300.0, "optimizer_steps": 20.0}),
+    "updates-are-rare  ": measured({"updates_over_steps": 0.08}),
+    "layers-not-trained  ": measured(
+        {"updates_over_steps": 1.0}, {"backbone.a": {"updates_over_steps": 0.1}, "head": {"updates_over_steps": 1.0}}
+    ),
+    "total-not-of-losses": measured({**DELIVERED, "gradient_delivered_cosine": 0.1, "total_over_parts": 40.0}),
+}
+
+TWIN_HEALTHY: dict[str, Case] = {
+    "images found in their files": measured(PICTURES),
+    "erasing covers a part": measured({**PICTURES, "pixels_of_file": 0.7, "images_found": 0.95}),
+    "a batch of copies, whose labels nobody can tell": measured({**PICTURES, "labels_of_file": 0.1, "files_in_batch": 0.1}),
+    "an evaluation that repeats": again(),
+    "sets of one kind": measured({}, {"queries | gallery": {"sets_told_apart": 0.6}}),
+    "a model as configured": measured({"modules_differ": 0.0, "output_differs": 0.0}),
+    "updates that stay": measured(UPDATED),
+    "a lookahead as published": measured({**UPDATED, "updates_kept": 0.55, "written_elsewhere": 0.45}),
+    "accumulation over four batches, watched": measured({"watched_steps": 300.0, "optimizer_steps": 75.0}),
+    "an optimiser as old as the training": measured({"updates_over_steps": 1.0}, {"backbone.a": {"updates_over_steps": 0.99}}),
+    "a total that is the sum of its parts": measured({"total_over_parts": 1.0}),
+}

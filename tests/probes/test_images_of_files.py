@@ -1,0 +1,89 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from unplateau.probes.images_of_files import best_files, distinct_files, images_of_files
+
+from .reading import value, values
+
+LABELS = torch.arange(20) // 2
+
+
+def pictures(seed=0, count=20, size=(32, 16)):
+    coarse = torch.randn(count, 3, 8, 4, generator=torch.Generator().manual_seed(seed))
+    smooth = F.interpolate(coarse, size, mode="bilinear")
+    return smooth + 0.2 * torch.randn(smooth.shape, generator=torch.Generator().manual_seed(seed + 1))
+
+
+def moved(images, rows, columns):
+    return F.pad(images, (3, 3, 3, 3))[:, :, 3 - rows : 3 - rows + images.shape[2], 3 - columns : 3 - columns + images.shape[3]]
+
+
+FILES = distinct_files(pictures(), LABELS)
+
+
+def found(images, labels=LABELS):
+    return images_of_files(images, labels, FILES, padding=3)
+
+
+def plain_share(image, file, padding):
+    """Share of equal pixels at the best of all shifts and both ways round, by loops."""
+    best = 0.0
+    for theirs in (file, file.flip(2)):
+        for rows in range(-padding, padding + 1):
+            for columns in range(-padding, padding + 1):
+                mine = image[:, max(rows, 0) : 32 + min(rows, 0), max(columns, 0) : 16 + min(columns, 0)]
+                other = theirs[:, max(-rows, 0) : 32 + min(-rows, 0), max(-columns, 0) : 16 + min(-columns, 0)]
+                best = max(best, float(((mine - other).abs().amax(0) < 0.03).float().mean()))
+    return best
+
+
+def test_mirrored_shifted_and_covered_images_are_found_with_their_labels():
+    images = moved(pictures(), 2, -3)
+    images[::2] = images[::2].flip(3)
+    images[:, :, 4:12, 3:11] = 0.5
+    measured = found(images)
+    assert value(measured, "images_found") >= 0.85  # a few that are shifted and covered much look more like others
+    assert value(measured, "labels_of_file") == 1.0
+    assert value(measured, "pixels_of_file") == pytest.approx(1 - 64 / 512, abs=0.06)
+
+
+def test_the_share_is_that_of_trying_every_shift_of_every_file():
+    images = moved(pictures(), -1, 2)[:4]
+    images[:, :, 20:, :7] = 2.0
+    match = best_files(images, FILES, padding=3)
+    for row in range(4):
+        slow = max(plain_share(images[row], file, 3) for file in FILES.images_MCHW)
+        assert float(match.shares_N[row]) == pytest.approx(slow, abs=1e-6)
+
+
+def test_labels_of_other_images_are_told_from_files():
+    assert value(found(pictures(), LABELS.roll(2)), "labels_of_file") == 0.0
+    half = torch.cat([LABELS[:10], LABELS[10:].roll(2)])
+    assert value(found(pictures(), half), "labels_of_file") == 0.5
+
+
+def test_pixels_that_something_changed_are_not_found_and_a_known_change_is_named():
+    small = F.interpolate(F.interpolate(pictures(), (16, 8), mode="bilinear"), (32, 16), mode="bilinear")
+    turned, exchanged = pictures().flip(2), pictures()[:, [1, 0, 2]]
+    for images, change in ((small, None), (turned, "upside down"), (exchanged, "channels in the order 102")):
+        measured = found(images)
+        assert value(measured, "pixels_of_file") < 0.2
+        shares = {group: share for (name, group), share in values(measured).items() if name == "pixels_of_file" and group}
+        assert [group for group, share in shares.items() if share > 0.9] == ([change] if change else [])
+
+
+def test_another_contrast_leaves_the_correlation():
+    assert value(found(0.3 * pictures() + 2.0), "file_correlation") == pytest.approx(1.0, abs=1e-3)
+    assert value(found(0.3 * pictures() + 2.0), "pixels_of_file") < 0.2
+    noise = torch.randn(20, 3, 32, 16, generator=torch.Generator().manual_seed(9))
+    assert value(found(noise), "file_correlation") < 0.5
+
+
+def test_copies_of_a_file_count_once_with_all_their_labels():
+    copies = pictures()[:1].expand(20, -1, -1, -1)
+    files = distinct_files(copies, LABELS)
+    assert len(files.images_MCHW) == 1
+    measured = images_of_files(pictures()[:1].repeat(6, 1, 1, 1), torch.arange(6), files, padding=0)
+    assert value(measured, "labels_of_file") == 1.0
+    assert value(measured, "files_in_batch") == pytest.approx(1 / 6)

@@ -1,0 +1,91 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from unplateau.probes.model_as_configured import outputs_apart, settings_apart
+
+from .reading import value, values
+
+IMAGES = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def network():
+    torch.manual_seed(0)
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
+    return nn.Sequential(body, nn.Linear(4 * 36, 5))
+
+
+def differing(trained, configured):
+    found = settings_apart(trained, configured)
+    return {group for (name, group) in values(found) if name == "modules_differ" and group}
+
+
+def parting(trained, configured=None):
+    found = outputs_apart(trained, configured or network(), lambda model: model(IMAGES))
+    return {group: v for (name, group), v in values(found).items() if name == "output_differs" and group}, found
+
+
+def test_two_models_of_one_configuration_agree_whatever_their_weights():
+    trained = network()
+    with torch.no_grad():
+        for tensor in [*trained.parameters(), *trained.buffers()]:
+            tensor.add_(1)
+    assert differing(trained, network()) == set()
+    where, found = parting(trained)
+    assert where == {} and value(found, "output_differs") == 0.0
+
+
+def test_settings_classes_and_missing_modules_are_told_by_path():
+    trained = network()
+    trained[0][1].momentum, trained[0][2] = 0.5, nn.Sigmoid()
+    trained.append(nn.Dropout(0.3))
+    assert differing(trained, network()) == {
+        "0.1: momentum 0.5 instead of 0.1", "0.2: Sigmoid instead of ReLU", "2: Dropout not configured"
+    }  # fmt: skip
+    assert value(settings_apart(trained, network()), "modules_differ") == 3
+
+
+def test_a_hook_is_told_by_the_first_module_whose_output_differs():
+    trained = network()
+    trained[1].register_forward_hook(lambda module, inputs, output: output.softmax(1))
+    where, _ = parting(trained)
+    assert set(where) == {"evaluation: 1 (Linear)", "training: 1 (Linear)"}
+    one, other = network().eval(), network().eval()
+    plain = other(IMAGES).detach().double()
+    expected = float((one(IMAGES).detach().softmax(1).double() - plain).norm() / plain.norm())
+    assert where["evaluation: 1 (Linear)"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_dropout_in_a_hook_shows_in_training_alone_as_zeros_that_other_draws_move():
+    trained = network()
+    trained[0][0].register_forward_hook(lambda module, inputs, output: nn.functional.dropout(output, 0.5, module.training))
+    where, found = parting(trained)
+    assert set(where) == {"training: 0.0 (Conv2d)"}
+    assert value(found, "output_zeros", "training: 0.0 (Conv2d)") == pytest.approx(0.5, abs=0.1)
+    assert value(found, "output_random", "training: 0.0 (Conv2d)") > 0.1
+
+
+def test_batch_normalisation_in_evaluation_mode_shows_in_training_without_zeros():
+    trained = network()
+    trained.register_forward_pre_hook(lambda module, inputs: trained[0][1].eval() and None)
+    where, found = parting(trained)
+    assert set(where) == {"training: 0.1 (BatchNorm2d)"}
+    assert value(found, "output_zeros", "training: 0.1 (BatchNorm2d)") == pytest.approx(0.0, abs=0.01)
+
+
+def test_a_wrapped_forward_shows_at_the_whole():
+    trained = network()
+    usual = trained.forward
+    trained.forward = lambda images: 2 * usual(images)
+    assert set(parting(trained)[0]) == {"evaluation: (whole) (Sequential)", "training: (whole) (Sequential)"}
+
+
+def test_modes_and_hooks_are_as_before():
+    trained = network()
+    trained[0][1].eval()
+    kept = copy.deepcopy([module.training for module in trained.modules()])
+    parting(trained)
+    assert [module.training for module in trained.modules()] == kept
+    assert not any(module._forward_hooks for module in trained.modules())

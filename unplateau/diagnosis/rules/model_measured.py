@@ -1,0 +1,95 @@
+"""The model that trains is not the one that the configuration asks for.
+
+What it is
+    A second model is built from the configuration and given the weights of the first. Modules, their settings and the output of
+    each on one batch are compared, in evaluation and in training mode with the same random draws.
+
+Why it happens
+    A head that is replaced after the model was built, a hook that was left in, another activation or pooling, dropout where none
+    is configured, batch normalisation put into evaluation mode, a margin in another unit.
+
+How it was seen
+    Weights alone do not show it: a checkpoint loads without a message. Planted in our benchmark in a dozen ways.
+
+What to do
+    Print the model beside one that was built anew, and look at the first module whose output differs.
+
+Source
+    Differential testing; thresholds ours. Healthy models agree in every module.
+"""
+
+from __future__ import annotations
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.causes import BY_CODE
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Evidence, Finding
+
+CODE = "model-not-as-configured"
+_SOURCE = "probe model_as_configured"
+_RANDOM, _ZEROS = 0.01, 0.01
+_Known = tuple[float, tuple[str, ...]]
+
+
+def judge(case: Case) -> Verdict:
+    """Fire where a module is another, is set otherwise, or gives something else."""
+    modules = [group for group in case.measured("modules_differ") if group]
+    outputs = {group: value for group, value in case.measured("output_differs").items() if group}
+    if not modules and not outputs:
+        return None
+    known = [_of_module(text) for text in modules] or [_of_output(case, next(iter(outputs)))]
+    confidence, causes = max(known, key=lambda entry: entry[0])
+    lines = [Evidence(text, None, None, _SOURCE) for text in modules]
+    lines += [Evidence(f"{where}: the output differs by {value:.0%}", value, 0.0, _SOURCE) for where, value in outputs.items()]
+    return Finding(
+        code=CODE,
+        title="The model that trains is not the configured one",
+        severity="pipeline",
+        confidence=confidence,
+        evidence=tuple(lines),
+        causes=causes,
+        refuted_by="a change of the model that is meant",
+        next_test="print the model beside one that is built from the configuration anew",
+        remedies=tuple(dict.fromkeys(("repair_head", *(BY_CODE[cause].cure for cause in causes)))),
+    )
+
+
+def _of_module(text: str) -> _Known:
+    """Return confidence and causes for "path: what differs"."""
+    return next((known for part, known in _MODULES if part.lower() in text.lower()), _UNKNOWN)
+
+
+def _of_output(case: Case, where: str) -> _Known:
+    """Return confidence and causes for the first module whose output differs: "mode: path (class)"."""
+    if "classifier" in where:
+        return 0.85, ("wrong-head", "softmax-before-ce", "missing-cosine-scale")
+    only_in_training = where.startswith("training")
+    if case.measured("output_zeros").get(where, 0.0) > _ZEROS:
+        if only_in_training or case.measured("output_random").get(where, 0.0) > _RANDOM:
+            return 0.85, ("dropout-too-strong",) if only_in_training else ("dropout-too-strong", "evaluated-in-train-mode")
+        return 0.8, ("dead-units",)
+    if case.measured("output_random").get(where, 0.0) > _RANDOM:
+        return 0.7, ("dropout-too-strong", "augmentation-too-strong")
+    if only_in_training and "Norm" in where:
+        return 0.85, ("batch-norm-in-eval", "batch-too-small")
+    return next((known for part, known in _OUTPUTS if part in where), _UNKNOWN)
+
+
+_UNKNOWN: _Known = (0.6, ("dead-units", "embedding-too-small", "wrong-head"))
+_MODULES: tuple[tuple[str, _Known], ...] = (
+    ("margin", (0.85, ("margin-wrong", "wrong-head"))),
+    ("classifier", (0.85, ("wrong-head", "missing-cosine-scale", "margin-wrong"))),
+    ("momentum", (0.85, ("batch-norm-in-eval",))),
+    ("Dropout", (0.85, ("dropout-too-strong",))),
+    ("_dim", (0.85, ("embedding-too-small", "wrong-head"))),
+    ("head.reduction", (0.85, ("embedding-too-small", "wrong-head"))),
+    ("Norm", (0.7, ("batch-norm-in-eval",))),
+    ("head.neck", (0.7, ("batch-norm-in-eval", "wrong-head"))),
+    ("head.pooling", (0.6, ("embedding-too-small", "wrong-head"))),
+    ("head", (0.7, ("wrong-head", "embedding-too-small"))),
+)
+"""What a difference says, the first that fits."""
+_OUTPUTS: tuple[tuple[str, _Known], ...] = (
+    ("head.pooling", (0.6, ("embedding-too-small", "wrong-head"))),
+    ("head", (0.7, ("wrong-head", "embedding-too-small"))),
+)

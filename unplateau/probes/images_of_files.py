@@ -1,0 +1,212 @@
+"""Whether training images are the pictures of their files: each is looked for, pixel by pixel, among the files.
+
+Augmentation as recipes use it mirrors, shifts and covers part of an image; the rest is equal to the file to the digit. Where it
+is not, something changes images that nobody asked for, and where it is, the file says which label belongs to the image. Cost: no
+network; one small FFT for each image and each of its candidates.
+
+Shape legend: N images, M files, P pairs, K candidates of an image, C/H/W image, D descriptor.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from unplateau.runs.record import Measurement
+
+_GRID = (16, 8)
+_CLOSE, _ALIKE = 8, 4  # candidates of an image by colours, and by colours on a scale of its own
+_COVERED = 0.5  # standard deviations
+_PEAKS = 3  # of the phase correlation that are tried
+_SAME = 0.03  # standard deviations: two of 255 grey levels
+_FOUND = 0.4  # of an image's pixels; erasing covers at most that much, and nothing else may
+_CHUNK_VALUES = 2**24  # of the transforms held at once
+
+Change = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Files:
+    """Pictures of files, each once, with every label that a copy of it has."""
+
+    images_MCHW: Tensor
+    labels: tuple[frozenset[int], ...]
+
+
+@dataclass(frozen=True)
+class Match:
+    """The file that fits each image best."""
+
+    shares_N: Tensor
+    """Share of the image's pixels that are equal to the file's, where the two overlap."""
+    files_N: Tensor
+    correlations_N: Tensor
+    """Of all values where they overlap: 1 where brightness and contrast alone differ."""
+
+
+def distinct_files(images_MCHW: Tensor, labels_M: Tensor) -> Files:
+    """Join files that show one picture."""
+    labels: dict[bytes, set[int]] = {}
+    first_row: dict[bytes, int] = {}
+    for row, (image_CHW, label) in enumerate(zip(images_MCHW.cpu(), labels_M.tolist(), strict=True)):
+        digest = hashlib.blake2b(image_CHW.contiguous().numpy().tobytes()).digest()
+        first_row.setdefault(digest, row)
+        labels.setdefault(digest, set()).add(label)
+    rows_U = torch.tensor(list(first_row.values()))
+    return Files(images_MCHW.cpu()[rows_U], tuple(frozenset(labels[digest]) for digest in first_row))
+
+
+@torch.no_grad()
+def images_of_files(images_NCHW: Tensor, labels_N: Tensor, files: Files, *, padding: int) -> tuple[Measurement, ...]:
+    """Look for training images among the files they should come from.
+
+    Args:
+        images_NCHW: as training hands them to the network.
+        labels_N: their labels.
+        files: prepared as evaluation prepares them, with the labels that the list of files gives; of these people at least.
+        padding: pixels by which an image may be shifted.
+
+    Returns:
+        pixels_of_file (median over images of the share of pixels equal to the best file's; under other groups the same with the
+        images changed in a known way, only where they are not found as they are), file_correlation (median), images_found
+        (share), and over those found labels_of_file (share whose file has the batch's label) and files_in_batch (distinct files
+        over images).
+    """
+    match = best_files(images_NCHW, files, padding=padding)
+    found_N = match.shares_N > _FOUND
+    rows = found_N.nonzero().flatten().tolist()
+    measured = [
+        Measurement("pixels_of_file", float(match.shares_N.median()), "share"),
+        Measurement("file_correlation", float(match.correlations_N.median()), "correlation"),
+        Measurement("images_found", float(found_N.float().mean()), "share"),
+    ]
+    if rows:
+        right = sum(int(labels_N[row]) in files.labels[int(match.files_N[row])] for row in rows)
+        distinct = len({int(match.files_N[row]) for row in rows})
+        measured += [
+            Measurement("labels_of_file", right / len(rows), "share", note=f"{len(rows)} images"),
+            Measurement("files_in_batch", distinct / len(rows), "share"),
+        ]
+    if float(match.shares_N.median()) < _FOUND:
+        for what, change in known_changes().items():
+            share = float(best_files(change(images_NCHW), files, padding=padding).shares_N.median())
+            measured.append(Measurement("pixels_of_file", share, "share", group=what))
+    return tuple(measured)
+
+
+def known_changes() -> dict[str, Change]:
+    """Return what may have been done to images by mistake, each as what undoes it."""
+    found: dict[str, Change] = {"upside down": lambda images_NCHW: images_NCHW.flip(2)}
+    for order in list(permutations(range(3)))[1:]:
+        found[f"channels in the order {order[0]}{order[1]}{order[2]}"] = _reordered(order)
+    return found
+
+
+@torch.no_grad()
+def best_files(images_NCHW: Tensor, files: Files, *, padding: int) -> Match:
+    """Return the file that each image shows, up to mirroring, a shift of at most `padding` pixels and covered parts."""
+    both_ways = torch.cat([_descriptors(files.images_MCHW), _descriptors(files.images_MCHW.flip(3))])
+    pieces = [
+        _best(part_NCHW, files.images_MCHW, both_ways, padding)
+        for part_NCHW in images_NCHW.float().cpu().split(_chunk(images_NCHW))
+    ]
+    return Match(*(torch.cat(values) for values in zip(*pieces, strict=True)))
+
+
+def _chunk(images_NCHW: Tensor) -> int:
+    return max(1, _CHUNK_VALUES // (4 * (_CLOSE + _ALIKE) * images_NCHW[0].numel()))
+
+
+def _best(images_NCHW: Tensor, files_MCHW: Tensor, both_ways: Tensor, padding: int) -> tuple[Tensor, Tensor, Tensor]:
+    num_images, num_files = len(images_NCHW), len(files_MCHW)
+    mine_ND = _descriptors(images_NCHW)
+    chosen_NK = torch.cat([
+        _distance(mine_ND, both_ways).topk(min(_CLOSE, 2 * num_files), dim=1, largest=False).indices,
+        _distance(_scaled(mine_ND), _scaled(both_ways)).topk(min(_ALIKE, 2 * num_files), dim=1, largest=False).indices,
+    ], dim=1)  # fmt: skip
+    count = chosen_NK.shape[1]
+    rows_P, files_P = torch.arange(num_images).repeat_interleave(count), chosen_NK.flatten() % num_files
+    theirs_PCHW = files_MCHW[files_P].float()
+    is_mirrored_P = chosen_NK.flatten() >= num_files
+    theirs_PCHW = torch.where(is_mirrored_P[:, None, None, None], theirs_PCHW.flip(3), theirs_PCHW)
+    shares_P, correlations_P = _compared(images_NCHW[rows_P], theirs_PCHW, padding)
+    share_NK, correlation_NK = shares_P.view(num_images, count), correlations_P.view(num_images, count)
+    # where nothing is equal to the digit, the file that looks most alike is the best
+    best_N1 = (share_NK + 1e-3 * correlation_NK).argmax(1, keepdim=True)
+    files_NK = files_P.view(num_images, count)
+    return share_NK.gather(1, best_N1)[:, 0], files_NK.gather(1, best_N1)[:, 0], correlation_NK.amax(1)
+
+
+def _descriptors(images_NCHW: Tensor) -> Tensor:
+    """Mean colours on a coarse grid, (N, D)."""
+    return F.adaptive_avg_pool2d(images_NCHW.float(), _GRID).flatten(1)
+
+
+def _compared(mine_PCHW: Tensor, theirs_PCHW: Tensor, padding: int) -> tuple[Tensor, Tensor]:
+    """Share of equal pixels and correlation of each pair, each at the best of a few shifts."""
+    shares, correlations = [], []
+    for shifts_P2 in _shifts(mine_PCHW, theirs_PCHW, padding).unbind(1):
+        moved_PCHW, overlap_PHW = _shifted(theirs_PCHW, shifts_P2)
+        same_PHW = ((mine_PCHW - moved_PCHW).abs().amax(1) < _SAME) & overlap_PHW
+        shares.append(same_PHW.sum((1, 2)) / overlap_PHW.sum((1, 2)).clamp(min=1))
+        correlations.append(_correlation(mine_PCHW, moved_PCHW, overlap_PHW))
+    return torch.stack(shares).amax(0), torch.stack(correlations).amax(0)
+
+
+def _scaled(values_ND: Tensor) -> Tensor:
+    return (values_ND - values_ND.mean(1, keepdim=True)) / values_ND.std(1, correction=0, keepdim=True).clamp(min=1e-6)
+
+
+def _distance(mine_ND: Tensor, theirs_MD: Tensor) -> Tensor:
+    """Mean difference over the cells; one that differs much counts no more than another: a part of the image may be covered."""
+    return torch.stack([(mine_D - theirs_MD).abs().clamp(max=_COVERED).mean(1) for mine_D in mine_ND])
+
+
+def _shifts(mine_PCHW: Tensor, theirs_PCHW: Tensor, padding: int) -> Tensor:
+    """Rows and columns by which the file may have to be moved: the highest values of two correlations, (P, few, 2)."""
+    height, width = mine_PCHW.shape[2:]
+    size = (2 * height, 2 * width)
+    grey = [one.mean(1) - one.mean((1, 2, 3))[:, None, None] for one in (mine_PCHW, theirs_PCHW)]
+    mine, theirs = (torch.fft.rfft2(one, s=size) for one in grey)
+    product = mine * theirs.conj()
+    # phases alone find what is sharp, whatever covers the rest; the plain correlation finds what is blurred
+    by_phase = product / product.abs().clamp(min=1e-9)
+    reach = torch.arange(-padding, padding + 1)
+    best = []
+    for spectrum, count in ((by_phase, _PEAKS), (product, 1)):
+        heights_PHW = torch.fft.irfft2(spectrum, s=size)
+        window_PR = heights_PHW[:, reach % size[0]][:, :, reach % size[1]].flatten(1)
+        best.append(window_PR.topk(min(count, window_PR.shape[1]), dim=1).indices)
+    places_PK = torch.cat(best, dim=1)
+    return torch.stack([reach[places_PK // len(reach)], reach[places_PK % len(reach)]], dim=2)
+
+
+def _shifted(images_PCHW: Tensor, shifts_P2: Tensor) -> tuple[Tensor, Tensor]:
+    """Move images by whole pixels; returns them and where they still have values."""
+    height, width = images_PCHW.shape[2:]
+    rows_PH = torch.arange(height) - shifts_P2[:, :1]
+    columns_PW = torch.arange(width) - shifts_P2[:, 1:]
+    inside_PHW = ((rows_PH >= 0) & (rows_PH < height))[:, :, None] & ((columns_PW >= 0) & (columns_PW < width))[:, None, :]
+    every_P = torch.arange(len(images_PCHW))[:, None, None]
+    moved_PHWC = images_PCHW.permute(0, 2, 3, 1)[
+        every_P, rows_PH.clamp(0, height - 1)[:, :, None], columns_PW.clamp(0, width - 1)[:, None, :]
+    ]
+    return moved_PHWC.permute(0, 3, 1, 2), inside_PHW
+
+
+def _correlation(mine_PCHW: Tensor, theirs_PCHW: Tensor, where_PHW: Tensor) -> Tensor:
+    weight_P1HW = where_PHW[:, None].float()
+    count_P111 = weight_P1HW.sum((2, 3), keepdim=True).clamp(min=1)
+    centred = [
+        (one - (one * weight_P1HW).sum((2, 3), keepdim=True) / count_P111) * weight_P1HW for one in (mine_PCHW, theirs_PCHW)
+    ]
+    mine_PD, theirs_PD = (one.flatten(1) for one in centred)
+    return (mine_PD * theirs_PD).sum(1) / (mine_PD.norm(dim=1) * theirs_PD.norm(dim=1)).clamp(min=1e-9)
+
+
+def _reordered(order: Sequence[int]) -> Change:
+    return lambda images_NCHW: images_NCHW[:, list(order)]

@@ -1,0 +1,157 @@
+"""Whether the model that trains is the one that the configuration asks for: its modules, their settings, and what each gives.
+
+A second model is built from the configuration and given the same weights. Hooks, wrapped layers and replaced heads do not show in
+the weights; they show in the table of modules, or in the first module whose output differs. Cost: 4 F.
+
+Shape legend: B batch.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unplateau.runs.record import Measurement
+
+_SETTINGS = (bool, int, float, str)
+_NOT_COMPARED = ("training", "inplace", "call_super_init", "dump_patches", "initial_std")
+_WHOLE = "(whole)"
+_APART = 1e-4  # relative; kernels of two memory layouts differ by some 1e-6
+
+
+def settings_apart(trained: nn.Module, configured: nn.Module) -> tuple[Measurement, ...]:
+    """Compare two models module by module.
+
+    Returns:
+        modules_differ: the number of modules that are missing, of another class, or set differently, with group "", and one
+        measurement for each with its path and what differs as group, at most eight.
+    """
+    mine, theirs = dict(trained.named_modules()), dict(configured.named_modules())
+    told: list[tuple[str, str]] = []
+    replaced: list[str] = []
+    for path in dict.fromkeys([*theirs, *mine]):
+        if any(path.startswith(f"{outer}.") for outer in replaced):
+            continue  # what is inside another module differs as a matter of course
+        one, other = mine.get(path), theirs.get(path)
+        if type(one) is not type(other):
+            replaced.append(path)
+        if what := _difference(one, other):
+            told.append((path, what))
+    found = [Measurement("modules_differ", float(len(told)), "modules")]
+    return (*found, *(Measurement("modules_differ", 1.0, "modules", group=f"{path}: {what}") for path, what in told[:8]))
+
+
+@torch.no_grad()
+def outputs_apart(trained: nn.Module, configured: nn.Module, forward: Callable[[nn.Module], Any]) -> tuple[Measurement, ...]:
+    """Run one batch through both, in evaluation and in training mode with the same draws, and find where they part.
+
+    Args:
+        trained: the model that trains.
+        configured: another of the same structure; it takes on the weights and buffers of the first that fit.
+        forward: runs a model on a batch.
+
+    Returns:
+        output_differs: relative difference of the output of the first module that differs, in the order of the forward pass,
+        with "mode: path (class)" as group; with group "" the largest of them, 0 where none differs. Of that module too
+        output_zeros (share of its output that is 0, beyond the configured model's) and output_random (relative difference of its
+        output under other draws).
+    """
+    _give_weights(trained, configured)
+    classes = {path or _WHOLE: type(module).__name__ for path, module in trained.named_modules()}
+    found: list[Measurement] = []
+    for mode in ("evaluation", "training"):
+        is_training = mode == "training"
+        mine, theirs = (_outputs(one, forward, is_training=is_training) for one in (trained, configured))
+        path = next((path for path in mine if path in theirs and _apart(mine[path], theirs[path]) > _APART), None)
+        if path is None:
+            continue
+        again, group = _outputs(trained, forward, is_training=is_training, seed=1)[path], f"{mode}: {path} ({classes[path]})"
+        zeros = float((mine[path] == 0).double().mean() - (theirs[path] == 0).double().mean())
+        found += [
+            Measurement("output_differs", _apart(mine[path], theirs[path]), "relative", group=group),
+            Measurement("output_zeros", zeros, "share", group=group),
+            Measurement("output_random", _apart(again, mine[path]), "relative", group=group),
+        ]
+    largest = max((m.value or 0.0 for m in found if m.name == "output_differs"), default=0.0)
+    return (Measurement("output_differs", largest, "relative"), *found)
+
+
+def _difference(mine: nn.Module | None, theirs: nn.Module | None) -> str:
+    if mine is None or theirs is None:
+        there, where = (mine, "not configured") if theirs is None else (theirs, "missing")
+        return f"{type(there).__name__} {where}"
+    if type(mine).__name__ != type(theirs).__name__:
+        return f"{type(mine).__name__} instead of {type(theirs).__name__}"
+    own, asked = _settings(mine), _settings(theirs)
+    names = [name for name in asked if name in own and own[name] != asked[name]]
+    return ", ".join(f"{name} {own[name]} instead of {asked[name]}" for name in names)
+
+
+def _settings(module: nn.Module) -> dict[str, Any]:
+    plain = {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and name not in _NOT_COMPARED and isinstance(value, (*_SETTINGS, tuple))
+    }
+    own = module.named_parameters(recurse=False)
+    return {**plain, **{f"shape of {name}": tuple(parameter.shape) for name, parameter in own}}
+
+
+@torch.no_grad()
+def _give_weights(trained: nn.Module, configured: nn.Module) -> None:
+    source = {**dict(trained.named_parameters()), **dict(trained.named_buffers())}
+    for name, tensor in [*configured.named_parameters(), *configured.named_buffers()]:
+        if name in source and source[name].shape == tensor.shape:
+            tensor.copy_(source[name])
+
+
+def _outputs(
+    model: nn.Module, forward: Callable[[nn.Module], Any], *, is_training: bool, seed: int = 0
+) -> dict[str, Tensor]:
+    """Outputs of all modules by path, each as it ends and after all of its hooks, flat; the first call of each counts."""
+    seen: dict[str, Tensor] = {}
+
+    def watch(path: str) -> Callable[..., None]:
+        def take(module: nn.Module, inputs: Any, output: Any) -> None:
+            values = [tensor.detach().flatten().double() for tensor in _tensors(output)]
+            if values and path not in seen:
+                seen[path] = torch.cat(values)
+
+        return take
+
+    modes = {path: module.training for path, module in model.named_modules()}
+    model.train(is_training)
+    hooks = [module.register_forward_hook(watch(path or _WHOLE)) for path, module in model.named_modules()]
+    try:
+        with _draws(seed):
+            forward(model)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for path, module in model.named_modules():
+            module.training = modes.get(path, module.training)
+    return seen
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, (tuple, list)):
+        for part in output:
+            yield from _tensors(part)
+
+
+def _apart(one: Tensor, other: Tensor) -> float:
+    if one.shape != other.shape:
+        return float("inf")
+    size = float(other.double().norm())
+    return float((one.double() - other.double()).norm()) / max(size, 1e-12)
+
+
+@contextmanager
+def _draws(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,151 @@
+"""Probes that do a part of the training again by plain means, from its files and configuration, and compare.
+
+Measures only; their order: `planned_probes`. N images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from unplateau.data.items import Item
+from unplateau.data.loader import Batch
+from unplateau.evaluation.embedded import Embedded
+from unplateau.evaluation.extract import extract
+from unplateau.models.build import build_model
+from unplateau.probes.evaluation_again import images_again, rows_again, score_again
+from unplateau.probes.images_of_files import distinct_files, images_of_files
+from unplateau.probes.model_as_configured import outputs_apart, settings_apart
+from unplateau.probes.sets_told_apart import sets_told_apart
+from unplateau.probes.updates_kept import updates_kept
+from unplateau.runs.record import Measurement
+from unplateau.workflows.probing.bench import Bench
+from unplateau.workflows.probing.planned import Measurements
+
+UPDATES = 16
+_MOST_FILES = 2048
+_MOST_IMAGES, _FEWEST_IMAGES = 64, 24
+_PIXELS = 64 * 64 * 32  # looked for among the files, where that many images are there
+_MOST_QUERIES, _MOST_GALLERY, _PIECE = 256, 1024, 256
+_SET_IMAGES, _FEWEST_IN_SET = 128, 24
+
+
+def updates(bench: Bench, _: Measurements) -> Measurements:
+    """Where the weights are after some training steps at the peak rate, beside the sum of the optimisers' updates."""
+    batches, rate = bench.batches(), bench.schedule.peak_rate
+    steps = (lambda: bench.do_step(next(batches), rate) for _ in range(UPDATES))
+    weights = [parameter for parameter in bench.parts.model.parameters() if parameter.requires_grad]
+    return updates_kept(weights, bench.parts.optimizers, steps, step=bench.step)
+
+
+def model_again(bench: Bench, _: Measurements) -> Measurements:
+    """The model that trains beside one that is built from the configuration and given its weights."""
+    trained, config = bench.parts.model, bench.parts.config
+    cameras = bench.parts.train_loader.num_cameras
+    built = build_model(config, num_identities=bench.num_identities, num_cameras=cameras, with_weights=False).model
+    configured, batch = built.to(bench.parts.device), bench.first_batches[0]
+    found = settings_apart(trained, configured)
+    if any(m.group for m in found):
+        return found  # what is of another kind gives other outputs
+    return (*found, *outputs_apart(trained, configured, lambda one: bench.outputs(batch, one)))
+
+
+def pictures(bench: Bench, _: Measurements) -> Measurements:
+    """Training images, looked for among their files; and whether training, queries and gallery are pictures of one kind."""
+    if not bench.train_items:
+        return ()
+    size = bench.parts.config.INPUT.SIZE_TRAIN
+    items, num_images = _files_for(bench)
+    found = _among_files(bench, items, bench.plain_images(items, size), num_images) if items else ()
+    return (*found, *_kinds(bench))
+
+
+def evaluation_again(bench: Bench, _: Measurements) -> Measurements:
+    """The evaluation of the held-out people, done again from their files by the trained weights."""
+    task = bench.validation
+    if task is None or bench.scores_average:
+        return ()
+    found: list[Measurement] = []
+    embedded: dict[str, Embedded] = {}
+    chosen: dict[str, tuple[Item, ...]] = {}
+    for name, items, most in (("query", task.query, _MOST_QUERIES), ("gallery", task.gallery, _MOST_GALLERY)):
+        rows_N = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))[:most].sort().values
+        chosen[name] = tuple(items[row] for row in rows_N.tolist())
+        # first of all: a faulty evaluation may change the model it scores
+        embedded[name] = _embedded(bench, chosen[name])
+        some, share = chosen[name][:_PIECE], len(chosen[name]) / max(len(items), 1)
+        plain_NCHW = bench.plain_images(some, bench.parts.config.INPUT.SIZE_TEST)
+        found += images_again(plain_NCHW, bench.evaluation_images(some), group=name)
+        found += [Measurement("evaluation_share", share, "share", group=name)]
+    found += score_again(embedded["query"], embedded["gallery"])
+    for name, items in chosen.items():
+        found += rows_again(embedded[name], bench.embedded(items), group=name)
+    return tuple(found)
+
+
+def _files_for(bench: Bench) -> tuple[tuple[Item, ...], int]:
+    """The files that the first training images may come from, and how many of these images to look for."""
+    height, width = bench.parts.config.INPUT.SIZE_TRAIN
+    size, batches = len(bench.first_batches[0].person_ids_B), bench.first_batches
+    most = min(_MOST_IMAGES, max(_FEWEST_IMAGES, _PIXELS // (height * width)))
+    if len(bench.train_items) <= _MOST_FILES:
+        return bench.train_items, most
+    for count in range(max(1, most // size), 0, -1):
+        drawn = set(torch.cat([batch.person_ids_B for batch in batches[: count + 1]]).tolist())
+        items = tuple(item for item in bench.train_items if item.person_id in drawn)
+        if len(items) <= _MOST_FILES:
+            return items, min(most, count * size)
+    return (), 0
+
+
+def _among_files(bench: Bench, items: tuple[Item, ...], files_NCHW: Tensor, num_images: int) -> Measurements:
+    config = bench.parts.config.INPUT
+    if config.CJ.ENABLED:
+        return ()  # colours are changed on purpose, so that no pixel is its file's
+    padding = config.PADDING.SIZE if config.PADDING.ENABLED else 0
+    images_NCHW = torch.cat([batch.images_BCHW for batch in bench.first_batches])[:num_images].cpu()
+    labels_N = torch.cat([batch.person_ids_B for batch in bench.first_batches])[:num_images].cpu()
+    if images_NCHW.shape[1:] != files_NCHW.shape[1:]:
+        return (Measurement("pixels_of_file", 0.0, "share", note="another size"),)
+    files = distinct_files(files_NCHW, torch.tensor([item.person_id for item in items]))
+    return images_of_files(images_NCHW, labels_N, files, padding=padding)
+
+
+def _kinds(bench: Bench) -> Measurements:
+    """Pictures of a held-out split are of one kind; those of a test set may come from elsewhere."""
+    task, config = bench.validation, bench.parts.config.INPUT
+    if task is None or task.protocol != "held-out":
+        return ()
+    sets = [tuple(items[row] for row in _spread(len(items))) for items in (task.query, task.gallery, bench.train_items)]
+    if min(len(items) for items in sets) < _FEWEST_IN_SET:
+        return ()
+    query, gallery, trained = (bench.plain_images(items, config.SIZE_TEST).cpu() for items in sets)
+    return (
+        *sets_told_apart(query, gallery, group="queries | gallery"),
+        *sets_told_apart(trained, torch.cat([query, gallery]), group="training | evaluation"),
+    )
+
+
+def _spread(count: int) -> list[int]:
+    """At most so many rows, evenly spaced."""
+    return [count * place // min(count, _SET_IMAGES) for place in range(min(count, _SET_IMAGES))]
+
+
+def _embedded(bench: Bench, items: tuple[Item, ...]) -> Embedded:
+    """The trained weights' embeddings of files that are prepared as configured."""
+    network: nn.Module = bench.parts.model
+    network.eval()
+    size = bench.parts.config.INPUT.SIZE_TEST
+
+    def batches() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for start in range(0, len(items), _PIECE):
+            part = items[start : start + _PIECE]
+            people, cameras = (torch.tensor([getattr(item, name) for item in part]) for name in ("person_id", "camera_id"))
+            yield bench.plain_images(part, size), people, cameras
+
+    def embed(images_BCHW: Tensor, camera_ids_B: Tensor) -> Tensor:
+        return bench.outputs(Batch(images_BCHW, torch.zeros_like(camera_ids_B), camera_ids_B), network).embeddings_BD.float()
+
+    return extract(embed, batches(), flip=bench.parts.config.TEST.FLIP.ENABLED)
