@@ -1,6 +1,7 @@
 """The evaluation done again by plain means: files prepared as configured, the trained weights, the items' own ids.
 
-Cost: 1 F an image. What the run hands to the network, embeds and ranks is compared with that row by row, so a difference also says where it comes in.
+Cost: 1 F an image. What the run hands to the network, embeds and ranks is compared with that row by row, so a difference also
+says where it comes in.
 
 Shape legend: N images, D embedding dim, C/H/W image.
 """

@@ -107,9 +107,7 @@ def _give_weights(trained: nn.Module, configured: nn.Module) -> None:
             tensor.copy_(source[name])
 
 
-def _outputs(
-    model: nn.Module, forward: Callable[[nn.Module], Any], *, is_training: bool, seed: int = 0
-) -> dict[str, Tensor]:
+def _outputs(model: nn.Module, forward: Callable[[nn.Module], Any], *, is_training: bool, seed: int = 0) -> dict[str, Tensor]:
     """Outputs of all modules by path, each as it ends and after all of its hooks, flat; the first call of each counts."""
     seen: dict[str, Tensor] = {}
 

@@ -36,7 +36,8 @@ _TOLD_APART = 0.9  # 0.5 = not at all
 
 def judge(case: Case) -> Verdict:
     """Fire where images, embeddings, ids or score are others than those of the repetition."""
-    evidence, causes = [], []
+    evidence: list[Evidence] = []
+    causes: list[str] = []
     for name, what, named in _STAGES:
         worst = max(case.measured(name).values(), default=0.0)
         if worst > _ROWS and not (name == "evaluation_images_differ" and files_measured.are_not_found(case)):

@@ -31,6 +31,8 @@ _SOURCE = "probe images_of_files"
 _FOUND = 0.4  # of an image's pixels; erasing covers at most so much that more is left
 _MOST_FOUND, _USUALLY_FOUND = 0.5, 0.7  # of the images; healthy runs find all
 _LABELS_FIT = 0.9
+_PREPARED: tuple[str, ...] = ("inputs-not-normalised", "evaluation-preprocessing")
+_CHANGED = ("augmentation-too-strong", "evaluation-preprocessing")
 _COPIES = 0.5  # distinct files over images; a batch of copies says nothing about labels
 _ANOTHER_SCALE = 0.97
 
@@ -53,18 +55,17 @@ def judge_images(case: Case) -> Verdict:
     evidence = [Evidence(found, shares[""], 1.0, _SOURCE)]
     if change and shares[change] >= _FOUND:
         evidence.append(Evidence(f"{shares[change]:.0%} with {change}", shares[change], 1.0, _SOURCE))
-        causes = ("channels-swapped",) if "channels" in change else ("augmentation-too-strong",)
-        return _finding(f"Training shows its files otherwise: {change}", 0.95, evidence, (*causes, "evaluation-preprocessing"))
+        first = "channels-swapped" if "channels" in change else "augmentation-too-strong"
+        return _finding(f"Training shows its files otherwise: {change}", 0.95, evidence, (first, "evaluation-preprocessing"))
     likeness = case.measured("file_correlation").get("", 0.0)
     evidence.append(Evidence(f"the most similar file correlates by {likeness:.2f}", likeness, 1.0, _SOURCE))
     if case.measured("evaluation_images_differ").get("query", 0.0) > _MOST_FOUND:
-        causes = ("inputs-not-normalised", "evaluation-preprocessing")
-        return _finding("Images are not prepared as configured, in training and evaluation", 0.85, evidence, causes)
+        title, causes = "Images are not prepared as configured, in training and evaluation", _PREPARED
+        return _finding(title, 0.85, evidence, causes)
     if likeness > _ANOTHER_SCALE:
-        causes = ("inputs-not-normalised", "evaluation-preprocessing", "augmentation-too-strong")
+        causes = (*_PREPARED, "augmentation-too-strong")
         return _finding("Training changes brightness or contrast of its files", 0.85, evidence, causes)
-    causes = ("augmentation-too-strong", "evaluation-preprocessing")
-    return _finding("Training changes its images beyond what is configured", 0.85, evidence, causes)
+    return _finding("Training changes its images beyond what is configured", 0.85, evidence, _CHANGED)
 
 
 def _some_are_not_found(case: Case) -> Finding | None:
@@ -72,8 +73,7 @@ def _some_are_not_found(case: Case) -> Finding | None:
     if found > _USUALLY_FOUND or any(isinstance(rule(case), Finding) for rule in _KNOWN_OTHERWISE):
         return None
     evidence = [Evidence(f"{1 - found:.0%} of the training images are not found among their files", found, 1.0, _SOURCE)]
-    causes = ("augmentation-too-strong", "evaluation-preprocessing")
-    return _finding("Training changes a part of its images beyond what is configured", 0.7, evidence, causes)
+    return _finding("Training changes a part of its images beyond what is configured", 0.7, evidence, _CHANGED)
 
 
 def judge_labels(case: Case) -> Verdict:

@@ -64,7 +64,8 @@ def judge_undone(case: Case) -> Verdict:
     if _TAKEN_BACK < kept <= _KEPT and elsewhere < 1 - _TAKEN_BACK:
         return None  # a lookahead as published
     along = case.measured("written_along_weights").get("", 0.0)
-    causes, confidence = ("learning-rate-too-low", "epsilon-too-large", "stale-optimizer"), 0.85
+    causes: tuple[str, ...] = ("learning-rate-too-low", "epsilon-too-large", "stale-optimizer")
+    confidence = 0.85
     if kept > _TAKEN_BACK:
         causes, confidence = ("learning-rate-too-high", "dead-units", "stale-optimizer"), 0.6
     if along < _ALONG:

@@ -6,7 +6,6 @@ Measures only. B images.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from statistics import median
 
 import torch
