@@ -161,8 +161,9 @@ def memory_table(rows: Rows, cases: Sequence[Case]) -> list[str]:
 
 def plan_table(rows: Rows, cases: Sequence[Case]) -> list[str]:
     lines = [
-        "| network | batch | plan | predicted, MB | measured, MB | share of plain | processor time, share of plain |",
-        "|---|---|---|---|---|---|---|",
+        "| network | batch | plan | predicted, MB | measured, MB | predicted / measured | share of plain | "
+        "processor time, share of plain |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for case in cases:
         batch_size = case.batches[1]
@@ -171,7 +172,7 @@ def plan_table(rows: Rows, cases: Sequence[Case]) -> list[str]:
             bytes_of_tensors, found = rows.of(case, batch_size, plan)
             bytes_predicted = with_slack(bytes_of_tensors)
             shares = f"{found['bytes'] / plain['bytes']:.2f} | {found['seconds'] / plain['seconds']:.2f}"
-            sizes = f"{bytes_predicted / MEGABYTE:.0f} | {found['bytes'] / MEGABYTE:.0f}"
+            sizes = f"{bytes_predicted / MEGABYTE:.0f} | {found['bytes'] / MEGABYTE:.0f} | {bytes_predicted / found['bytes']:.2f}"
             lines.append(f"| {case.name} | {batch_size} | {plan} | {sizes} | {shares} |")
     return lines
 
