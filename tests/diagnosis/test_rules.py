@@ -1,10 +1,14 @@
 """Every rule: where it fires, and that none of them fires on what is healthy. The contract of rules at the end."""
 
+import ast
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import unplateau.diagnosis
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.causes import BY_CODE
 from unplateau.diagnosis.diagnose import diagnose
@@ -255,3 +259,29 @@ def test_every_rule_has_a_page_with_all_its_parts(rule):
 def test_every_cure_of_the_vocabulary_is_a_word_of_its_own():
     assert len(BY_CODE) >= 45
     assert all(page(code) for code in (*finding_codes(), *BY_CODE))
+
+
+def _codes_written_in(module: Path) -> set[str]:
+    """Codes that a module gives its findings: what it calls `code`, and what it hands on to what makes one."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    given = [
+        keyword.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+        if keyword.arg == "code"
+    ]
+    made = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
+    given += [node.args[0] for node in made if node.func.id in ("Finding", "_finding", "_found") and node.args]
+    given += [
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).startswith("CODE")
+    ]
+    words = {one.value for part in given for one in ast.walk(part) if isinstance(one, ast.Constant)}
+    return {str(word) for word in words if re.fullmatch(r"[a-z]+(-[a-z]+)+", str(word))}
+
+
+def test_every_code_that_is_written_anywhere_is_a_finding_with_a_page():
+    modules = sorted(Path(unplateau.diagnosis.__file__).parent.rglob("*.py"))
+    written = set().union(*map(_codes_written_in, modules))
+    assert len(written) > 40, "the search itself finds them"
+    assert written <= set(finding_codes()), written - set(finding_codes())

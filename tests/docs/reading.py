@@ -18,14 +18,25 @@ PAGES = (
     *sorted((ROOT / "docs").glob("*.md")),
     *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "CHANGELOG")),
 )
+OF_COMMANDS = tuple(page for page in PAGES if page.name not in ("ARCHITECTURE.md", "CHANGELOG.md"))
+"""Pages whose commands are to be typed; the others tell of them."""
 VERB_OF_SCRIPT = {
     "python train_research_grade.py": "train",
     "python solve_plateau.py": "solve",
+    "solve_plateau.py": "solve",
     "python find_best_model.py": "find-best",
+    "find_best_model.py": "find-best",
     "./run_plateau_solutions.sh": "run-solutions",
+    "run_plateau_solutions.sh": "run-solutions",
     "run_plateau_solutions.bat": "run-solutions",
 }
-_STARTS = ("python ", "unplateau ", "make ", "make.bat ", "./", "run_plateau_solutions.bat")
+_STARTS = (
+    "python ", "python3 ", "unplateau ", "make ", "make.bat ", "./", "run_plateau_solutions.sh ", "run_plateau_solutions.bat",
+    "find_best_model.py ", "solve_plateau.py ", "pip ", "ray ", "source ", "export ", "set ", ".venv\\Scripts\\activate",
+    "Set-ExecutionPolicy ",
+)  # fmt: skip
+_FLAGS_ARE_OF = "python train_research_grade.py --config-file F --run-name N"
+"""What the flags of README's table are appended to."""
 
 
 @dataclass(frozen=True)
@@ -45,22 +56,38 @@ class Command:
 
 
 def commands() -> list[Command]:
-    """Every command of every guide, each once a page, in order."""
-    found = [Command(page.name, line) for page in GUIDES for line in _lines(page)]
+    """Every command of every page, each once a page, in order."""
+    found = [Command(page.name, line) for page in OF_COMMANDS for line in _lines(page)]
     return list(dict.fromkeys(found))
 
 
 def _lines(page: Path) -> Iterator[str]:
-    text = page.read_text(encoding="utf-8")
+    text = re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8"))  # a line that goes on in the next one
+    fence = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
     candidates = re.findall(r"^ {4,}(\S.*)$", text, re.MULTILINE)
-    candidates += [
-        line for block in re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL) for line in block.splitlines()
-    ]
-    candidates += [span for row in re.findall(r"^\|.*\|$", text, re.MULTILINE) for span in re.findall(r"`([^`]+)`", row)]
+    candidates += [line for block in fence.findall(text) for line in block.splitlines()]
+    prose = fence.sub("", text)
+    if page.suffix == ".md":
+        candidates += [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
     for candidate in candidates:
         command = re.split(r"\s{2,}|\s#", candidate.strip())[0]
-        if command.startswith(_STARTS) and not command.startswith("python -m"):
+        if command.startswith(_STARTS):
             yield command
+    if page.name == "README.md":
+        yield from _of_table(prose)
+
+
+def _of_table(text: str) -> Iterator[str]:
+    """README's table gives flags alone, and keys that are added to the command of the row before."""
+    before = ""
+    for row in re.findall(r"^\|.*\|$", text, re.MULTILINE):
+        said = row.strip("|").split("|")[-1].strip()
+        spans = re.findall(r"`([^`]+)`", said)
+        if spans and spans[0].startswith("--"):
+            yield f"{_FLAGS_ARE_OF} {spans[0]}"
+        if said.startswith("the same with `"):
+            yield f"{before} {spans[0]}"
+        before = spans[0] if spans else before
 
 
 def parsed(command: Command) -> dict[str, Any]:

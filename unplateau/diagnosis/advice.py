@@ -15,7 +15,7 @@ _GAP_THAT_SAYS_OVERFIT = 0.25  # mAP on training identities minus mAP on unseen 
 _FEWEST_EPOCHS = 6
 _ASKED_FOR_DATA = "Market1501"  # what custom_configs/plateau_solutions and the bar of 0.3 were asked for
 
-_PROMISED = {
+PROMISED = {
     "no-improvement": "Use this model for deployment: the run stopped efficiently, which is normal and good.",
     "completed": "May gain from more epochs: it never plateaued. Check whether it was still improving.",
     "interrupted": "Can be resumed; the checkpoint is safe.",
@@ -30,6 +30,7 @@ _PROMISED = {
     "error": "See log.txt, fix, retry.",
     "killed": "See log.txt. Can be resumed from the last finished epoch; the checkpoint is safe.",
 }
+"""By code of a stopping reason, the first sentence of what to do."""
 _RESUMABLE = ("interrupted", "preempted", "time-budget", "paused", "killed", "disk-full")
 
 
@@ -74,7 +75,7 @@ def advise(ending: Ending) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return evidence, (f"No {missing}, so nothing can be resumed. Start again: {ending.resume_command}",)
     if _is_refit(ending):
         return evidence, ("All epochs that were asked for are trained: use best_model.pth.",)
-    return evidence, (_PROMISED[ending.code], *_what_next(ending, trend))
+    return evidence, (PROMISED[ending.code], *_what_next(ending, trend))
 
 
 def validation_trend(epochs: Sequence[EpochRecord], max_epochs: int) -> Flatness | None:

@@ -113,10 +113,9 @@ def _series(view: GroupView, run: GroupRun, read: Reader) -> Series:
 
 def _style(view: GroupView, name: str) -> str:
     """The best runs have colours, the control is dashed, the others are grey until one looks at them."""
-    control = view.selection.control if view.selection is not None else ""
-    if name == control:
+    if name == view.control:
         return _CONTROL_STYLE
-    names = [run.name for run in view.ranked if run.name != control]
+    names = [run.name for run in view.ranked if run.name != view.control]
     place = names.index(name) if name in names else len(names)
     return f"c{place + 1}" if place < _NUM_COLOURS else "muted"
 

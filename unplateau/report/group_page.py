@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from unplateau.config.delta import flatten
 from unplateau.report.content import Cell, Charts, Fact, Listing, Page, Section, Table, sections_of
+from unplateau.report.group_ahead import ahead_facts, ahead_section
 from unplateau.report.group_charts import importance_charts, interval_charts, overlay_charts
 from unplateau.report.group_view import GroupRun, GroupView, SelectionView
 from unplateau.report.lines import metrics_line
@@ -31,6 +32,7 @@ def group_page(view: GroupView) -> Page:
         tone=tone,
         facts=_facts(view),
         sections=sections_of(
+            ahead_section(view.ahead, _taken(view)),
             _selection(view),
             Section("runs", "Runs", (_runs_table(view), Listing(view.problems))),
             Section("curves", "Curves", (Charts(overlay_charts(view)),), _LEGEND if len(view.runs) > 1 else ""),
@@ -80,7 +82,11 @@ def _facts(view: GroupView) -> tuple[Fact, ...]:
             Fact("Winner's test mAP", f"{100 * test.mAP:.1f} %", f"{test.dataset}{test_note(test)}")
             for test in selection.tests[:1]
         ]
-    return (*facts, Fact("Training time", duration_words(seconds)))
+    return (*facts, Fact("Training time", duration_words(seconds)), *ahead_facts(view.ahead, _taken(view)))
+
+
+def _taken(view: GroupView) -> dict[str, list[float]]:
+    return {run.name: [epoch.train_seconds + epoch.validation_seconds for epoch in run.record.epochs] for run in view.runs}
 
 
 def _selection(view: GroupView) -> Section:
@@ -145,11 +151,10 @@ def _number(value: float | None, factor: float, form: str) -> Cell:
 
 def _expected(view: GroupView) -> Section:
     """The table that was asked for: expected against what happened, for the solutions."""
-    selection = view.selection
-    if selection is None or view.kind != "solutions":
+    if view.kind != "solutions":
         return Section("expected", "", ())
-    control = next((run for run in view.runs if run.name == selection.control), None)
-    rows = [row for run in view.runs if run.name != selection.control for row in _expected_rows(run, control)]
+    control = next((run for run in view.runs if run.name == view.control), None)
+    rows = [row for run in view.runs if run.name != view.control for row in _expected_rows(run, control)]
     intro = (
         f"Losses are unweighted, CE / triplet / total. Hoped for {AFTER_ANY_SOLUTION}. These values are shown as asked and prove "
         "nothing: a trainer that works beats them in its first epoch."

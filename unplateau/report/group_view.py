@@ -13,6 +13,7 @@ from typing import Any
 from unplateau.base.errors import RecordError
 from unplateau.config.schema import Config
 from unplateau.report.content import Live
+from unplateau.report.group_ahead import Ahead
 from unplateau.report.solutions_content import SOLUTIONS
 from unplateau.report.words import shown
 from unplateau.runs.reader import RunRecord
@@ -128,12 +129,23 @@ class GroupView:
     written: str = ""
     live: Live | None = None
     """None where nobody writes the page again."""
+    ahead: Ahead | None = None
+    """What the launcher that writes it still has to do; None where none is at work."""
+    own_control: str = ""
+    """The run that others are changes of, where no selection names it; empty for none."""
 
     @property
     def kind(self) -> str:
         if self.search is not None:
             return "search"
-        return "solutions" if self.selection is not None and self.selection.kind == SOLUTIONS else "runs"
+        if self.selection is None:
+            return "solutions" if self.own_control else "runs"
+        return "solutions" if self.selection.kind == SOLUTIONS else "runs"
+
+    @property
+    def control(self) -> str:
+        """The run that others are changes of; empty for none."""
+        return self.selection.control if self.selection is not None else self.own_control
 
     @property
     def ranked(self) -> tuple[GroupRun, ...]:

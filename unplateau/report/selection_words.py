@@ -20,7 +20,8 @@ def how_sure(report: SolutionsReport) -> str:
     if report.selection.winner is None:
         return "there is nothing to choose from: no run finished an epoch with a validated model"
     mark = " (chosen on the test set: optimistic)" if report.protocol == "test" else ""
-    drops = of_rounds(report.rounds) or of_dropped(len(report.dropped), "NOTES")
+    section = "ROUNDS" if report.rounds is not None else "NOTES"
+    drops = of_dropped(len(report.dropped), section) or of_rounds(report.rounds)
     return f"{_verdict_words(report.selection)}{mark}{drops}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,13 +10,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from unplateau.report.group_ahead import OPEN, Ahead, Awaited, seconds_left, seconds_of
 from unplateau.report.lines import epoch_line
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import read_run
 from unplateau.runs.record import EpochRecord
 
 _LOSSES = {"cross_entropy": "CE", "triplet": "triplet"}
-_OPEN = ("waiting", "half done", "training", "changed")
 _COLOURS = {"finished": "green", "failed": "red", "training": "yellow"}
 
 
@@ -92,7 +91,7 @@ class SolutionsConsole:
         """Show a round of halving: how far its runs train, and how many epochs the rounds after it will take at most."""
         for name, goal in goals.items():
             self._rows[name].max_epochs = goal
-            if self._rows[name].state not in _OPEN:
+            if self._rows[name].state not in OPEN:
                 self._rows[name].state = "waiting"
         self._later_epochs = later_epochs
         if title == self._title:
@@ -115,31 +114,25 @@ class SolutionsConsole:
             for record in new:
                 self.say(f"{name}: {epoch_line(record, row.max_epochs, best)}")
 
+    def ahead(self) -> Ahead:
+        """Return what trains and what is left."""
+        runs = tuple(Awaited(name, row.state, row.max_epochs) for name, row in self._rows.items())
+        return Ahead(runs, self._later_epochs, self._title)
+
     def table(self) -> Table:
         """Return the table as it stands."""
-        table = Table(title=self._title or None, caption=f"left, about: {_duration(self._seconds_left())}")
+        ahead, taken = self.ahead(), {name: row.epoch_seconds for name, row in self._rows.items()}
+        table = Table(title=self._title or None, caption=f"left, about: {_duration(seconds_left(ahead, taken))}")
         for title in ("solution", "epoch", *_LOSSES.values(), "mAP", "best", "state", "left"):
             table.add_column(title, justify="left" if title in ("solution", "state") else "right", no_wrap=title != "state")
-        for name, row in self._rows.items():
+        for run, (name, row) in zip(ahead.runs, self._rows.items(), strict=True):
             last = row.epochs[-1] if row.epochs else None
             losses = [_number(last.losses.get(term) if last else None) for term in _LOSSES]
             best = f"{_percent(row.best)} ({row.best.epoch})" if row.best else "-"
             state = f"[{_COLOURS.get(row.state, 'default')}]{row.state}[/]"
-            left = _duration(self._seconds_of(row)) if row.state in _OPEN else ""
+            left = _duration(seconds_of(run, taken)) if run.is_open else ""
             table.add_row(name, f"{last.epoch if last else 0}/{row.max_epochs}", *losses, _percent(last), best, state, left)
         return table
-
-    def _seconds_left(self) -> float | None:
-        parts = [self._seconds_of(row) for row in self._rows.values() if row.state in _OPEN]
-        known = [part for part in parts if part is not None]
-        usual = [value for row in self._rows.values() for value in row.epoch_seconds]
-        later = statistics.median(usual) * self._later_epochs if usual else 0.0
-        return sum(known) + later if len(known) == len(parts) else None
-
-    def _seconds_of(self, row: _Row) -> float | None:
-        """Epochs to go times the usual epoch of this run, or of all runs as long as it has none. Patience may end it sooner."""
-        seconds = row.epoch_seconds or [value for other in self._rows.values() for value in other.epoch_seconds]
-        return statistics.median(seconds) * max(0, row.max_epochs - len(row.epochs)) if seconds else None
 
 
 def _epochs(folder: RunFolder) -> tuple[EpochRecord, ...]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from unplateau.report.words import difference_words, points
-from unplateau.runs.record import StopReason
+from unplateau.runs.record import StopReason, from_plain
 from unplateau.selection.halving import Placed, Round, Standings
 from unplateau.selection.statistics import Difference
 
 _WIDTH = 116
-_DROPPED = "Dropped by halving in round"
+DROPPED = "Dropped by halving in round"
+"""How the stopping reason of a dropped run begins."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,37 @@ class RoundsTold:
     """The rounds with what they saved and what they may have cost."""
 
     standings: Standings
-    behind_kept: Mapping[str, Difference]
+    behind_kept: dict[str, Difference]
     """By dropped run: the last run that was kept minus it, both as they were at the cut."""
     epochs_trained: int
     epochs_of_all: int
     """What training all of them to the end takes at most."""
     measured: str = ""
     """What this plan lost in recorded experiments; empty for a plan of one's own."""
+
+
+def rounds_from_plain(plain: dict[str, Any]) -> RoundsTold:
+    """Build the rounds from what `selection.json` keeps of them.
+
+    JSON has no infinity: a score that is null is that of a run without one, and an interval without an end has a null there.
+
+    Raises:
+        RecordError, KeyError, TypeError: it is not what was written.
+    """
+    rounds = [
+        {**done, "placed": [_without_null(run, best_map=-math.inf) for run in done["placed"]]}
+        for done in plain["standings"]["rounds"]
+    ]
+    behind = {
+        name: {**one, "estimate": _without_null(one["estimate"], low=-math.inf, high=math.inf)}
+        for name, one in plain["behind_kept"].items()
+    }
+    standings = {**plain["standings"], "rounds": rounds, "to_train": []}  # they were written when nothing was left to train
+    return from_plain(RoundsTold, {**plain, "standings": standings, "behind_kept": behind})
+
+
+def _without_null(plain: dict[str, Any], **instead: float) -> dict[str, Any]:
+    return {**plain, **{name: value for name, value in instead.items() if plain[name] is None}}
 
 
 def round_lines(done: Round) -> list[str]:
@@ -39,7 +64,7 @@ def round_lines(done: Round) -> list[str]:
 
 def dropped_reason(stop: StopReason, name: str, done: Round) -> StopReason:
     """Return the stopping reason of a run that was dropped, made from that of its slice; the same again changes nothing."""
-    headline = f"{_DROPPED} {done.number}, after {stop.epochs_trained} of {stop.max_epochs} epochs"
+    headline = f"{DROPPED} {done.number}, after {stop.epochs_trained} of {stop.max_epochs} epochs"
     if stop.headline == headline:
         return stop
     place = next(place for place, run in enumerate(done.placed, 1) if run.name == name)
@@ -52,7 +77,7 @@ def dropped_reason(stop: StopReason, name: str, done: Round) -> StopReason:
 
 def was_dropped(stop: StopReason | None) -> bool:
     """Return whether a run's stopping reason is that of `dropped_reason`."""
-    return stop is not None and stop.code == "paused" and stop.headline.startswith(_DROPPED)
+    return stop is not None and stop.code == "paused" and stop.headline.startswith(DROPPED)
 
 
 def rounds_section(told: RoundsTold) -> list[str]:

@@ -145,9 +145,9 @@ def _state(file: Written) -> str:
 
 
 def _sentence(text: str) -> str:
-    if text.startswith("solve_plateau"):
-        return f"Run {text}."
     end = "" if text.endswith((".", "?", "!")) else "."
+    if text.startswith("solve_plateau"):
+        return f"Run {text}{end}"
     return f"{text[0].upper()}{text[1:]}{end}"
 
 

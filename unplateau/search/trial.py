@@ -10,6 +10,8 @@ from unplateau.search.space import Value
 
 WAITING, RUNNING, PAUSED, FINISHED, FAILED = "waiting", "running", "paused", "finished", "failed"
 BASE, SOLUTION, SUGGESTED = "base", "solution", "suggested"
+BASE_TRIAL = "trial_000_base"
+"""Name of the first trial, which the others are changes of."""
 
 
 @dataclass(frozen=True)

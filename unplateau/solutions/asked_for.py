@@ -12,6 +12,8 @@ from typing import Any
 
 from unplateau.config.schema import Config
 
+CONTROL = "solution_0_control"
+"""Name of the run that the solutions are changes of: the stalled configuration as it is, in a trainer that works."""
 _ASKED_BASE_RATE = 0.00035
 _ASKED_EPOCHS = 90
 

@@ -1,13 +1,17 @@
 """A search tries base, solutions, then what is suggested; prunes resumably; names the winner. Failing: `test_search_failing`."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from unplateau.config.load import load
-from unplateau.report.group_view import read_search
+from unplateau.report.group_page import group_page
+from unplateau.report.group_view import GroupView, read_search
+from unplateau.search.trial import BASE_TRIAL
 from unplateau.workflows.reporting import report_group
+from unplateau.workflows.reporting.report_group import group_view
 from unplateau.workflows.searching import search
 from unplateau.workflows.searching.search_executor import make_executor
 from unplateau.workflows.searching.search_request import SearchRequest, Workers
@@ -157,3 +161,31 @@ def test_importances_are_told_once_enough_trials_were_compared(desk: Desk) -> No
     assert shares[0]["name"] == "SOLVER.BASE_LR"
     assert shares[0]["low"] <= shares[0]["share"] <= shares[0]["high"]
     assert "WHAT DECIDES:\n  SOLVER.BASE_LR" in desk.text("COMPARISON.txt")
+
+
+def test_the_page_of_a_search_that_left_no_record_still_says_what_each_trial_changes(desk: Desk) -> None:
+    desk.run(max_trials=7)
+    with_record = {run.name: run.changes for run in group_view(desk.output).runs}
+    for name in ("search.json", "selection.json"):  # a kill comes before they are written
+        (desk.output / name).unlink()
+    view = group_view(desk.output)
+    assert {run.name: run.changes for run in view.runs} == with_record
+    assert with_record[BASE_TRIAL] == {} and with_record["trial_001_solution_1_higher_lr"]
+    assert view.kind == "search" and view.control == BASE_TRIAL
+    assert "change" in _runs_columns(view)
+
+
+def test_while_a_search_runs_its_page_says_what_trains_and_how_many_trials_were_begun(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_group, "LARGEST_SHARE", 1e9)
+    PAGES.clear()
+    desk.run(max_trials=7)
+    page = PAGES[-1]
+    assert "Training now</dt>" in page and "7 trials begun of at most 7" in page
+    assert re.search(r"trial_\d{3}\S*, epoch \d of [39]", page)
+
+
+def _runs_columns(view: GroupView) -> tuple[str, ...]:
+    section = next(one for one in group_page(view).sections if one.anchor == "runs")
+    return section.blocks[0].columns  # type: ignore[union-attr]

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from unplateau.base.errors import UsageError
-from unplateau.base.files import read_json
+from unplateau.base.files import read_json, write_json
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import read_stop
 from unplateau.testing.small_market import Lab, same_tensors, without_times
+from unplateau.workflows.choosing.select import run_select
+from unplateau.workflows.choosing.select_request import SelectRequest
 from unplateau.workflows.solving import run_solutions as launcher
 from unplateau.workflows.solving.solution_runs import CONTROL
 
@@ -46,6 +48,34 @@ def test_the_text_tells_the_rounds_and_what_they_may_have_cost(desk: Desk) -> No
     assert "What this may have cost:" in text and "was not measured" in text
     assert "(2 runs were dropped before the end" in desk.lines[1] and "clear winner, " not in desk.lines[1]
     assert read_json(desk.output / "selection.json")["halving"]["epochs_trained"] == 16
+
+
+def test_comparing_again_keeps_the_rounds_as_long_as_a_dropped_run_is_frozen(desk: Desk) -> None:
+    desk.behave(**{CONTROL: "refuse"})  # a run without a score: its minus infinity is null in the record
+    desk.run(*EIGHT, halving="0.5:0.5")
+    told = _rounds_of(desk)
+    assert any(f"{COSINE}: dropped after epoch 4" in line for line in told)
+    for _ in range(2):  # read back from what comparing has written itself
+        assert run_select(SelectRequest(desk.output, is_quiet=True)) == 0
+        assert _rounds_of(desk) == told
+        assert "compared up to there, see ROUNDS" in desk.lines[1]
+    desk.behave()
+    desk.run(*EIGHT)
+    assert run_select(SelectRequest(desk.output, is_quiet=True)) == 0
+    assert _rounds_of(desk) == []
+
+
+def test_a_damaged_record_costs_the_rounds_and_says_so(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    desk.run(*EIGHT, halving="0.5:0.3")
+    record = read_json(desk.output / "selection.json")
+    write_json(desk.output / "selection.json", {**record, "halving": {"standings": {"rounds": [7]}}})
+    assert run_select(SelectRequest(desk.output, is_quiet=True)) == 0
+    assert _rounds_of(desk) == [] and "the rounds of halving are left out" in caplog.text
+
+
+def _rounds_of(desk: Desk) -> list[str]:
+    """The lines of the section on rounds."""
+    return desk.text.partition("ROUNDS OF HALVING:\n")[2].partition("\n\n")[0].splitlines()
 
 
 def test_where_none_trained_nothing_is_said_of_drops_and_their_cost(desk: Desk) -> None:

@@ -1,6 +1,7 @@
 """All solutions are tried, whatever becomes of one of them; started again it goes on; the end names the model to use."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from unplateau.base.locks import FileLock
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import RetrievalMetrics
 from unplateau.testing.small_market import Lab
+from unplateau.workflows.reporting import report_group
 from unplateau.workflows.solving import run_solutions as launcher
 from unplateau.workflows.solving.run_solutions import run_solutions
 from unplateau.workflows.solving.solution_runs import CONTROL, SolutionsRequest
@@ -46,6 +48,28 @@ def test_the_folder_gets_a_page_with_the_same_winner_and_its_test_score(desk: De
     assert f"{HIGHER} is the one to take, with " in html
     assert "Winner&#39;s test mAP" in html
     assert all(f'href="{name}/report.html"' in html for name in ALL)
+
+
+def test_the_page_beside_the_training_names_what_trains_what_waits_and_what_is_left(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_group, "LARGEST_SHARE", 1e9)
+    pages = []
+    true_train = launcher._train
+
+    def train(*words: object) -> str:
+        problem = true_train(*words)  # type: ignore[arg-type]
+        pages.append((desk.output / "report.html").read_text(encoding="utf-8"))
+        return problem
+
+    monkeypatch.setattr(launcher, "_train", train)
+    desk.run()
+    assert '<body class="solutions">' in pages[1] and "change</th>" in pages[1] and "BASE_LR 0.0007" in pages[1]
+    assert f"now {HIGHER}, epoch 3 of 3" in pages[1]
+    rows = re.findall(r'<th scope="row">(\w+)</th>\s*<td class="[\w ]*">(\w+)</td>\s*<td class="number">(\d of \d)', pages[1])
+    assert rows == [(CONTROL, "finished", "3 of 3"), (HIGHER, "training", "3 of 3"), (COSINE, "waiting", "0 of 3")]
+    assert "Left, about</dt><dd>3.0 s" in pages[1]  # the stand-in's epochs say that they take a second
+    assert "Left, about" not in (desk.output / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_overrides_reach_every_run(desk: Desk) -> None:

@@ -153,6 +153,8 @@
     const since = new Date(1000 * written).toLocaleString();
     const ago = quiet < 5400 ? `${Math.round(quiet / 60)} minutes` : quiet < 172800 ? `${Math.round(quiet / 3600)} hours` : `${Math.round(quiet / 86400)} days`;
     sign.classList.add('late');
+    const now = document.getElementById('now-title');
+    if (now) now.textContent = 'When this was written';
     sign.querySelector('.state').textContent = `No sign of life since ${since}, ${ago} ago. Reload; if this stays, the process is gone (killed, or the machine is off), and ${document.body.classList.contains('run') ? 'its command with --resume' : 'the same command'} goes on;`;
     const verdict = document.querySelector('.verdict');
     verdict.textContent = verdict.textContent.replace(/^Training now/, `No sign of life since ${since}`).replace('training now', 'training when this was written');

@@ -22,8 +22,8 @@ from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import find_runs, is_running, read_run, read_stop
 from unplateau.runs.results_file import SUFFIXES, ScoredRun, looks_like_results, read_results
 from unplateau.selection.statistics import ValidationCurve
+from unplateau.solutions.asked_for import CONTROL
 from unplateau.workflows.solving.choose_solution import RECORD, curve_of
-from unplateau.workflows.solving.solution_runs import CONTROL
 from unplateau.workflows.training.request import TrainRequest
 
 CONFIRMED = "confirmed"

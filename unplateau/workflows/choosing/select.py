@@ -5,13 +5,17 @@ Reads only, without torch; the test set is not scored. `--seeds` has the best on
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from unplateau.base.errors import RecordError, first_line
+from unplateau.base.files import read_json
 from unplateau.config.delta import difference
 from unplateau.config.recipe import HARMLESS_KEYS, SEED_KEY
 from unplateau.report.solutions_content import COMPARISON, SolutionsReport, TriedSolution
+from unplateau.report.solutions_rounds import RoundsTold, rounds_from_plain, was_dropped
 from unplateau.runs.reader import read_run
 from unplateau.runs.record import RetrievalMetrics, from_plain
 from unplateau.selection.select import select
@@ -20,12 +24,15 @@ from unplateau.workflows.choosing.confirm import confirm
 from unplateau.workflows.choosing.select_request import SelectRequest
 from unplateau.workflows.reporting.report_group import PAGE, write_group_safely
 from unplateau.workflows.solving.choose_solution import (
+    RECORD,
     TEXT,
     broken_pipeline,
     earlier_tests,
     protocol_of,
     write_selection,
 )
+
+_log = logging.getLogger(__name__)
 
 
 def run_select(request: SelectRequest) -> int:
@@ -64,7 +71,7 @@ def report_on_folder(request: SelectRequest) -> SolutionsReport:
         kind=COMPARISON, recipes={run.told.name: run.recipe for run in compared.runs}, compare_command=request.command,
         dropped=tuple(compared.dropped),
     )  # fmt: skip
-    report = replace(report, tried=_with_changes(report, compared.runs))
+    report = replace(report, tried=_with_changes(report, compared.runs), rounds=_rounds(request.output_dir, tried))
     return replace(report, tests=_tests(request.output_dir, report))
 
 
@@ -81,6 +88,24 @@ def _changes(reference: TriedSolution, one: TriedSolution) -> dict[str, tuple[ob
         return {}
     changed = difference(reference.config, one.config)
     return {key: values for key, values in changed.items() if key != SEED_KEY and key not in HARMLESS_KEYS}
+
+
+def _rounds(output_dir: Path, tried: Sequence[TriedSolution]) -> RoundsTold | None:
+    """The rounds of halving that an earlier selection told of, as long as a run is still frozen where they dropped it."""
+    path = output_dir / RECORD
+    frozen = {run.name for run in tried if was_dropped(run.stop)}
+    try:
+        plain = read_json(path).get("halving") if frozen else None
+        told = rounds_from_plain(plain) if plain else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecordError) as problem:
+        _log.warning("%s is damaged, so the rounds of halving are left out: %s", path, first_line(problem))
+        return None
+    if told is None or not frozen & told.standings.dropped.keys():
+        return None
+    took_part = {run.name for done in told.standings.rounds for run in done.placed}
+    return replace(told, epochs_trained=sum(run.epochs[-1].epoch for run in tried if run.epochs and run.name in took_part))
 
 
 def _tests(output_dir: Path, report: SolutionsReport) -> tuple[RetrievalMetrics, ...]:

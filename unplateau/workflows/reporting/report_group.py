@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,20 @@ import numpy as np
 
 from unplateau.base.errors import RecordError, UnplateauError, UsageError
 from unplateau.base.files import read_json, write_text
+from unplateau.config.delta import difference
+from unplateau.config.recipe import HARMLESS_KEYS
+from unplateau.config.schema import Config
+from unplateau.report.group_ahead import Ahead
 from unplateau.report.group_page import group_page
 from unplateau.report.group_view import GroupRun, GroupView, SearchView, SelectionView, read_search, read_selection
 from unplateau.report.html import page_html
+from unplateau.report.words import shown
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import find_runs, is_running, read_average_precision, read_run
-from unplateau.search.trial import RUNNING
+from unplateau.search.trial import BASE_TRIAL, RUNNING
 from unplateau.selection.crossed import Panel
 from unplateau.selection.statistics import Estimate
+from unplateau.solutions.asked_for import CONTROL
 from unplateau.workflows.reporting.alive import live
 from unplateau.workflows.reporting.report_run import config_of, write_run_report, written_words
 
@@ -34,12 +40,15 @@ _FIRST_PAGE_SECONDS = 0.5
 _MOST_RUNS = 400  # a page of more is slow to open; the newest are shown
 
 
-def write_group_report(folder: Path, *, search: SearchView | None = None, wait_seconds: float | None = None) -> Path:
+def write_group_report(
+    folder: Path, *, search: SearchView | None = None, ahead: Ahead | None = None, wait_seconds: float | None = None
+) -> Path:
     """Write the page of the runs below `folder`, and of each run whose page is missing or old, and return where it is.
 
     Args:
         folder: of the runs.
         search: what is known of a search that goes on; None reads `search.json`.
+        ahead: what a launcher still has to do; None where none is at work.
         wait_seconds: how long the next page may be left out since it costs too much; None where nobody writes it again.
 
     Raises:
@@ -50,15 +59,17 @@ def write_group_report(folder: Path, *, search: SearchView | None = None, wait_s
     view = group_view(folder, search=search)
     if wait_seconds is not None:
         epochs = [epoch for run in view.runs for epoch in run.record.epochs]
-        view = replace(view, live=live(folder, epochs, wait_seconds=wait_seconds))
+        view = replace(view, live=live(folder, epochs, wait_seconds=wait_seconds), ahead=ahead)
     write_text(page, page_html(group_page(view)))
     return page
 
 
-def write_group_safely(folder: Path, *, search: SearchView | None = None, wait_seconds: float | None = None) -> bool:
+def write_group_safely(
+    folder: Path, *, search: SearchView | None = None, ahead: Ahead | None = None, wait_seconds: float | None = None
+) -> bool:
     """Write the page of several runs and return whether it is there; what goes wrong is logged, it is never worth a choice."""
     try:
-        write_group_report(folder, search=search, wait_seconds=wait_seconds)
+        write_group_report(folder, search=search, ahead=ahead, wait_seconds=wait_seconds)
     except Exception as problem:  # noqa: BLE001 - see above
         _log.warning("%s was not written: %s: %s", folder / PAGE, type(problem).__name__, problem)
         return False
@@ -68,32 +79,45 @@ def write_group_safely(folder: Path, *, search: SearchView | None = None, wait_s
 class LiveGroupReport:
     """Keeps the page of several runs while a launcher trains them, at the price of half a percent of one core."""
 
-    def __init__(self, folder: Path, search: Callable[[], SearchView] | None = None) -> None:
-        """`search` is asked for what is known so far, where this is one."""
-        self._folder, self._search = folder, search
-        self._begun, self._seen = time.perf_counter(), 0
+    def __init__(
+        self, folder: Path, search: Callable[[], SearchView] | None = None, ahead: Callable[[], Ahead] | None = None
+    ) -> None:
+        """`search` is asked for what is known so far, where this is one; `ahead` for what is still to be trained."""
+        self._folder, self._search, self._ahead = folder, search, ahead
+        self._begun, self._seen = time.perf_counter(), _Seen()
         self.spent_seconds, self._page_seconds = 0.0, _FIRST_PAGE_SECONDS
 
     def look(self) -> None:
-        """Write the page where a run has finished an epoch since the last one, unless looking has been too dear so far."""
+        """Write the page where a run has finished an epoch or changed its state, unless looking has been too dear so far."""
         elapsed, before = time.perf_counter() - self._begun, time.thread_time()
         if self.spent_seconds > LARGEST_SHARE * elapsed:
             return
         newest = max((file.stat().st_mtime_ns for file in self._folder.rglob("metrics.jsonl")), default=0)
-        if newest != self._seen:
-            self._seen = newest
+        ahead = self._ahead() if self._ahead is not None else None
+        seen = _Seen(newest, tuple(run.state for run in ahead.runs) if ahead is not None else ())
+        if newest and seen != self._seen:
+            self._seen = seen
             wait_seconds = (self.spent_seconds + self._page_seconds) / LARGEST_SHARE - elapsed
-            write_group_safely(self._folder, search=self._known(), wait_seconds=wait_seconds)
+            write_group_safely(self._folder, search=self._known(), ahead=ahead, wait_seconds=wait_seconds)
             self._page_seconds = time.thread_time() - before
         self.spent_seconds += time.thread_time() - before
 
     def close(self) -> None:
         """Write the page once more, as one that nobody writes again."""
-        if self._seen:
+        if self._seen.newest:
             write_group_safely(self._folder, search=self._known())
 
     def _known(self) -> SearchView | None:
         return self._search() if self._search is not None else None
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a page was last written of."""
+
+    newest: int = 0
+    """When the newest epoch was recorded, in nanoseconds; 0 where there is none."""
+    states: tuple[str, ...] = ()
 
 
 def group_view(folder: Path, *, search: SearchView | None = None) -> GroupView:
@@ -107,16 +131,34 @@ def group_view(folder: Path, *, search: SearchView | None = None) -> GroupView:
         search = read_search(search_plain, str(folder / SEARCH))
     panels: dict[bytes, Panel] = {}
     problems = [f"Of {len(folders)} runs the newest {_MOST_RUNS} are shown."] if len(folders) > _MOST_RUNS else []
-    runs = [_run(folder, one, selection, search, panels, problems) for one in folders[:_MOST_RUNS]]
+    read = [_run(folder, one, selection, search, panels, problems) for one in folders[:_MOST_RUNS]]
+    runs = tuple(run for run in read if run is not None)
+    control = next((run.name for run in runs if run.name in (CONTROL, BASE_TRIAL)), "")
+    if search is None and control == BASE_TRIAL:
+        search = SearchView()  # one that has not come to its end, or was killed: it has left no record
     return GroupView(
         title=folder.resolve().name,
-        runs=tuple(run for run in runs if run is not None),
+        runs=_with_changes(runs, control),
         selection=selection,
         search=search,
         problems=tuple(problems),
         texts=tuple(name for name in TEXTS if (folder / name).exists()),
         written=written_words(),
+        own_control=control,
     )
+
+
+def _with_changes(runs: tuple[GroupRun, ...], control: str) -> tuple[GroupRun, ...]:
+    """Where no record says what the runs change, as after a kill, their own configurations do."""
+    base = next((run.config for run in runs if run.name == control), None)
+    if base is None or any(run.changes for run in runs):
+        return runs
+    return tuple(run if run.config is None else replace(run, changes=_changes(base, run.config)) for run in runs)
+
+
+def _changes(base: Config, config: Config) -> dict[str, str]:
+    changed = difference(base, config)
+    return {key: shown(new) for key, (_, new) in changed.items() if key not in (*HARMLESS_KEYS, "SOLVER.STOP_EPOCH")}
 
 
 def _run(

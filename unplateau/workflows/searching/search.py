@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from unplateau.base.errors import UnplateauError, UsageError
 from unplateau.base.locks import FileLock
 from unplateau.engine.requests import StopRequests
+from unplateau.report.group_ahead import TRAINING, Ahead, Awaited
 from unplateau.report.group_view import SearchView
 from unplateau.report.search_console import SearchConsole
 from unplateau.report.words import shown
@@ -103,9 +104,11 @@ class Coordinator:
         self._standings = {trial.number: _to_begin_with(search, trial) for trial in search.store.trials()}
         self._submitted: dict[str, int] = {}
         """Trials of this coordinator's own jobs; running ones beside them were begun by one that was killed."""
+        self._until: dict[int, int] = {}
+        """By trial, where the part of it ends that was begun last."""
         self._earlier_seconds = float(search.store.facts().get(_SECONDS, 0.0))
         self._began = clock()
-        self.page = LiveGroupReport(search.request.output_dir, self._known_so_far)
+        self.page = LiveGroupReport(search.request.output_dir, self._known_so_far, self._ahead)
         self._is_exhausted = False
 
     @property
@@ -128,6 +131,7 @@ class Coordinator:
                 self._executor.ask_to_stop()
             if not why_stop:
                 self._fill()
+            self.page.look()  # here, so that it shows what was just begun
             if not self._busy and (why_stop or not self._fill()):
                 return why_stop or "Nothing is left to try: the budget, or the space, is used up."
             for end in self._executor.ended(_LOOK_EVERY_SECONDS):
@@ -168,6 +172,7 @@ class Coordinator:
         standing = self._standings[step.number]
         self._executor.submit(job_of(self._search, standing.trial, step))
         self._submitted[standing.trial.name] = step.number
+        self._until[step.number] = step.until
         self._standings[step.number] = replace(standing, state=RUNNING)
         self._console.began(standing, step.until)
 
@@ -203,13 +208,20 @@ class Coordinator:
                 if now.state != RUNNING:
                     self._take(now, None)
         self._search.store.note(_SECONDS, round(self.seconds, 1))
-        self.page.look()
 
     def _known_so_far(self) -> SearchView:
         return SearchView(
             changes={one.trial.name: {key: shown(value) for key, value in one.trial.changes.items()} for one in self.standings},
             states={one.trial.name: one.state for one in self.standings},
         )
+
+    def _ahead(self) -> Ahead:
+        """What trains now; what comes after that, the trials themselves decide."""
+        runs = tuple(Awaited(one.trial.name, TRAINING, self._until.get(one.number, 0)) for one in self._busy)
+        most = self._search.request.trials_limit
+        begun = sum(one.epochs > 0 or one.state == RUNNING for one in self.standings)
+        limit = f" of at most {most}" if most is not None else ""
+        return Ahead(runs, None, f"{begun} trials begun{limit}")
 
     def _take(self, standing: Standing, end: JobEnd | None) -> None:
         self._standings[standing.number] = standing

@@ -19,7 +19,8 @@ from unplateau.runs.record import RetrievalMetrics, from_plain, to_plain
 from unplateau.selection.halving import MEASURED, Standings
 from unplateau.selection.select import Selection, compare_until, select
 from unplateau.selection.statistics import ValidationCurve
-from unplateau.workflows.solving.solution_runs import CONTROL, PlannedRun, SolutionsRequest, changes_of, epochs_of
+from unplateau.solutions.asked_for import CONTROL
+from unplateau.workflows.solving.solution_runs import PlannedRun, SolutionsRequest, changes_of, epochs_of
 from unplateau.workflows.training.request import TrainRequest, command_line
 
 TEXT = "BEST_MODEL_SELECTION.txt"

@@ -73,7 +73,7 @@ def run_solutions(request: SolutionsRequest) -> SolutionsOutcome:
 
 def _run_all(request: SolutionsRequest, runs: Sequence[PlannedRun], plan: Plan) -> SolutionsOutcome:
     problems = {run.name: run.problem for run in runs if run.problem}
-    page = LiveGroupReport(request.output_dir)
+    page = LiveGroupReport(request.output_dir, ahead=lambda: console.ahead())
     console = SolutionsConsole(
         [(run.name, run.folder, epochs_of(run)) for run in runs],
         is_quiet=request.is_quiet,

@@ -14,12 +14,12 @@ from unplateau.config.recipe import ALIKE, CONTINUING_KEYS, HARMLESS_KEYS
 from unplateau.config.schema import Config
 from unplateau.runs.layout import RunFolder, run_folder
 from unplateau.runs.reader import read_stop
+from unplateau.solutions.asked_for import CONTROL
 from unplateau.solutions.read import SolutionFile, common_base, read_solutions
 from unplateau.workflows.training.request import command_line
 
 SOLUTIONS_FOLDER = Path("custom_configs") / "plateau_solutions"
 OUTPUT_DIR = Path("logs") / "plateau_solutions"
-CONTROL = "solution_0_control"
 _CONTROL_HYPOTHESIS = "The stalled configuration unchanged, in a trainer that works, with the same seed."
 _TRIED_AGAIN = ("out-of-memory", "disk-full", "error", "preflight", "killed", "interrupted", "preempted", "time-budget")
 _FAILED = ("out-of-memory", "disk-full", "error", "preflight", "killed", "diverged")

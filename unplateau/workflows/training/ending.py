@@ -35,6 +35,18 @@ from unplateau.workflows.training.session_info import session_info
 
 _log = logging.getLogger(__name__)
 
+HEADLINES = {
+    "no-improvement": "No improvement for {patience} epochs",
+    "completed": "Training completed all epochs",
+    "target-reached": "Target mAP reached",
+    "paused": "Stopped after {last_epoch} epochs as asked (SOLVER.STOP_EPOCH)",
+    "time-budget": "Time budget used up",
+    "interrupted": "User interrupted (Ctrl+C)",
+    "preempted": "Ended by the system (SIGTERM)",
+    "out-of-memory": "Out of memory",
+    "disk-full": "The disk is full",
+}
+"""First line of `STOPPING_REASON.txt`, by code. A code that is not here is an error, whose own first line is said."""
 _EXIT_CODES = {
     "time-budget": 75,
     "preempted": 75,
@@ -219,18 +231,9 @@ def _reason(journal: Journal, session: Session | None, ended: Ended, scores: Fin
 
 
 def _headline(ended: Ended, patience: int, last_epoch: int) -> str:
-    headlines = {
-        "no-improvement": f"No improvement for {patience} epochs",
-        "completed": "Training completed all epochs",
-        "target-reached": "Target mAP reached",
-        "paused": f"Stopped after {last_epoch} epochs as asked (SOLVER.STOP_EPOCH)",
-        "time-budget": "Time budget used up",
-        "interrupted": "User interrupted (Ctrl+C)",
-        "preempted": "Ended by the system (SIGTERM)",
-        "out-of-memory": "Out of memory",
-        "disk-full": "The disk is full",
-    }
-    return headlines.get(ended.code, "Error: " + ended.detail.splitlines()[0] if ended.detail else "Error")
+    if ended.code in HEADLINES:
+        return HEADLINES[ended.code].format(patience=patience, last_epoch=last_epoch)
+    return f"Error: {ended.detail.splitlines()[0]}" if ended.detail else "Error"
 
 
 def _text(journal: Journal, session: Session | None, reason: StopReason, scores: FinalScores) -> str:

@@ -9,7 +9,7 @@ from unplateau.runs.reader import read_run
 from unplateau.runs.record import StopReason
 from unplateau.runs.writer import RunWriter
 
-_KILLED = "Error: the process ended without a word (killed, power loss, or the system ran out of memory)"
+KILLED = "Error: the process ended without a word (killed, power loss, or the system ran out of memory)"
 
 
 def write_killed(folder: RunFolder, resume_command: str) -> StopReason:
@@ -27,7 +27,7 @@ def write_killed(folder: RunFolder, resume_command: str) -> StopReason:
     )
     reason = StopReason(
         code="killed",
-        headline=_KILLED,
+        headline=KILLED,
         evidence=evidence,
         recommendation=recommendation,
         epochs_trained=run.epochs[-1].epoch if run.epochs else 0,
