@@ -42,6 +42,7 @@ TWIN_FIRING: dict[str, Case] = {
     "layers-not-trained  ": measured(
         {"updates_over_steps": 1.0}, {"backbone.a": {"updates_over_steps": 0.1}, "head": {"updates_over_steps": 1.0}}
     ),
+    "no-positives    ": measured({"same_camera_in_batch": 1.0, "same_camera_of_label": 0.2}, triplet_weight=1.0),
     "total-not-of-losses": measured({**DELIVERED, "gradient_delivered_cosine": 0.1, "total_over_parts": 40.0}),
 }
 
@@ -50,6 +51,9 @@ TWIN_HEALTHY: dict[str, Case] = {
     "erasing covers a part": measured({**PICTURES, "pixels_of_file": 0.7, "images_found": 0.95}),
     "a batch of copies, whose labels nobody can tell": measured({**PICTURES, "labels_of_file": 0.1, "files_in_batch": 0.1}),
     "an evaluation that repeats": again(),
+    "people who are seen by one camera each": measured(
+        {"same_camera_in_batch": 1.0, "same_camera_of_label": 1.0}, triplet_weight=1.0
+    ),
     "sets of one kind": measured({}, {"queries | gallery": {"sets_told_apart": 0.6}}),
     "a model as configured": measured({"modules_differ": 0.0, "output_differs": 0.0}),
     "updates that stay": measured(UPDATED),

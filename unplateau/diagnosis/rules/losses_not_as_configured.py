@@ -123,6 +123,12 @@ _MEANS: dict[str, tuple[str, ...]] = {
     "turned round": ("margin-wrong", "loss-weights-unbalanced"),
 }
 _POSSIBLE: dict[str, tuple[str, ...]] = {
-    "cross_entropy": ("wrong-head", "softmax-before-ce", "labels-off-by-one", "label-smoothing-too-strong"),
+    "cross_entropy": (
+        "wrong-head",
+        "softmax-before-ce",
+        "labels-off-by-one",
+        "label-smoothing-too-strong",
+        "loss-weights-unbalanced",
+    ),
     "triplet": ("margin-wrong", "no-positives", "loss-weights-unbalanced", "labels-off-by-one"),
 }

@@ -91,5 +91,6 @@ _MODULES: tuple[tuple[str, _Known], ...] = (
 """What a difference says, the first that fits."""
 _OUTPUTS: tuple[tuple[str, _Known], ...] = (
     ("head.pooling", (0.6, ("embedding-too-small", "wrong-head"))),
+    ("head.neck", (0.7, ("wrong-head", "missing-cosine-scale"))),
     ("head", (0.7, ("wrong-head", "embedding-too-small"))),
 )

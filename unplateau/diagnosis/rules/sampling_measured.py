@@ -35,6 +35,7 @@ _FEWEST_PEOPLE, _FEWEST_IMAGES_SHARE = 3.5, 0.6
 _WITH_POSITIVE = 0.9
 _PEOPLE = 4.0  # times chance: look-alikes share a label, so labels are people
 _CROWDED, _TIMES_CHANCE = 0.35, 3.0
+_SEVERAL_CAMERAS = 0.6
 
 
 def judge_order(case: Case) -> Verdict:
@@ -89,6 +90,18 @@ def judge_pairs(case: Case) -> Verdict:
     text = lonely if people > 1 else "all images of a batch show one person: there is nothing to push away"
     found = _finding("no-positives", "Batches are not drawn P x K", Evidence(text, share, 1.0, _SOURCE))
     return found if (case.facts.num_instances or 1) > 1 else replace(found, remedies=("use_pk_sampling",))
+
+
+def judge_cameras(case: Case) -> Verdict:
+    """Fire where a person's images in a batch are all of one camera, though the person is seen by several."""
+    together, apart = case.measured("same_camera_in_batch").get(""), case.measured("same_camera_of_label").get("")
+    if together is None or apart is None or together < _SAME or apart > _SEVERAL_CAMERAS or not case.facts.triplet_weight:
+        return None
+    text = f"{together:.0%} of the pairs of one label in a batch are of one camera, {apart:.0%} of those in different batches too"
+    found = _finding(
+        "no-positives", "A batch shows each person in one camera only", Evidence(text, together, apart, "probe label_stability")
+    )
+    return replace(found, confidence=0.8, causes=("no-pk-sampling", "no-positives", "not-shuffled"))
 
 
 def has_strangers_alike(case: Case) -> bool:

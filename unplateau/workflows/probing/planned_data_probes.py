@@ -36,7 +36,14 @@ def labels_and_inputs(bench: Bench, _: Measurements) -> Measurements:
     drawn = sampling([batch.person_ids_B for batch in bench.first_batches], later, num_identities=bench.num_identities)
     # a few batches do not hold every identity, which says nothing
     found = [m for m in label_range(person_ids_N, num_identities=bench.num_identities) if m.name != "labels_unused"]
-    return (*found, *inputs(images_NCHW), *drawn)
+    return (*found, *inputs(images_NCHW), *drawn, _cameras_in_batch(bench))
+
+
+def _cameras_in_batch(bench: Bench) -> Measurement:
+    """How often two images of a label in one batch are of one camera, mean over batches."""
+    pairs = [m for batch in bench.first_batches for m in labels_and_cameras(batch.person_ids_B, batch.camera_ids_B)]
+    shares = [m.value for m in pairs if m.name == "same_camera_of_label" and m.value is not None]
+    return Measurement("same_camera_in_batch", sum(shares) / len(shares) if shares else None, "share")
 
 
 def agreement(bench: Bench, _: Measurements) -> Measurements:
