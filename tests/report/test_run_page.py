@@ -1,5 +1,6 @@
 """The page of a run: what it says first, what it keeps apart, and that nothing from a run becomes markup."""
 
+import json
 import re
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.report.made_runs import make_run
+from unplateau.base.errors import RecordError
 from unplateau.base.files import read_json, write_json
 from unplateau.report.drawn import MOST_DRAWN, drawn
 from unplateau.report.html import coded, page_html
@@ -222,3 +224,42 @@ def test_a_record_of_countless_loss_terms_makes_no_countless_charts(view: RunVie
     epochs = tuple(replace(epoch, losses={f"term {epoch.epoch} {number}": 1.0 for number in range(99)}) for epoch in view.epochs)
     html = page_html(run_page(replace(view, record=replace(view.record, epochs=epochs))))
     assert html.count("unweighted, mean of the epoch") < 100
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("model_info.json", {"test": 5}),
+        ("model_info.json", {"test": [5, None]}),
+        ("model_info.json", {"data": {"train_identities": 10**400, "train_images": 10**400}}),
+    ],
+)
+def test_a_value_of_another_kind_in_the_facts_spoils_no_page(tmp_path: Path, name: str, change: dict[str, object]) -> None:
+    folder = make_run(tmp_path / "made", epochs=5)
+    write_json(folder.path / name, {**read_json(folder.path / name), **change})
+    assert "<h2" in page_html(run_page(view_of(folder)))
+
+
+def test_scores_that_are_no_number_are_no_best_and_spoil_no_page(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "made", epochs=5)
+    lines = [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
+    for line in lines[1:]:
+        line["validation"]["mAP"] = None  # NaN is written so
+    folder.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert view_of(folder).record.best == view_of(folder).epochs[0]
+    assert "best, epoch 1" in page_html(run_page(view_of(folder)))
+
+
+def test_a_damaged_line_of_the_probes_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = make_run(tmp_path / "made", epochs=5)
+    folder.probes.write_text('{"name": {}, "value": 1.0}\n', encoding="utf-8")
+    assert "<h2" in page_html(run_page(view_of(folder)))
+    assert "a damaged line is left out" in caplog.text
+
+
+def test_a_search_with_a_number_beyond_all_bounds_is_refused(tmp_path: Path) -> None:
+    make_run(tmp_path / "made", epochs=5)
+    share = {"name": "SOLVER.BASE_LR", "share": 10**400, "low": 0, "high": 1}
+    (tmp_path / "search.json").write_text(json.dumps({"trials": [], "importances": {"shares": [share]}}), encoding="utf-8")
+    with pytest.raises(RecordError, match="search.json is not a search"):
+        write_report(tmp_path)

@@ -9,7 +9,10 @@ import time
 import pytest
 
 from unplateau.base.errors import RecordError
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.diagnose import diagnose
 from unplateau.runs.foreign_logs import tensorboard, text_lines, training_log
+from unplateau.runs.foreign_logs.config_facts import facts_of_config
 from unplateau.runs.foreign_logs.read import read_log
 from unplateau.runs.foreign_logs.training_log import LogBuilder, LogPoint
 
@@ -149,3 +152,16 @@ def test_steps_of_an_event_file_are_kept_in_bounded_memory(monkeypatch):
     assert list(merged) == [1, 3, 5, 7, 8]
     assert [row["loss"] for row in merged.values()] == [0.5, 2.5, 4.5, 6.5, 8.0]
     assert [step for step, row in merged.items() if "mAP" in row] == [1, 3, 7]
+
+
+def test_losses_beyond_what_can_be_squared_count_as_lost_and_are_judged(tmp_path):
+    rows = "".join(f"{epoch};6.{epoch};{'1e308' if epoch == 7 else f'0.{epoch}'};3.5e-4\n" for epoch in range(1, 20))
+    log = read_log(_written(tmp_path / "log.csv", f"epoch;ce;triplet;lr\n{rows}"))
+    case = Case(log, log.facts)
+    triplet = case.curve("triplet")
+    assert triplet is not None and triplet.num_lost == 1 and math.isfinite(triplet.slope.low)
+    diagnose(case)
+
+
+def test_a_number_of_thousands_of_digits_in_a_configuration_is_no_fact():
+    assert facts_of_config({"MODEL.HEADS.NUM_CLASSES": 10**400, "SOLVER.MAX_EPOCH": 5}).num_identities is None

@@ -15,6 +15,7 @@ from unplateau.runs.record import Measurement
 
 _EPOCHS_ENOUGH = 4  # with fewer epochs the single iterations are looked at
 _MAX_POINTS = 120
+_LARGEST = 1e100  # no loss of a training that lives, and its square is a number
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Curve:
     unit: str
     """ "epoch" or "iteration"."""
     num_lost: int
-    """Points that were NaN or infinite."""
+    """Points that were NaN, infinite, or beyond what can be squared."""
 
     @cached_property
     def slope(self) -> Slope:
@@ -123,7 +124,7 @@ class Case:
 
 
 def _curve(name: str, x: FloatArray, y: FloatArray, unit: str) -> Curve | None:
-    finite = np.isfinite(y)
+    finite = np.abs(y) < _LARGEST  # of NaN it is not true
     if not finite.any():
         return None
     places, values = bin_means(x[finite], y[finite], _MAX_POINTS)

@@ -36,4 +36,5 @@ def _every(num_epochs: int) -> int:
 
 
 def _score(epoch: EpochRecord) -> float:
-    return epoch.validation.mAP if epoch.validation is not None else -1.0
+    score = epoch.validation.mAP if epoch.validation is not None else None
+    return -1.0 if score is None else score  # NaN is written as null

@@ -176,7 +176,7 @@ def read_selection(plain: Mapping[str, Any], source: str) -> SelectionView:
             broken_pipeline=str(plain.get("broken_pipeline") or ""),
             changes={name: _pairs(run.get("changes", {})) for name, run in plain.get("runs", {}).items()},
         )
-    except (TypeError, ValueError, KeyError, AttributeError) as problem:
+    except (TypeError, ValueError, OverflowError, KeyError, AttributeError) as problem:
         raise RecordError(
             f"{source} is not a selection as this version writes it ({type(problem).__name__}: {problem})."
         ) from problem
@@ -196,7 +196,7 @@ def read_search(plain: Mapping[str, Any], source: str) -> SearchView:
             changes={name: _pairs(trial.get("changes", {})) for name, trial in trials.items()},
             states={name: str(trial.get("state", "")) for name, trial in trials.items()},
         )
-    except (TypeError, ValueError, KeyError, AttributeError) as problem:
+    except (TypeError, ValueError, OverflowError, KeyError, AttributeError) as problem:
         raise RecordError(
             f"{source} is not a search as this version writes it ({type(problem).__name__}: {problem})."
         ) from problem

@@ -68,7 +68,9 @@ class RunView:
     @property
     def tests(self) -> tuple[RetrievalMetrics, ...]:
         """The scores on query/gallery, where there are any."""
-        return tuple(from_plain(RetrievalMetrics, plain) for plain in self.info.get("test", []) if isinstance(plain, dict))
+        tests = self.info.get("test", [])
+        known = tests if isinstance(tests, list) else []
+        return tuple(from_plain(RetrievalMetrics, plain) for plain in known if isinstance(plain, dict))
 
     @property
     def times_scored(self) -> int:

@@ -1,6 +1,7 @@
 """Reads run folders, finished, running or broken off, without torch."""
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,13 @@ class RunRecord:
     @property
     def best(self) -> EpochRecord | None:
         """The epoch with the highest validation mAP, the earliest of equals; None where nothing was validated."""
-        scored = [epoch for epoch in self.epochs if epoch.validation is not None]
+        scored = [epoch for epoch in self.epochs if epoch.validation is not None and _is_score(epoch.validation.mAP)]
         return max(scored, key=lambda epoch: epoch.validation.mAP if epoch.validation else -1.0, default=None)
+
+
+def _is_score(value: float | None) -> bool:
+    """NaN is written as null, and compares with nothing."""
+    return value is not None and math.isfinite(value)
 
 
 def read_run(path: Path) -> RunRecord:

@@ -10,7 +10,7 @@ from typing import Any
 from unplateau.config.yaml_file import plain_tree_of
 from unplateau.runs.foreign_logs.config_facts import facts_of_config, flatten
 from unplateau.runs.foreign_logs.symptoms import symptoms_in
-from unplateau.runs.foreign_logs.text_lines import text_lines
+from unplateau.runs.foreign_logs.text_lines import MOST_COUNTED, text_lines
 from unplateau.runs.foreign_logs.training_log import LogFacts, LogPoint, TrainingLog
 from unplateau.runs.reader import RunRecord, read_run
 from unplateau.runs.record import EpochRecord
@@ -71,7 +71,7 @@ def _section(info: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _positive(value: Any) -> int | None:
-    return value if isinstance(value, int) and value > 0 else None
+    return value if isinstance(value, int) and 0 < value <= MOST_COUNTED else None
 
 
 def _steps_per_epoch(epochs: tuple[EpochRecord, ...]) -> int | None:

@@ -5,11 +5,13 @@ Torch is imported only where checkpoints are read. Writing solutions: `solve`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from unplateau.base.errors import UsageError
+from unplateau.base.errors import RecordError, UsageError
 from unplateau.base.files import read_json_lines
 from unplateau.diagnosis.case import Case
 from unplateau.runs.foreign_logs.read import read_log
@@ -17,6 +19,8 @@ from unplateau.runs.foreign_logs.symptoms import symptoms_in
 from unplateau.runs.foreign_logs.training_log import LogFacts, TrainingLog
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.record import Measurement, from_plain
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,5 +96,13 @@ def _probed(path: Path | None) -> tuple[Measurement, ...]:
     """What probes measured in a run folder of ours."""
     if path is None or not path.is_dir():
         return ()
-    lines = read_json_lines(RunFolder(path).probes)
-    return tuple(from_plain(Measurement, line) for line in lines if "name" in line and "value" in line)
+    lines = [line for line in read_json_lines(RunFolder(path).probes) if "name" in line and "value" in line]
+    return tuple(found for line in lines if (found := _measurement(line, path)) is not None)
+
+
+def _measurement(line: Mapping[str, Any], path: Path) -> Measurement | None:
+    try:
+        return from_plain(Measurement, dict(line))
+    except RecordError as problem:
+        _log.warning("%s: a damaged line is left out (%s).", RunFolder(path).probes, problem)
+        return None
