@@ -224,3 +224,11 @@ def test_a_page_of_many_runs_is_no_larger_than_a_photograph(tmp_path: Path) -> N
         make_run(tmp_path / f"made_{seed}", epochs=10, seed=seed)
     write_json(tmp_path / "search.json", {})
     assert write_report(tmp_path).stat().st_size < 80_000
+
+
+def test_a_run_without_a_score_was_not_scored_otherwise(tmp_path: Path) -> None:
+    make_run(tmp_path / "a", epochs=3)
+    make_run(tmp_path / "b", epochs=3, seed=1)
+    view = group_view(tmp_path)
+    begun = replace(view.runs[1], record=replace(view.runs[1].record, epochs=()))
+    assert "scored alike" not in group_verdict(replace(view, runs=(view.runs[0], begun)))[0]

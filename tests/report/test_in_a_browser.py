@@ -113,6 +113,14 @@ def test_runs_are_sorted_and_picked(tab: Browser, pages: dict[str, Path]) -> Non
     assert tab.evaluate("document.querySelectorAll('.series.off').length") == 4
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_best_map_of_each_run_is_seen_without_scrolling_sideways(tab: Browser, pages: dict[str, Path], width: int) -> None:
+    tab.open(pages["solutions"], width=width)
+    columns = 4 if width < 600 else 11  # on a phone: shown, run, mAP, its interval; on a desk all of them
+    right = f"document.querySelector('table.picks tbody tr').cells[{columns - 1}].getBoundingClientRect().right"
+    assert tab.evaluate(right) <= width
+
+
 def test_without_its_script_a_page_still_shows_curves_and_numbers(tab: Browser, pages: dict[str, Path]) -> None:
     tab.open(pages["run"], has_script=False)
     tab.call("Emulation.setScriptExecutionDisabled", value=False)

@@ -14,6 +14,7 @@ from unplateau.report.lines import metrics_line
 from unplateau.report.run_verdict import test_note
 from unplateau.report.words import duration_words, share_words, shown
 from unplateau.runs.record import EpochRecord
+from unplateau.search.trial import FINISHED, PAUSED, RUNNING
 from unplateau.selection.select import CLEAR
 from unplateau.solutions.expected import AFTER_ANY_SOLUTION, HOPED_FOR, STALLED, Losses
 
@@ -53,7 +54,11 @@ def group_verdict(view: GroupView) -> tuple[str, str]:
             return f"{_count(view.runs)}; none of them has been validated yet.", "open"
         running = sum(run.is_running for run in view.runs)
         state = f", {running} of them training now" if running else ""
-        apart = " Not all were scored alike: compare within one chart only." if len({run.task for run in view.runs}) > 1 else ""
+        apart = (
+            " Not all were scored alike: compare within one chart only."
+            if len({run.task for run in view.runs if run.task[0]}) > 1
+            else ""
+        )
         return f"{_count(view.runs)}{state}; the highest {_kind(best)} mAP is {_score(best)}, by {best.name}.{apart}", "open"
     if selection.broken_pipeline and not selection.helped:
         return f"None of these can help: {selection.broken_pipeline}", "bad"
@@ -79,7 +84,7 @@ def _facts(view: GroupView) -> tuple[Fact, ...]:
         facts.insert(0, Fact(f"Winner's {_protocol(selection)} mAP", f"{100 * winner.value:.1f} %", note))
         facts.insert(1, Fact("How sure", selection.verdict))
         facts += [
-            Fact("Winner's test mAP", f"{100 * test.mAP:.1f} %", f"{test.dataset}{test_note(test)}")
+            Fact("Winner's test mAP", f"{100 * test.mAP:.1f} %", f"{test.dataset}{test_note(test)}".removeprefix(", "))
             for test in selection.tests[:1]
         ]
     return (*facts, Fact("Training time", duration_words(seconds)), *ahead_facts(view.ahead, _taken(view)))
@@ -137,12 +142,19 @@ def _run_row(view: GroupView, run: GroupRun, has_changes: bool) -> tuple[Cell, .
         Cell(str(best.epoch) if best is not None else "–", best.epoch if best is not None else 0, is_number=True),
         _number(scored.cmc.get("1") if scored is not None else None, 100, "{:.1f} %"),
         *((Cell(changes),) if has_changes else ()),
-        Cell(f"{state}: {ended}" if state not in ("", "finished", "running") else ended),
+        Cell(_ended(state, ended)),
         Cell(str(len(record.epochs)), len(record.epochs), is_number=True),
         Cell(duration_words(seconds), seconds, is_number=True),
         _number(last.losses.get("cross_entropy") if last is not None else None, 1, "{:.2f}"),
         _number(last.losses.get("triplet") if last is not None else None, 1, "{:.2f}"),
     )
+
+
+def _ended(state: str, ended: str) -> str:
+    """Why a run ended; what a search calls it comes first, and a trial that it paused at the end of a rung is pruned."""
+    if state in ("", FINISHED, RUNNING):
+        return ended
+    return "pruned, can go on" if state == PAUSED else f"{state}: {ended}"
 
 
 def _number(value: float | None, factor: float, form: str) -> Cell:
