@@ -140,3 +140,10 @@ def test_a_record_without_end_is_refused_or_cut(
     path.write_text('{"epoch": 1}\n' * 90_000)
     assert len(read_json_lines(path)) == (1 << 20) // 13
     assert "over 1 MB: the rest is left out" in caplog.text
+
+
+def test_a_line_with_bytes_that_are_no_text_is_left_out_even_where_it_could_still_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    line = b'{"epoch": 2, "active": 0.25, "motion": 0.003}\n'
+    path.write_bytes(b'{"epoch": 1}\n' + line.replace(b'ive": 0.25, "mot', b"\xff" * 16))
+    assert read_json_lines(path) == [{"epoch": 1}]

@@ -12,7 +12,10 @@ from unplateau.base.files import read_json_lines
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "benchmarks" / "faults" / "many_faults.py"
 LIMIT_SECONDS = 900  # two cores may be shared with other work
-QUICK = ("kill-file", "kill-checkpoint", "ctrl-c-end", "checkpoint-flipped", "manifest-cut", "best-flipped", "same-name", "nan")
+QUICK = (
+    "kill-file", "kill-checkpoint", "ctrl-c-end", "checkpoint-flipped", "manifest-cut", "best-flipped", "same-name", "nan",
+    "folder-moved", "other-torch",
+)  # fmt: skip
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the harness waits by pidfd, which is Linux's")
 
@@ -25,7 +28,7 @@ def _outcomes(scratch: Path, *words: str) -> list[dict[str, object]]:
     return read_json_lines(scratch / "outcomes.jsonl")
 
 
-def test_eight_kinds_of_fault_end_as_promised(tmp_path: Path) -> None:
+def test_ten_kinds_of_fault_end_as_promised(tmp_path: Path) -> None:
     outcomes = _outcomes(tmp_path, "--only", *QUICK)
     assert [one["fault"] for one in outcomes if not one["problems"]] == [one["fault"] for one in outcomes]
     assert {one["fault"] for one in outcomes} == set(QUICK)

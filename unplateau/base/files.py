@@ -84,7 +84,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         lines = stream.read(LARGEST_RECORD_BYTES).split(b"\n")
         if stream.read(1):
             _log.warning("%s has over %d MB: the rest is left out.", path, LARGEST_RECORD_BYTES >> 20)
-    records = (_parse(line.decode("utf-8", errors="replace")) for line in lines)
+    records = map(_parse, lines)
     return [record for record in records if isinstance(record, dict)]
 
 
@@ -165,9 +165,10 @@ def finite(value: Any) -> Any:
     return value
 
 
-def _parse(line: str) -> Any:
+def _parse(line: bytes) -> Any:
+    """Bytes that are no text are damage: with them replaced, a line could still be read, and lack what they were part of."""
     try:
-        return json.loads(line)
+        return json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):  # a number of thousands of digits is a ValueError of another kind
         return None
 
