@@ -42,7 +42,7 @@ The list of faults was known to those who wrote the rules. Rules were tuned on t
 is `plateaubench_first_look.md`, and it is the number that says how the diagnosis does on kinds it was not tuned on. Afterwards
 rules were mended for kinds of the held-out half too; those kinds stand in the calibration half here (`TUNED_SINCE`), and what is
 left of the held-out half is what was right, or silent, at first sight: its row below flatters. What says how the diagnosis does
-on kinds it does not know are `plateaubench_unseen_first.md` and `plateaubench_unseen_second.md`.
+on kinds it does not know are `plateaubench_unseen_first.md`, `..._second.md` and `..._third.md`: only the last for today's rules.
 
 Top-1: one cause of the first finding is of a right class (causes of one cure are one class). Wrong: said at a confidence of 0.5
 or more; sure: 0.75. Baselines: their rules as far as our records hold what they look at, causes mapped in their favour

@@ -133,6 +133,13 @@ def regroup(experiment: Experiment, part: nn.Module, **settings: Any) -> None:
         experiment.optimizers[0].param_groups.append({**group, "params": inside, **settings})
 
 
+def losses_of(parts: Parts, batch: Batch) -> LossTerms:
+    """Return the losses of a batch, or of a piece of one, with their graph."""
+    outputs = parts.network(batch.images_BCHW, person_ids_B=batch.person_ids_B)
+    terms: LossTerms = parts.losses(outputs.features_BD, outputs.logits_BI, batch.person_ids_B)
+    return terms
+
+
 def update(parts: Parts, terms: LossTerms) -> StepTerms:
     """Do the rest of a step whose losses are known: gradients, update, what it leaves behind."""
     for optimizer in parts.optimizers:

@@ -74,7 +74,7 @@ READINGS = (
         _ratio(("rate_of_steepest_descent", ""), ("probed_rate", "")),
     ),
     Reading("running means off the batches', their deviations", "above 1.5: batch-norm-not-updated", one("running_mean_apart")),
-    Reading("a step of Adam, in rates", "below 0.008 or above 3: steps-too-small, steps-too-large", one("step_over_rate")),
+    Reading("a step of Adam, in rates", "below 0.008 or above 0.5: steps-too-small, steps-too-large", one("step_over_rate")),
     Reading("augmented images to plain ones, usual distances", "above 1: augmentation-too-strong", one("looks_found_again")),
     Reading(
         "labels of look-alikes in the next epoch, times chance", "below 1.7: labels-change",

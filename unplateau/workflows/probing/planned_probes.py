@@ -161,16 +161,16 @@ def one_batch(bench: Bench, before: Measurements) -> Measurements:
 
 
 PLAN: tuple[Planned, ...] = (
-    Planned("labels and inputs", "4 batches", labels_and_inputs, steps=2),
+    Planned("labels and inputs", "32 batches", labels_and_inputs, steps=3),
     Planned("first step", "2 F + 1 B", first_step, steps=3),
     Planned("motion", "5 B", motion, steps=7),
     Planned("delivered gradient", "6 to 12 B", delivery, steps=12),
     Planned("losses as configured", "3 F", as_configured, steps=2),
-    Planned("model as configured", "4 F", model_again, steps=2),
+    Planned("model as configured", "4 F", model_again, steps=5),
     Planned("triplets and features", "17 F", geometry, steps=6),
     Planned("label agreement", "64 F", agreement, steps=12),
     Planned("plain view", "32 F", plain_view, steps=11),
-    Planned("pictures of files", "a sample of files", pictures, steps=20),
+    Planned("pictures of files", "a sample of files", pictures, steps=45),
     Planned("updates kept", "16 B", updates, steps=20),
     Planned("loss conflict", "4 F, 8 backward passes", conflict, steps=6),
     Planned("noise scale", "8 B", gradient_noise, steps=8),
