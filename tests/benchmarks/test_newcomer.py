@@ -14,9 +14,9 @@ import os, pathlib, signal, sys, time
 run = pathlib.Path({str(FIRST_RUN)!r})
 run.mkdir(parents=True)
 time.sleep(0.3)
-(run / "metrics.jsonl").write_text("{{}}")
 (run / "words.txt").write_text(" ".join([os.environ["REID_DATA"], *sys.argv[1:]]))
-try:
+try:  # it is stopped as soon as its metrics are there
+    (run / "metrics.jsonl").write_text("{{}}")
     time.sleep(60)
 except KeyboardInterrupt:
     (run / "stopped.txt").write_text(os.environ.get("PYTHONPATH", "none"))

@@ -83,7 +83,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     path.write_bytes(b"#" * (2 << 20))
     with pytest.raises(ConfigError, match="expected a configuration below 1 MiB"):
         load(path)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match="a folder, expected a file"):
         load(tmp_path)
     with pytest.raises(ConfigError, match="No such file"):
         load(tmp_path / "none.yml")

@@ -9,6 +9,7 @@ _TOGETHER = "python -m pip install --upgrade --force-reinstall torch torchvision
 EXTRAS = {  # those of pyproject.toml, which a test compares
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "search": ("scipy", "cmaes"),
+    "jpeg": ("simplejpeg",),
     "ray": ("ray",),
     "submitit": ("submitit",),
     "tensorboard": ("tensorboard",),

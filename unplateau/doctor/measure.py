@@ -25,7 +25,7 @@ _IMPORT_SECONDS = 180.0  # a cold disk and a virus scanner can take a minute ove
 _DRIVER_SECONDS = 20.0
 IMPORTED = ("torch", "torchvision", "timm")
 NEEDED = ("numpy", "pillow", "pydantic", "PyYAML", "typer", "rich", "safetensors", "jinja2", "optuna")
-OPTIONAL = ("onnxruntime", "onnx", "onnxscript", "scipy", "cmaes", "ray", "submitit", "tensorboard", "wandb")
+OPTIONAL = ("onnxruntime", "onnx", "onnxscript", "scipy", "cmaes", "simplejpeg", "ray", "submitit", "tensorboard", "wandb")
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 
 
