@@ -263,3 +263,17 @@ def test_a_search_with_a_number_beyond_all_bounds_is_refused(tmp_path: Path) -> 
     (tmp_path / "search.json").write_text(json.dumps({"trials": [], "importances": {"shares": [share]}}), encoding="utf-8")
     with pytest.raises(RecordError, match="search.json is not a search"):
         write_report(tmp_path)
+
+
+def test_scores_of_the_test_and_of_chance_that_are_no_number_are_not_shown(tmp_path: Path, view: RunView) -> None:
+    folder = make_run(tmp_path / "made", epochs=5)
+    test = {**to_plain(_with_test(view).tests[0]), "mAP": None}
+    write_json(folder.model_info, {**read_json(folder.model_info), "test": [test]})
+    lines = [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        line["validation"]["chance_mAP"] = None
+    lines[0]["validation"]["mAP"] = None
+    folder.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    assert view_of(folder).tests == ()
+    write_report(tmp_path)
+    assert "made" in (tmp_path / "report.html").read_text(encoding="utf-8")

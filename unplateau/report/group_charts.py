@@ -84,9 +84,10 @@ def _tasks(view: GroupView) -> list[tuple[str, str]]:
 def _map_overlay(view: GroupView, task: tuple[str, str]) -> LineChart:
     protocol, dataset = task
     runs = [run for run in view.ranked if run.task == task]
-    chance = [epoch.validation.chance_mAP for epoch in runs[0].record.epochs if epoch.validation is not None]
+    validated = [epoch.validation for epoch in runs[0].record.epochs if epoch.validation is not None]
+    chance = [one.chance_mAP for one in validated if one.chance_mAP is not None]
     where = "held-out identities" if protocol == "held-out" else "the test set (chosen on it: optimistic)"
-    landmarks = (Landmark(100 * chance[0], "chance"),)
+    landmarks = tuple(Landmark(100 * one, "chance") for one in chance[:1])
     title = f"mAP on {where}, {dataset}" if dataset else f"mAP on {where}"
     return _overlay(view, title, "%", _map, runs=runs, from_zero=True, unit=" %", landmarks=landmarks, is_wide=True)
 
@@ -140,7 +141,8 @@ def _ends(estimate: object, factor: float) -> tuple[float | None, float | None]:
 
 
 def _map(epoch: EpochRecord) -> float | None:
-    return 100 * epoch.validation.mAP if epoch.validation is not None else None
+    score = epoch.validation.mAP if epoch.validation is not None else None
+    return None if score is None else 100 * score  # NaN is written as null
 
 
 def _rate(epoch: EpochRecord) -> float | None:

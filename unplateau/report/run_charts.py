@@ -41,7 +41,7 @@ def score_charts(view: RunView) -> tuple[LineChart, ...]:
     assert first is not None  # filtered above
     best = view.record.best
     marks = (Mark(best.epoch, f"best, epoch {best.epoch}"),) if best is not None else ()
-    chance = (Landmark(100 * first.chance_mAP, "chance"),)
+    chance = () if first.chance_mAP is None else (Landmark(100 * first.chance_mAP, "chance"),)
     band = "The band is the 95 % interval over identities. " if view.intervals else ""
     size = f"{first.num_queries} queries of {first.num_identities} identities, gallery {first.num_gallery}."
     return (

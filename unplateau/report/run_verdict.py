@@ -122,8 +122,8 @@ def _time(view: RunView) -> Fact | None:
     return Fact("Time", duration_words(total), f"{duration_words(total / len(view.epochs))} an epoch")
 
 
-def _share(value: float) -> str:
-    return f"{100 * value:.1f} %"
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"  # NaN is written as null
 
 
 def _interval(estimate: Estimate | None) -> str:

@@ -67,10 +67,11 @@ class RunView:
 
     @property
     def tests(self) -> tuple[RetrievalMetrics, ...]:
-        """The scores on query/gallery, where there are any."""
+        """The scores on query/gallery, where there are any; one that is NaN, written as null, is none."""
         tests = self.info.get("test", [])
         known = tests if isinstance(tests, list) else []
-        return tuple(from_plain(RetrievalMetrics, plain) for plain in known if isinstance(plain, dict))
+        whole = [plain for plain in known if isinstance(plain, dict) and None not in (*plain.values(), *_rates(plain))]
+        return tuple(from_plain(RetrievalMetrics, plain) for plain in whole)
 
     @property
     def times_scored(self) -> int:
@@ -89,3 +90,8 @@ class RunView:
         if self.config is not None:
             return self.config.SOLVER.MAX_EPOCH
         return self.stop.max_epochs if self.stop is not None else 0
+
+
+def _rates(plain: dict[str, Any]) -> tuple[Any, ...]:
+    cmc = plain.get("cmc")
+    return tuple(cmc.values()) if isinstance(cmc, dict) else ()
