@@ -96,3 +96,8 @@ def test_a_tree_of_another_trainer_is_read_with_the_same_bounds():
     assert plain_tree("MODEL: {DEPTH: 50x}\nSEED: 3\n") == {"MODEL": {"DEPTH": "50x"}, "SEED": 3}
     for text in (bomb, "[" * 5000, "a: !!python/object/apply:os.system [id]", "a: 2020-99-99", "- 1", "{", "? [1]\n: 2", ""):
         assert plain_tree(text) == {}
+
+
+def test_a_list_as_a_key_within_what_is_merged_is_named_and_no_crash(load_text):
+    with pytest.raises(ConfigError, match="a key has to be a name"):
+        load_text("SOLVER:\n  <<: {? [a, b] : 1, BASE_LR: 0.1}\n  MAX_EPOCH: 5\n")

@@ -92,3 +92,10 @@ def test_files_that_hold_something_else_do_not_look_like_results(tmp_path: Path)
     assert not looks_like_results(_written(tmp_path, "broken.json", "{"))
     assert not looks_like_results(_written(tmp_path, "table.csv", "epoch,loss\n1,2\n"))
     assert looks_like_results(_written(tmp_path, "nearly.json", {"avrage_precision": []}))
+
+
+def test_a_person_beyond_all_numbers_is_a_mistake_and_no_crash(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps([{"system": "a", "average_precision": [0.5], "person_ids": [10**30]}]), encoding="utf-8")
+    with pytest.raises(DataError, match="person_ids holds"):
+        read_results(path)

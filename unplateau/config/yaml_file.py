@@ -123,7 +123,7 @@ class _Walk:
                 if not isinstance(source, yaml.MappingNode):
                     self.problems.append(f"{self.where(source)}: `<<` takes a mapping.")
                     continue
-                own += [pair for pair in self.pairs(source, depth + 1) if pair[0].value not in names]
+                own += [pair for pair in self.pairs(source, depth + 1) if not _is_named(pair[0], names)]
         return own
 
     def raw(self, node: yaml.Node, depth: int) -> Any:
@@ -153,6 +153,10 @@ class _Walk:
 
     def where(self, node: yaml.Node) -> str:
         return f"{self.name} line {node.start_mark.line + 1}"
+
+
+def _is_named(key: yaml.Node, names: set[str]) -> bool:
+    return isinstance(key, yaml.ScalarNode) and key.value in names  # a list as a key has no name
 
 
 def _text_of(path: Path) -> str:

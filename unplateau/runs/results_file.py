@@ -22,6 +22,7 @@ from unplateau.config.suggest import nearest_word
 
 SUFFIXES = (".json", ".csv", ".npz")
 _LARGEST_BYTES = 256 << 20  # of a text: its numbers take ten times as much memory
+_LARGEST_ID = 2**63 - 1
 _PLURALS = {"person_id": "person_ids", "average_precisions": "average_precision", "map": "mAP"}
 _KEYS = ("system", "seed", "protocol", "dataset", "person_ids", "average_precision", "mAP")
 _SCORES = ("average_precision", "mAP")
@@ -174,7 +175,10 @@ def _shares(path: Path, key: str, values: Any) -> NDArray[np.float64]:
 
 def _whole(path: Path, key: str, value: Any) -> int:
     try:
-        return int(str(value))
+        number = int(str(value))
+        if abs(number) > _LARGEST_ID:
+            raise ValueError
+        return number
     except ValueError:
         raise DataError(f"{path}: {key} holds {value!r}; a whole number is expected.") from None
 
