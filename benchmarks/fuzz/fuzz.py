@@ -193,7 +193,7 @@ def _write(folder: Path, new: Tally) -> None:
         *map(_row, tallies),
     ]
     write_text(folder / "fuzz.md", "\n".join(lines) + "\n")
-    plain = [asdict(tally) for tally in tallies]
+    plain = [{**asdict(tally), "findings": dict(tally.findings)} for tally in tallies]  # asdict miscounts a Counter
     write_json(folder / "fuzz.json", {"machine": machine_line(), "parsers": plain})
 
 
