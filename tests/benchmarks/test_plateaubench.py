@@ -15,13 +15,13 @@ from benchmarks.plateaubench.fault import fault
 from benchmarks.plateaubench.faults_of_config import configured_plan
 from benchmarks.plateaubench.halves import CALIBRATION, half
 from benchmarks.plateaubench.healthy import HEALTHY
-from benchmarks.plateaubench.planning import FAULTS, Planned, faults_of, full_plan, quick_plan
+from benchmarks.plateaubench.planning import FAULTS, Planned, full_plan, quick_plan
 from benchmarks.plateaubench.probing import Probing
 from benchmarks.plateaubench.repair import recovered, repairs, summary
 from benchmarks.plateaubench.report import Done, group, text
 from benchmarks.plateaubench.scoring import Case, interval, score
 from benchmarks.plateaubench.training import known_before_probing, run
-from unplateau.base.errors import DataError, UsageError
+from unplateau.base.errors import DataError
 from unplateau.diagnosis.causes import BY_CODE
 
 SILENT = Answer(False, (), 0.0)
@@ -283,20 +283,6 @@ def test_the_first_baseline_leaves_accurate_models_alone():
 
 def test_a_random_choice_is_right_as_often_as_there_are_classes():
     assert 0.02 < random_choice() < 0.04
-
-
-def test_faults_can_be_given_in_a_file(tmp_path):
-    path = tmp_path / "mine.py"
-    path.write_text(
-        "from benchmarks.plateaubench.fault import fault\nFAULTS = (fault('mine', 'dead-units', lambda experiment: None),)\n",
-        encoding="utf-8",
-    )
-    assert [planted.name for planted in faults_of(path)] == ["mine"]
-    with pytest.raises(UsageError, match="no such"):
-        faults_of(tmp_path / "absent.py")
-    path.write_text("FAULTS = ()\n", encoding="utf-8")
-    with pytest.raises(UsageError, match="needs FAULTS"):
-        faults_of(path)
 
 
 def test_a_remedy_that_is_the_cure_by_hand_counts_apart_and_a_configuration_is_to_be_trained():

@@ -7,10 +7,12 @@ import pytest
 from benchmarks.plateaubench import planning
 from benchmarks.plateaubench.backbones import CHANGES, STANDARD
 from benchmarks.plateaubench.experiment import build
+from benchmarks.plateaubench.planning import faults_of
 from benchmarks.plateaubench.training import run
 from benchmarks.plateaubench.unseen_first import FAULTS as FIRST
 from benchmarks.plateaubench.unseen_second import FAULTS as SECOND
 from benchmarks.plateaubench.unseen_third import FAULTS as THIRD
+from unplateau.base.errors import UsageError
 from unplateau.diagnosis.causes import BY_CODE
 
 UNSEEN = (*FIRST, *SECOND)
@@ -70,3 +72,17 @@ def test_faults_inside_the_backbone_are_planted_in_every_network(name, backbone)
 @pytest.mark.slow
 def test_without_a_fault_the_outcome_is_the_same_twice():
     assert outcome(build(SHORT, seed=1)) == healthy_outcome()
+
+
+def test_faults_can_be_given_in_a_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from benchmarks.plateaubench.fault import fault\nFAULTS = (fault('mine', 'dead-units', lambda experiment: None),)\n",
+        encoding="utf-8",
+    )
+    assert [planted.name for planted in faults_of(path)] == ["mine"]
+    with pytest.raises(UsageError, match="no such"):
+        faults_of(tmp_path / "absent.py")
+    path.write_text("FAULTS = ()\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="needs FAULTS"):
+        faults_of(path)
