@@ -232,6 +232,7 @@ def test_a_record_of_countless_loss_terms_makes_no_countless_charts(view: RunVie
         ("model_info.json", {"test": 5}),
         ("model_info.json", {"test": [5, None]}),
         ("model_info.json", {"data": {"train_identities": 10**400, "train_images": 10**400}}),
+        ("model_info.json", {"notes": 5, "provenance": {"command_line": 5}}),
     ],
 )
 def test_a_value_of_another_kind_in_the_facts_spoils_no_page(tmp_path: Path, name: str, change: dict[str, object]) -> None:
@@ -248,6 +249,15 @@ def test_scores_that_are_no_number_are_no_best_and_spoil_no_page(tmp_path: Path)
     folder.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     assert view_of(folder).record.best == view_of(folder).epochs[0]
     assert "best, epoch 1" in page_html(run_page(view_of(folder)))
+
+
+def test_times_that_are_no_number_count_as_none(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "made", epochs=5)
+    lines = [json.loads(line) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
+    nothing = {"train_seconds": None, "validation_seconds": None, "images_per_second": None}
+    folder.metrics.write_text("".join(json.dumps({**line, **nothing}) + "\n" for line in lines), encoding="utf-8")
+    assert "<h2" in page_html(run_page(view_of(folder)))
+    assert {epoch.train_seconds + epoch.validation_seconds for epoch in view_of(folder).epochs} == {0.0}
 
 
 def test_a_damaged_line_of_the_probes_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -97,7 +97,7 @@ def _configuration(config: Config | None) -> Section:
 
 def _provenance(view: RunView) -> Section:
     rows = [(name, words) for name, words in _provenance_rows(view.info) if words]
-    notes = tuple(str(note) for note in view.info.get("notes", []) if isinstance(note, str))
+    notes = tuple(str(note) for note in _list(view.info, "notes") if isinstance(note, str))
     return Section("provenance", "Provenance", (text_table("Where it comes from", ("what", "value"), rows), Listing(notes)))
 
 
@@ -106,7 +106,7 @@ def _provenance_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
     source, versions = _section(provenance, "source"), _section(provenance, "versions")
     commit = f"{source.get('commit', '')}{' with changed files' if source.get('changed') else ''}" if source else ""
     return [
-        ("command line", " ".join(map(str, provenance.get("command_line", [])))),
+        ("command line", " ".join(map(str, _list(provenance, "command_line")))),
         ("data", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in data.items())),
         ("model", ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in model.items())),
         ("seed", str(info.get("seed", ""))),
@@ -116,6 +116,11 @@ def _provenance_rows(info: dict[str, Any]) -> list[tuple[str, str]]:
         ("threads", str(provenance.get("threads", ""))),
         ("source commit", commit),
     ]
+
+
+def _list(plain: dict[str, Any], name: str) -> list[Any]:
+    found = plain.get(name)
+    return found if isinstance(found, list) else []
 
 
 def _section(plain: dict[str, Any], name: str) -> dict[str, Any]:

@@ -68,6 +68,11 @@ class EpochRecord:
     validation: RetrievalMetrics | None = None
     is_best: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("train_seconds", "validation_seconds", "images_per_second"):
+            if getattr(self, name) is None:  # null in a spoilt file: not known, as where the field is missing
+                object.__setattr__(self, name, 0.0)
+
 
 @dataclass(frozen=True)
 class StopReason:
