@@ -11,6 +11,7 @@ from benchmarks.newcomer.measure import FIRST_RUN, Step, Terminal, first_run, fo
 
 TRAINS = f"""
 import os, pathlib, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a process that is started where it is ignored ignores it too
 run = pathlib.Path({str(FIRST_RUN)!r})
 run.mkdir(parents=True)
 time.sleep(0.3)
