@@ -126,18 +126,18 @@ def row(sides: Sides, size_name: str, repeats: int) -> str:
         return (
             f"| {sides.title}, {SIZES[size_name].title} | {sides.peer} | killed | | | {ours_mb:.0f} | above this machine's | | |"
         )
-    found: dict[str, float] = {}
+    scores: list[float] = []
     turns = []
     for _ in range(repeats):
-        ours = timed(lambda: found.__setitem__("ours", sides.ours(query, gallery)))[0]
-        theirs = timed(lambda: found.__setitem__("theirs", sides.theirs(query, gallery)))[0]
+        ours = timed(lambda: scores.append(sides.ours(query, gallery)))[0]
+        theirs = timed(lambda: scores.append(sides.theirs(query, gallery)))[0]
         turns.append((ours, theirs))
     ratios = sorted(theirs / ours for ours, theirs in turns)
     seconds = " | ".join(f"{statistics.median(column):.2f}" for column in zip(*turns, strict=True))
     ratio = f"**{statistics.median(ratios):.1f}** ({ratios[0]:.1f}–{ratios[-1]:.1f})"
     memory = f"{ours_mb:.0f} | {theirs_mb:.0f} | 1/{theirs_mb / max(ours_mb, 1e-9):.0f}"
     title = f"{sides.title}, {SIZES[size_name].title}"
-    return f"| {title} | {sides.peer} | {seconds} | {ratio} | {memory} | {abs(found['ours'] - found['theirs']):.0e} |"
+    return f"| {title} | {sides.peer} | {seconds} | {ratio} | {memory} | {abs(scores[0] - scores[1]):.0e} |"
 
 
 def main() -> None:

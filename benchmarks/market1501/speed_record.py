@@ -107,6 +107,16 @@ def table(record: Record, outcome: Outcome) -> list[str]:
     ]
 
 
+def beside_bare_loop(record: Record, outcome: Outcome, epoch_seconds: float) -> str:
+    """Return the share of the bare loop's time on this machine, in words."""
+    bare = BARE_EPOCHS * epoch_seconds
+    share = (outcome.training_seconds + outcome.measuring_seconds) / bare
+    return (
+        f"The bare loop, just before: {epoch_seconds:.0f} s for one epoch. Its way to 40 % is {BARE_EPOCHS} epochs, "
+        f"{bare:.0f} s here: ours takes {share:.2f} of that; the goal is {record.goal_seconds / record.bare_seconds:.2f}."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("record", choices=list(RECORDS))
@@ -116,20 +126,10 @@ def main() -> None:
     parser.add_argument("--write", type=Path)
     arguments, overrides = parser.parse_known_args()
     record, load = RECORDS[arguments.record], os.getloadavg()[0]
-    lines: list[str] = []
-    bare_total = 0.0
-    if arguments.bare_loop:
-        seconds = bare_epoch_seconds(*arguments.bare_loop, arguments.weights, arguments.threads)
-        lines = ["", f"The bare loop, just before: {seconds:.0f} s for one epoch."]
-        bare_total = BARE_EPOCHS * seconds
+    bare_seconds = bare_epoch_seconds(*arguments.bare_loop, arguments.weights, arguments.threads) if arguments.bare_loop else 0.0
     with tempfile.TemporaryDirectory() as scratch:
         outcome = run(record, arguments.weights, Path(scratch), threads=arguments.threads, overrides=overrides)
-    if bare_total:
-        share = (outcome.training_seconds + outcome.measuring_seconds) / bare_total
-        goal = record.goal_seconds / record.bare_seconds
-        lines[-1] += (
-            f" Its way to 40 % is {BARE_EPOCHS}, {bare_total:.0f} s here: ours takes {share:.2f} of that; the goal is {goal:.2f}."
-        )
+    lines = ["", beside_bare_loop(record, outcome, bare_seconds)] if bare_seconds else []
     circumstances = f"{machine_line()}; {arguments.threads} threads in training; load average at the start {load:.1f}; one run."
     text = "\n".join([f"# Speed record: {record.title}", "", circumstances, "", *table(record, outcome), *lines]) + "\n"
     print(text)

@@ -46,7 +46,7 @@ def run(seed: int, scratch: Path, overrides: list[str]) -> Result:
     outcome = run_training(TrainRequest(RECIPE, f"demo_seed{seed}", settings, restart=True))
     processor, clock = time.process_time() - processor, time.perf_counter() - clock
     epochs = read_run(outcome.folder.path).epochs
-    seconds = sum(epoch.train_seconds + epoch.validation_seconds for epoch in epochs)
+    seconds = sum(epoch.seconds for epoch in epochs)
     return Result(seed, outcome.tests[0].mAP, outcome.tests[0].cmc["1"], len(epochs), processor, clock, seconds)
 
 

@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 LARGEST_RECORD_BYTES = 64 << 20
 """Of a file of JSON that is read: a run of 20,000 epochs has less, and what is larger would take gigabytes of memory."""
+_PARTS = ".*.[0-9]*.part"  # as `replacing` names them
 _ATTEMPTS = 8  # Windows refuses what is to be done with a file that a viewer or virus scanner holds open for a moment
 _FIRST_WAIT_SECONDS = 0.05
 
@@ -43,11 +44,15 @@ def remove_leftovers(folder: Path, *, is_deep: bool = True) -> None:
 
     Only for the one that alone writes there, such as who holds its lock: a file that is being written looks the same.
     """
-    pattern = ".*.[0-9]*.part"
-    for leftover in folder.rglob(pattern) if is_deep else folder.glob(pattern):
+    for leftover in leftovers(folder, is_deep=is_deep):
         with suppress(OSError):
             if leftover.is_file():  # a folder of that name is an export that was cut short
                 leftover.unlink()
+
+
+def leftovers(folder: Path, *, is_deep: bool = True) -> Iterator[Path]:
+    """Yield what looks half written in `folder`, and below it too where `is_deep`; it may be being written."""
+    return folder.rglob(_PARTS) if is_deep else folder.glob(_PARTS)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -76,7 +76,7 @@ def _protocol(selection: SelectionView) -> str:
 
 def _facts(view: GroupView) -> tuple[Fact, ...]:
     selection = view.selection
-    seconds = sum(epoch.train_seconds + epoch.validation_seconds for run in view.runs for epoch in run.record.epochs)
+    seconds = sum(epoch.seconds for run in view.runs for epoch in run.record.epochs)
     facts = [Fact("Runs", str(len(view.runs)), f"{sum(len(run.record.epochs) for run in view.runs)} epochs")]
     winner = selection.best if selection is not None else None
     if selection is not None and winner is not None:
@@ -91,7 +91,7 @@ def _facts(view: GroupView) -> tuple[Fact, ...]:
 
 
 def _taken(view: GroupView) -> dict[str, list[float]]:
-    return {run.name: [epoch.train_seconds + epoch.validation_seconds for epoch in run.record.epochs] for run in view.runs}
+    return {run.name: [epoch.seconds for epoch in run.record.epochs] for run in view.runs}
 
 
 def _selection(view: GroupView) -> Section:
@@ -130,7 +130,7 @@ def _run_row(view: GroupView, run: GroupRun, has_changes: bool) -> tuple[Cell, .
     record, best = run.record, run.best
     scored = best.validation if best is not None else None
     last = record.epochs[-1] if record.epochs else None
-    seconds = sum(epoch.train_seconds + epoch.validation_seconds for epoch in record.epochs)
+    seconds = sum(epoch.seconds for epoch in record.epochs)
     ended = record.stop.headline if record.stop is not None else "training now" if run.is_running else "broken off"
     interval = f"{100 * run.best_map.low:.1f} to {100 * run.best_map.high:.1f}" if run.best_map is not None else "–"
     changes = ", ".join(f"{key} {value}" for key, value in run.changes.items()) or "–"

@@ -20,7 +20,7 @@ def epoch_line(record: EpochRecord, max_epochs: int, best_map: float | None) -> 
         parts.append(
             f"{record.validation.protocol} mAP {record.validation.mAP:.2%}  rank-1 {record.validation.cmc['1']:.2%}{best}"
         )
-    parts.append(f"{record.train_seconds + record.validation_seconds:.0f} s")
+    parts.append(f"{record.seconds:.0f} s")
     return "  ".join(parts)
 
 

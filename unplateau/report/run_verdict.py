@@ -118,7 +118,7 @@ def _losses(view: RunView) -> Fact | None:
 def _time(view: RunView) -> Fact | None:
     if not view.epochs:
         return None
-    total = sum(epoch.train_seconds + epoch.validation_seconds for epoch in view.epochs)
+    total = sum(epoch.seconds for epoch in view.epochs)
     return Fact("Time", duration_words(total), f"{duration_words(total / len(view.epochs))} an epoch")
 
 

@@ -37,7 +37,7 @@ class _Row:
 
     @property
     def epoch_seconds(self) -> list[float]:
-        return [epoch.train_seconds + epoch.validation_seconds for epoch in self.epochs]
+        return [epoch.seconds for epoch in self.epochs]
 
 
 class SolutionsConsole:

@@ -73,6 +73,11 @@ class EpochRecord:
             if getattr(self, name) is None:  # null in a spoilt file: not known, as where the field is missing
                 object.__setattr__(self, name, 0.0)
 
+    @property
+    def seconds(self) -> float:
+        """Training and validation together."""
+        return self.train_seconds + self.validation_seconds
+
 
 @dataclass(frozen=True)
 class StopReason:

@@ -36,15 +36,15 @@ _TOLD_APART = 0.9  # 0.5 = not at all
 
 def judge(case: Case) -> Verdict:
     """Fire where images, embeddings, ids or score are others than those of the repetition."""
+    if files_measured.are_not_found(case) and max(case.measured("evaluation_images_differ").values(), default=0.0) > _ROWS:
+        return None  # training and evaluation alike: `files_measured`
     evidence: list[Evidence] = []
     causes: list[str] = []
     for name, what, named in _STAGES:
         worst = max(case.measured(name).values(), default=0.0)
-        if worst > _ROWS and not (name == "evaluation_images_differ" and files_measured.are_not_found(case)):
+        if worst > _ROWS:
             evidence.append(Evidence(f"{worst:.0%} of the {what}", worst, 0.0, _SOURCE))
             causes += [] if causes else _of_rows(case) if name == "evaluation_rows_differ" else list(named)
-    if files_measured.are_not_found(case) and max(case.measured("evaluation_images_differ").values(), default=0.0) > _ROWS:
-        return None  # training and evaluation alike: `files_measured`
     if (told := _score(case)) is not None:
         evidence.append(told)
         causes += [] if causes else ["evaluation-preprocessing", "stale-weights-evaluated", "same-camera-not-filtered"]

@@ -47,7 +47,7 @@ def judge_images(case: Case) -> Verdict:
     """Fire where training images are not found among their files."""
     if not are_not_found(case):
         return _some_are_not_found(case)
-    if any(isinstance(rule(case), Finding) for rule in _KNOWN_OTHERWISE):
+    if _is_known_otherwise(case):
         return None
     shares = case.measured("pixels_of_file")
     change = max((what for what in shares if what), key=lambda what: shares[what], default="")
@@ -70,7 +70,7 @@ def judge_images(case: Case) -> Verdict:
 
 def _some_are_not_found(case: Case) -> Finding | None:
     found = case.measured("images_found").get("", 1.0)
-    if found > _USUALLY_FOUND or any(isinstance(rule(case), Finding) for rule in _KNOWN_OTHERWISE):
+    if found > _USUALLY_FOUND or _is_known_otherwise(case):
         return None
     evidence = [Evidence(f"{1 - found:.0%} of the training images are not found among their files", found, 1.0, _SOURCE)]
     return _finding("Training changes a part of its images beyond what is configured", 0.7, evidence, _CHANGED)
@@ -100,6 +100,10 @@ _KNOWN_OTHERWISE = (
     preflight_measured.judge_normalisation,
 )  # fmt: skip
 """Rules that say more exactly what is done to the images."""
+
+
+def _is_known_otherwise(case: Case) -> bool:
+    return any(isinstance(rule(case), Finding) for rule in _KNOWN_OTHERWISE)
 
 
 def _finding(title: str, confidence: float, evidence: list[Evidence], causes: tuple[str, ...]) -> Finding:

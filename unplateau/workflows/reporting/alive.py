@@ -23,7 +23,7 @@ def live(folder: Path, epochs: Sequence[EpochRecord], *, wait_seconds: float = 0
         epochs: finished ones; the longest counts.
         wait_seconds: how long the page may be left out since it costs too much.
     """
-    longest = max((epoch.train_seconds + epoch.validation_seconds for epoch in epochs), default=0.0)
+    longest = max((epoch.seconds for epoch in epochs), default=0.0)
     due = max(0.0, wait_seconds) + _EPOCHS_LATE * longest + _SECONDS_LATE
     return Live(time.time(), due, f"unplateau report {folder.as_posix()}")
 

@@ -38,7 +38,7 @@ def standing_of(search: Search, trial: Trial) -> Standing:
     if state == WAITING and trial.attempts >= MOST_ATTEMPTS:
         words = stop.headline if stop is not None and stop.code == "error" else last_words(search.output_of(trial))
         state, ended = FAILED, f"its process failed {trial.attempts} times in a row; it said: {words or 'nothing'}"
-    return Standing(trial, state, _curve(epochs), len(epochs), ended, sum(map(_seconds, epochs)))
+    return Standing(trial, state, _curve(epochs), len(epochs), ended, sum(epoch.seconds for epoch in epochs))
 
 
 def _state(search: Search, folder: RunFolder, stop: StopReason | None, epochs: int) -> str:
@@ -101,7 +101,3 @@ def _learned(search: Search, standings: list[Standing]) -> tuple[list[Scored], l
 
 def _curve(epochs: tuple[EpochRecord, ...]) -> tuple[tuple[int, float], ...]:
     return tuple((record.epoch, record.validation.mAP) for record in epochs if record.validation is not None)
-
-
-def _seconds(record: EpochRecord) -> float:
-    return record.train_seconds + record.validation_seconds

@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from unplateau.base.errors import UsageError
-from unplateau.base.files import remove_leftovers
+from unplateau.base.files import leftovers, remove_leftovers
 from unplateau.base.locks import FileLock
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.reader import find_runs
@@ -30,4 +30,4 @@ def tidy_launcher(output_dir: Path, launcher: Path) -> None:
 
 def has_leftovers(folder: RunFolder) -> bool:
     """Return whether something in a run's folder looks half written; it may be being written."""
-    return any(folder.path.rglob(".*.[0-9]*.part"))
+    return any(leftovers(folder.path))
