@@ -15,8 +15,13 @@ def again(**changes: float) -> Case:
     return measured(SCORED, {"query": AGAIN, "gallery": {**AGAIN, **changes}})
 
 
-def output(where: str, zeros: float = 0.0, random: float = 0.0) -> Case:
-    return measured({}, {where: {"output_differs": 0.8, "output_zeros": zeros, "output_random": random}})
+def output(where: str, zeros: float = 0.0, random: float = 0.0, rank: float = 1.0) -> Case:
+    return measured({}, {where: {"output_differs": 0.8, "output_zeros": zeros, "output_random": random, "output_rank": rank}})
+
+
+PLANNED = {"base_learning_rate": 1e-3, "iterations_per_epoch": 100, "milestones": (40.0,), "warm_up_epochs": 10.0}
+WATCHED = {"watched_steps": 6000.0, "rate_highest": 1e-3, "rate_mean": 7e-4}
+BACK = {"loss_gradient_cosine": 1.0, "loss_gradient_ratio": 1.0}
 
 
 TWIN_FIRING: dict[str, Case] = {
@@ -33,6 +38,21 @@ TWIN_FIRING: dict[str, Case] = {
     ),
     "model-not-as-configured ": output("training: backbone.layers.0.1 (BatchNorm2d)"),
     "model-not-as-configured  ": output("training: backbone.layers.0.1 (BatchNorm2d)", zeros=0.3, random=0.5),
+    "model-not-as-configured    ": output("evaluation: head.neck (BatchNorm1d)", rank=0.1),
+    "gradient-not-of-losses  ": measured({}, {"triplet": {"loss_gradient_ratio": 0.0}}),
+    "gradient-not-of-losses   ": measured({}, {"triplet": {**BACK, "loss_gradient_cosine": -1.0}}),
+    "rate-not-as-configured": measured({**WATCHED, "rate_highest": 0.1}, **PLANNED),
+    "rate-not-as-configured ": measured({**WATCHED, "rate_mean": 5e-5}, **PLANNED),
+    "blank-images ": measured({"noise_images": 0.8, "blank_images": 0.0}),
+    "images-not-of-files   ": measured({**PICTURES, "images_found": 0.8}),
+    "images-not-of-files    ": measured({**PICTURES, "images_found": 0.6}, {"colours gone": {"images_found": 0.4}}),
+    "step-not-as-meant ": measured(
+        {},
+        {
+            "triplet": {"stated_over_expected": 0.0, "stated_over_expected_at_start": 1.3},
+            "8 pieces in a row, each with losses of its own": {"stated_explained": 1.0, "stated_explained_at_start": 0.0},
+        },
+    ),
     "model-not-as-configured   ": output("evaluation: backbone.layers.3 (Sequential)"),
     "steps-undone ": measured({**DELIVERED, **UPDATED, "updates_kept": 0.02, "written_elsewhere": 0.98}),
     "steps-undone  ": measured({**UPDATED, "updates_kept": 1.1, "written_elsewhere": 5.0, "written_along_weights": -0.95}),
@@ -60,5 +80,9 @@ TWIN_HEALTHY: dict[str, Case] = {
     "a lookahead as published": measured({**UPDATED, "updates_kept": 0.55, "written_elsewhere": 0.45}),
     "accumulation over four batches, watched": measured({"watched_steps": 300.0, "optimizer_steps": 75.0}),
     "an optimiser as old as the training": measured({"updates_over_steps": 1.0}, {"backbone.a": {"updates_over_steps": 0.99}}),
+    "a rate as planned": measured(WATCHED, **PLANNED),
+    "a rate of which the schedule is not known": measured({**WATCHED, "rate_mean": 1e-6}, base_learning_rate=1e-3),
+    "losses that hand their gradients back": measured({}, {"triplet": BACK, "cross_entropy": BACK}),
+    "erasing hides a few images": measured({**PICTURES, "images_found": 0.92}, {"upside down": {"images_found": 0.02}}),
     "a total that is the sum of its parts": measured({"total_over_parts": 1.0}),
 }

@@ -7,6 +7,7 @@ from unplateau.probes.images_of_files import best_files, distinct_files, images_
 from .reading import value, values
 
 LABELS = torch.arange(20) // 2
+MEAN, STD = (120.0, 110.0, 100.0), (60.0, 55.0, 50.0)
 
 
 def pictures(seed=0, count=20, size=(32, 16)):
@@ -23,7 +24,15 @@ FILES = distinct_files(pictures(), LABELS)
 
 
 def found(images, labels=LABELS):
-    return images_of_files(images, labels, FILES, padding=3)
+    return images_of_files(images, labels, FILES, padding=3, normalisation=(MEAN, STD))
+
+
+LUMA = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+
+
+def in_pixels(change):
+    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+    return (change(pictures() * std + mean) - mean) / std
 
 
 def plain_share(image, file, padding):
@@ -65,12 +74,27 @@ def test_labels_of_other_images_are_told_from_files():
 
 def test_pixels_that_something_changed_are_not_found_and_a_known_change_is_named():
     small = F.interpolate(F.interpolate(pictures(), (16, 8), mode="bilinear"), (32, 16), mode="bilinear")
-    turned, exchanged = pictures().flip(2), pictures()[:, [1, 0, 2]]
-    for images, change in ((small, None), (turned, "upside down"), (exchanged, "channels in the order 102")):
+    changes = {
+        None: small,
+        "upside down": pictures().flip(2),
+        "channels in the order 102": in_pixels(lambda pixels: pixels[:, [1, 0, 2]]),
+        "channels reversed after normalising": pictures().flip(1),
+        "colours inverted": in_pixels(lambda pixels: 255 - pixels),
+        "colours gone": in_pixels(lambda pixels: (pixels * LUMA).sum(1, keepdim=True).repeat(1, 3, 1, 1)),
+    }
+    for change, images in changes.items():
         measured = found(images)
         assert value(measured, "pixels_of_file") < 0.2
         shares = {group: share for (name, group), share in values(measured).items() if name == "pixels_of_file" and group}
         assert [group for group, share in shares.items() if share > 0.9] == ([change] if change else [])
+
+
+def test_a_part_that_was_changed_is_told_by_what_finds_it():
+    images = torch.cat([pictures()[:12], pictures()[12:].flip(2)])
+    measured = found(images)
+    assert value(measured, "images_found") == pytest.approx(0.6)
+    assert value(measured, "images_found", "upside down") == pytest.approx(0.4)
+    assert value(measured, "images_found", "colours gone") == 0.0
 
 
 def test_another_contrast_leaves_the_correlation():
@@ -84,6 +108,6 @@ def test_copies_of_a_file_count_once_with_all_their_labels():
     copies = pictures()[:1].expand(20, -1, -1, -1)
     files = distinct_files(copies, LABELS)
     assert len(files.images_MCHW) == 1
-    measured = images_of_files(pictures()[:1].repeat(6, 1, 1, 1), torch.arange(6), files, padding=0)
+    measured = images_of_files(pictures()[:1].repeat(6, 1, 1, 1), torch.arange(6), files, padding=0, normalisation=(MEAN, STD))
     assert value(measured, "labels_of_file") == 1.0
     assert value(measured, "files_in_batch") == pytest.approx(1 / 6)

@@ -47,3 +47,11 @@ def test_not_finite_pixels_are_counted():
     some = images()
     some[0, 0, 0, 0] = math.nan
     assert value(inputs(some), "inputs_finite") == pytest.approx(1 - 1 / some.numel())
+
+
+def test_noise_is_told_from_pictures():
+    coarse = torch.randn(6, 3, 4, 3, generator=torch.Generator().manual_seed(1))
+    pictures = torch.nn.functional.interpolate(coarse, (16, 12), mode="bilinear")
+    assert value(inputs(pictures), "noise_images") == 0
+    assert value(inputs(torch.cat([pictures[:4], images(2)])), "noise_images") == pytest.approx(2 / 6)
+    assert value(inputs(torch.zeros(6, 3, 16, 12)), "noise_images") == 0

@@ -5,7 +5,7 @@ from unplateau.losses.combine import Losses
 from unplateau.losses.cross_entropy import CrossEntropyLoss
 from unplateau.losses.triplet import TripletLoss
 from unplateau.models.reid import Outputs
-from unplateau.probes.losses_as_configured import losses_as_configured
+from unplateau.probes.losses_as_configured import loss_gradients, losses_as_configured
 
 from .reading import value
 
@@ -55,3 +55,36 @@ def test_a_loss_that_was_not_asked_for_counts_with_a_configured_weight_of_0():
         1,
         0,
     )
+
+
+class Detached(TripletLoss):
+    """Has the right value, and no gradient."""
+
+    def term(self, features_BD, logits_BI, person_ids_B):
+        return super().term(features_BD.detach(), logits_BI, person_ids_B)
+
+
+def trained_with(triplet):
+    return Losses({"cross_entropy": CrossEntropyLoss(smoothing=0.1), "triplet": triplet}, {"cross_entropy": 1.0, "triplet": 1.0})
+
+
+def test_the_same_losses_hand_back_the_same_gradients():
+    found = loss_gradients(losses(), losses(), outputs(), IDS)
+    for name in ("cross_entropy", "triplet"):
+        assert value(found, "loss_gradient_cosine", name) == pytest.approx(1.0)
+        assert value(found, "loss_gradient_ratio", name) == pytest.approx(1.0)
+
+
+def test_a_loss_of_the_right_value_without_gradient_is_seen():
+    cut = trained_with(Detached())
+    assert value(losses_as_configured(cut, losses(), outputs(), IDS), "loss_trained", "triplet") > 0
+    found = loss_gradients(cut, losses(), outputs(), IDS)
+    assert value(found, "loss_gradient_ratio", "triplet") == 0.0
+    assert value(found, "loss_gradient_cosine", "triplet") is None
+    assert value(found, "loss_gradient_ratio", "cross_entropy") == pytest.approx(1.0)
+
+
+def test_a_loss_that_is_solved_as_configured_says_nothing():
+    apart = outputs()._replace(features_BD=100.0 * torch.eye(4)[IDS])
+    found = loss_gradients(losses(), losses(), apart, IDS)
+    assert {measurement.group for measurement in found} == {"cross_entropy"}

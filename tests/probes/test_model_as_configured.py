@@ -89,3 +89,11 @@ def test_modes_and_hooks_are_as_before():
     parting(trained)
     assert [module.training for module in trained.modules()] == kept
     assert not any(module._forward_hooks for module in trained.modules())
+
+
+def test_an_output_that_uses_few_dimensions_is_seen():
+    trained = network()
+    trained.register_forward_hook(lambda module, inputs, output: output[:, :1].expand_as(output))
+    where, found = parting(trained)
+    assert set(where) == {"evaluation: (whole) (Sequential)", "training: (whole) (Sequential)"}
+    assert value(found, "output_rank", "evaluation: (whole) (Sequential)") < 0.7

@@ -83,8 +83,15 @@ def dropped_before(case: Case) -> float | None:
     if rates is None or rates.unit != "epoch" or len(rates.y) < _FEWEST_RATES or not milestones:
         return None
     early = (rates.x < min(milestones) - _ONE_EPOCH) & (np.arange(len(rates.y)) > rates.y.argmax())
-    fallen = early & (rates.y < _CLEARLY_DROPPED * rates.y.max())
+    fallen = early & (rates.y < _CLEARLY_DROPPED * meant_peak(case, rates))
     return float(rates.x[fallen][0]) if fallen.any() else None
+
+
+def meant_peak(case: Case, rates: Curve) -> float:
+    """Return the highest logged rate, or the configured one where that is lower: coming down to it is no drop."""
+    asked = case.facts.base_learning_rate
+    highest = float(rates.y.max())
+    return min(highest, asked) if asked else highest
 
 
 def rate_over_usual(case: Case) -> float | None:

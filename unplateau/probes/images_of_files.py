@@ -8,8 +8,8 @@ Shape legend: N images, M files, P pairs, K candidates of an image, C/H/W image,
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import torch
@@ -26,7 +26,11 @@ _SAME = 0.03  # standard deviations: two of 255 grey levels
 _FOUND = 0.4  # of an image's pixels; erasing covers at most that much, and nothing else may
 _CHUNK_VALUES = 2**24  # of the transforms held at once
 
+_WHITE = 255.0
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL and OpenCV make grey
+
 Change = Callable[[Tensor], Tensor]
+"""Of normalised files, as a mistake would have changed them."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,9 @@ def distinct_files(images_MCHW: Tensor, labels_M: Tensor) -> Files:
 
 
 @torch.no_grad()
-def images_of_files(images_NCHW: Tensor, labels_N: Tensor, files: Files, *, padding: int) -> tuple[Measurement, ...]:
+def images_of_files(
+    images_NCHW: Tensor, labels_N: Tensor, files: Files, *, padding: int, normalisation: tuple[Sequence[float], Sequence[float]]
+) -> tuple[Measurement, ...]:
     """Look for training images among the files they should come from.
 
     Args:
@@ -69,12 +75,13 @@ def images_of_files(images_NCHW: Tensor, labels_N: Tensor, files: Files, *, padd
         labels_N: their labels.
         files: prepared as evaluation prepares them, with the labels that the list of files gives; of these people at least.
         padding: pixels by which an image may be shifted.
+        normalisation: mean and standard deviation of the channels that files were normalised with, on the 0-255 scale.
 
     Returns:
-        pixels_of_file (median over images of the share of pixels equal to the best file's; under other groups the same with the
-        images changed in a known way, only where they are not found as they are), file_correlation (median), images_found
-        (share), and over those found labels_of_file (share whose file has the batch's label) and files_in_batch (distinct files
-        over images).
+        pixels_of_file (median over images of the share of pixels equal to the best file's), file_correlation (median),
+        images_found (share), and over those found labels_of_file (share whose file has the batch's label) and files_in_batch
+        (distinct files over images). Under other groups, for images that are not found: pixels_of_file and images_found beside
+        files that are changed in a known way.
     """
     match = best_files(images_NCHW, files, padding=padding)
     found_N = match.shares_N > _FOUND
@@ -91,18 +98,39 @@ def images_of_files(images_NCHW: Tensor, labels_N: Tensor, files: Files, *, padd
             Measurement("labels_of_file", right / len(rows), "share", note=f"{len(rows)} images"),
             Measurement("files_in_batch", distinct / len(rows), "share"),
         ]
-    if float(match.shares_N.median()) < _FOUND:
-        for what, change in known_changes().items():
-            share = float(best_files(change(images_NCHW), files, padding=padding).shares_N.median())
-            measured.append(Measurement("pixels_of_file", share, "share", group=what))
-    return tuple(measured)
+    return (*measured, *_otherwise(images_NCHW[~found_N], files, padding, known_changes(*normalisation), of=len(images_NCHW)))
 
 
-def known_changes() -> dict[str, Change]:
-    """Return what may have been done to images by mistake, each as what undoes it."""
-    found: dict[str, Change] = {"upside down": lambda images_NCHW: images_NCHW.flip(2)}
+def _otherwise(lost_NCHW: Tensor, files: Files, padding: int, changes: Mapping[str, Change], *, of: int) -> list[Measurement]:
+    """Look for images that were not found once more, among files changed in each known way."""
+    measured = []
+    for what, change in changes.items() if len(lost_NCHW) else ():
+        changed = replace(files, images_MCHW=change(files.images_MCHW.float()))
+        shares_N = best_files(lost_NCHW, changed, padding=padding).shares_N
+        measured += [
+            Measurement("pixels_of_file", float(shares_N.median()), "share", group=what),
+            Measurement("images_found", float((shares_N > _FOUND).sum()) / of, "share", group=what),
+        ]
+    return measured
+
+
+def known_changes(mean: Sequence[float], std: Sequence[float]) -> dict[str, Change]:
+    """Return what may have been done to pictures by mistake.
+
+    Args:
+        mean, std: of the channels, on the 0-255 scale, that pictures are normalised with afterwards.
+    """
+    mean_C11, std_C11 = (torch.tensor(values)[:, None, None] for values in (mean, std))
+
+    def of_pixels(change: Change) -> Change:
+        return lambda files_MCHW: (change(files_MCHW * std_C11 + mean_C11) - mean_C11) / std_C11
+
+    found: dict[str, Change] = {"upside down": lambda files_MCHW: files_MCHW.flip(2)}
     for order in list(permutations(range(3)))[1:]:
-        found[f"channels in the order {order[0]}{order[1]}{order[2]}"] = _reordered(order)
+        found[f"channels in the order {order[0]}{order[1]}{order[2]}"] = of_pixels(_reordered(order))
+    found["channels reversed after normalising"] = _reordered((2, 1, 0))
+    found["colours inverted"] = of_pixels(lambda files_MCHW: _WHITE - files_MCHW)
+    found["colours gone"] = of_pixels(_grey)
     return found
 
 
@@ -208,5 +236,10 @@ def _correlation(mine_PCHW: Tensor, theirs_PCHW: Tensor, where_PHW: Tensor) -> T
     return (mine_PD * theirs_PD).sum(1) / (mine_PD.norm(dim=1) * theirs_PD.norm(dim=1)).clamp(min=1e-9)
 
 
+def _grey(files_MCHW: Tensor) -> Tensor:
+    shares_C11 = torch.tensor(_LUMA)[:, None, None]
+    return (files_MCHW * shares_C11).sum(1, keepdim=True).expand_as(files_MCHW)
+
+
 def _reordered(order: Sequence[int]) -> Change:
-    return lambda images_NCHW: images_NCHW[:, list(order)]
+    return lambda files_MCHW: files_MCHW[:, list(order)]

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from unplateau.runs.record import Measurement
 
+_NOISE = 0.3  # correlation; photographs have 0.9
 _BLANK_RANGE = 1e-3  # rounding; one grey level of 255 is above 0.01 after normalisation
 
 
@@ -21,7 +22,8 @@ def inputs(images_BCHW: Tensor) -> tuple[Measurement, ...]:
     Returns:
         channel_mean and channel_std for each channel ("channel c"), input_mean (largest channel mean, absolute), input_std
         (median over channels), inputs_finite (share of elements), blank_images (share of images of one colour),
-        duplicate_images (share whose hash another has; blank ones left out), num_images, pixel_correlation (of neighbours).
+        duplicate_images (share whose hash another has; blank ones left out), num_images, pixel_correlation (of neighbours),
+        noise_images (share of images, none of them blank, whose neighbouring pixels say nothing of each other).
     """
     images_BCHW = images_BCHW.float()
     channels_CN = images_BCHW.transpose(0, 1).flatten(1)
@@ -35,6 +37,7 @@ def inputs(images_BCHW: Tensor) -> tuple[Measurement, ...]:
         Measurement("duplicate_images", _duplicates(images_BCHW[~blank_B]) / len(images_BCHW), "share"),
         Measurement("num_images", float(len(images_BCHW)), "images"),
         Measurement("pixel_correlation", _neighbours(images_BCHW), "correlation"),
+        Measurement("noise_images", _without_structure(images_BCHW[~blank_B]) / len(images_BCHW), "share"),
     ]
     for channel, (mean, std) in enumerate(zip(means, stds, strict=True)):
         measurements.append(Measurement("channel_mean", mean, "standard deviations", group=f"channel {channel}"))
@@ -47,6 +50,23 @@ def _neighbours(images_BCHW: Tensor) -> float | None:
     upper, lower = images_BCHW[:, :, :-1].flatten(), images_BCHW[:, :, 1:].flatten()
     pair_2N = torch.stack([upper, lower])
     return float(torch.corrcoef(pair_2N)[0, 1]) if bool((pair_2N.std(1) > 0).all()) else None
+
+
+def _without_structure(images_BCHW: Tensor) -> int:
+    """Count images whose neighbouring pixels say nothing of each other, down or across."""
+    down, across = (
+        _correlation(one.flatten(1), other.flatten(1))
+        for one, other in (
+            (images_BCHW[:, :, :-1], images_BCHW[:, :, 1:]),
+            (images_BCHW[..., :-1], images_BCHW[..., 1:]),
+        )
+    )
+    return int(((down < _NOISE) & (across < _NOISE)).sum())
+
+
+def _correlation(one_BN: Tensor, other_BN: Tensor) -> Tensor:
+    one_BN, other_BN = (values - values.mean(1, keepdim=True) for values in (one_BN, other_BN))
+    return F.cosine_similarity(one_BN, other_BN, dim=1)
 
 
 def difference_hash(images_BCHW: Tensor) -> Tensor:

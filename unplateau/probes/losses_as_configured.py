@@ -1,4 +1,4 @@
-"""Whether the losses that are trained are those of the configuration: value, weight and smoothing of each. Cost: none beside 1 F.
+"""Whether the losses that are trained are those of the configuration: value, gradient, weight, smoothing. Cost: 1 F.
 
 Shape legend: B batch, D feature dimension, I identities.
 """
@@ -10,6 +10,8 @@ from unplateau.losses.combine import Losses
 from unplateau.models.reid import Outputs
 from unplateau.probes.loss_hypotheses import solved_smoothing
 from unplateau.runs.record import Measurement
+
+_NO_GRADIENT = 1e-9
 
 
 @torch.no_grad()
@@ -47,3 +49,39 @@ def losses_as_configured(trained: Losses, configured: Losses, outputs: Outputs, 
         eps = solved_smoothing(float(mine["cross_entropy"]), logits_BI, person_ids_B)
         found.append(Measurement("effective_smoothing", eps, "share"))
     return tuple(found)
+
+
+def loss_gradients(trained: Losses, configured: Losses, outputs: Outputs, person_ids_B: Tensor) -> tuple[Measurement, ...]:
+    """Compare the gradients of every loss with respect to what the network hands it, features and logits.
+
+    A loss of the right value may hand nothing back: it was computed from detached features, or as a number.
+
+    Args:
+        trained, configured, outputs, person_ids_B: as for `losses_as_configured`.
+
+    Returns:
+        For each loss that is trained and has a gradient as configured: loss_gradient_cosine (None where nothing comes back) and
+        loss_gradient_ratio, the length of the trained loss's gradient over the configured one's.
+    """
+    found = []
+    for name in configured.scales:
+        if name not in trained.scales or configured.scales[name] <= 0 or any(True for _ in configured.terms[name].parameters()):
+            continue
+        mine, theirs = (_gradient(one, name, outputs, person_ids_B) for one in (trained, configured))
+        size, own = float(theirs.norm()), float(mine.norm())
+        if size > _NO_GRADIENT:
+            cosine = float(mine @ theirs) / (own * size) if own > _NO_GRADIENT * size else None
+            found.append(Measurement("loss_gradient_cosine", cosine, "cosine", group=name))
+            found.append(Measurement("loss_gradient_ratio", own / size, "ratio", group=name))
+    return tuple(found)
+
+
+def _gradient(losses: Losses, name: str, outputs: Outputs, person_ids_B: Tensor) -> Tensor:
+    with torch.enable_grad():
+        given = [outputs.features_BD, *([] if outputs.logits_BI is None else [outputs.logits_BI])]
+        leaves = [tensor.detach().float().requires_grad_() for tensor in given]
+        value = losses(leaves[0], leaves[1] if len(leaves) > 1 else None, person_ids_B).parts[name]
+        if not value.requires_grad:
+            return torch.zeros(sum(leaf.numel() for leaf in leaves), dtype=torch.double)
+        gradients = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
+    return torch.cat([gradient.detach().double().flatten().cpu() for gradient in gradients])

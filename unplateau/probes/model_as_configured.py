@@ -3,7 +3,7 @@
 A second model is built from the configuration and given the same weights. Hooks, wrapped layers and replaced heads do not show in
 the weights; they show in the table of modules, or in the first module whose output differs. Cost: 4 F.
 
-Shape legend: B batch.
+Shape legend: B batch, D values an image.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unplateau.probes.features import effective_rank
 from unplateau.runs.record import Measurement
 
 _SETTINGS = (bool, int, float, str)
@@ -55,8 +56,8 @@ def outputs_apart(trained: nn.Module, configured: nn.Module, forward: Callable[[
     Returns:
         output_differs: relative difference of the output of the first module that differs, in the order of the forward pass,
         with "mode: path (class)" as group; with group "" the largest of them, 0 where none differs. Of that module too
-        output_zeros (share of its output that is 0, beyond the configured model's) and output_random (relative difference of its
-        output under other draws).
+        output_zeros (share of its output that is 0, beyond the configured model's), output_random (relative difference of its
+        output under other draws) and output_rank (effective rank of its output over that of the configured model's).
     """
     _give_weights(trained, configured)
     classes = {path or _WHOLE: type(module).__name__ for path, module in trained.named_modules()}
@@ -73,6 +74,7 @@ def outputs_apart(trained: nn.Module, configured: nn.Module, forward: Callable[[
             Measurement("output_differs", _apart(mine[path], theirs[path]), "relative", group=group),
             Measurement("output_zeros", zeros, "share", group=group),
             Measurement("output_random", _apart(again, mine[path]), "relative", group=group),
+            Measurement("output_rank", _rank(mine[path]) / max(_rank(theirs[path]), 1e-9), "ratio", group=group),
         ]
     largest = max((m.value or 0.0 for m in found if m.name == "output_differs"), default=0.0)
     return (Measurement("output_differs", largest, "relative"), *found)
@@ -108,14 +110,13 @@ def _give_weights(trained: nn.Module, configured: nn.Module) -> None:
 
 
 def _outputs(model: nn.Module, forward: Callable[[nn.Module], Any], *, is_training: bool, seed: int = 0) -> dict[str, Tensor]:
-    """Outputs of all modules by path, each as it ends and after all of its hooks, flat; the first call of each counts."""
+    """Outputs of all modules by path, each as it ends and after all of its hooks, (B, D); the first call of each counts."""
     seen: dict[str, Tensor] = {}
 
     def watch(path: str) -> Callable[..., None]:
         def take(module: nn.Module, inputs: Any, output: Any) -> None:
-            values = [tensor.detach().flatten().double() for tensor in _tensors(output)]
-            if values and path not in seen:
-                seen[path] = torch.cat(values)
+            if path not in seen and (values := [tensor.detach().double() for tensor in _tensors(output)]):
+                seen[path] = _joined(values)
 
         return take
 
@@ -131,6 +132,18 @@ def _outputs(model: nn.Module, forward: Callable[[nn.Module], Any], *, is_traini
         for path, module in model.named_modules():
             module.training = modes.get(path, module.training)
     return seen
+
+
+def _joined(values: list[Tensor]) -> Tensor:
+    """One row an image; one row of all where tensors have not the same number of images."""
+    if len({len(tensor) if tensor.dim() else 0 for tensor in values}) == 1 and values[0].dim():
+        return torch.cat([tensor.flatten(1) if tensor.dim() > 1 else tensor[:, None] for tensor in values], dim=1)
+    return torch.cat([tensor.flatten() for tensor in values])[None]
+
+
+def _rank(output_BD: Tensor) -> float:
+    centred_BD = output_BD - output_BD.mean(0)
+    return effective_rank(centred_BD) if bool(torch.isfinite(centred_BD).all()) else 0.0
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:

@@ -43,3 +43,16 @@ def test_a_pause_of_hours_counts_as_one_minute(monkeypatch: pytest.MonkeyPatch) 
     reader.book(1.0)
     assert reader.share_of_time == pytest.approx(1 / 60.25, rel=1e-3)
     assert reader.is_over_budget, "a second is more than half a per cent of a minute, and less of two hours"
+
+
+def test_the_rates_of_the_updates_are_remembered() -> None:
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD([{"params": [model.weight], "lr": 0.1}, {"params": [model.bias], "lr": 1.0}])
+    reader = TrainingReader(model, [optimizer], every=1000)
+    reader.open()
+    for factor in (1.0, 30.0, 2.0):
+        optimizer.param_groups[0]["lr"], optimizer.param_groups[1]["lr"] = 0.1 * factor, factor
+        optimizer.step()
+        reader.step({"total": 1.0})
+    found = {m.name: m.value for m in reader.measurements() if m.name.startswith("rate_")}
+    assert found == {"rate_highest": pytest.approx(3.0), "rate_mean": pytest.approx(11.0)}

@@ -23,7 +23,7 @@ import numpy as np
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.landmarks_of import floor
-from unplateau.diagnosis.schedule_view import dropped_before
+from unplateau.diagnosis.schedule_view import dropped_before, meant_peak
 from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -59,7 +59,7 @@ def judge(case: Case) -> Verdict:
     rates, total = case.curve("learning_rate"), case.facts.max_epochs
     if rates is None or len(rates.y) < 3:
         return None
-    used_up = rates.x[(rates.y < _USED_UP * rates.y.max()) & (np.arange(len(rates.y)) > rates.y.argmax())]
+    used_up = rates.x[(rates.y < _USED_UP * meant_peak(case, rates)) & (np.arange(len(rates.y)) > rates.y.argmax())]
     if len(used_up) == 0:
         return None
     if total is None or rates.unit != "epoch":

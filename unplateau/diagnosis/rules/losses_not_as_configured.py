@@ -29,6 +29,7 @@ _SOURCE = "probe losses_as_configured"
 _APART = 0.02  # of the larger value; the same batch and the same outputs, so only rounding should differ
 _LEAST = 0.01  # nats
 _FITS = 2e-3  # relative error in every batch
+_SAME_GRADIENT, _GRADIENT_LESS, _GRADIENT_GONE = 0.98, 0.95, 0.01  # from the same outputs: only rounding should differ
 
 
 def judge(case: Case) -> Verdict:
@@ -62,6 +63,35 @@ def judge(case: Case) -> Verdict:
         next_test="print margin, smoothing and weight of the losses inside the training step",
         remedies=("repair_losses",),
     )
+
+
+def judge_gradients(case: Case) -> Verdict:
+    """Fire where a loss of the configured value hands another gradient back to the network, or none."""
+    cosines, ratios = case.measured("loss_gradient_cosine"), case.measured("loss_gradient_ratio")
+    off = {name: ratio for name, ratio in ratios.items() if not _differs(case, name) and _is_other(cosines.get(name), ratio)}
+    if not off:
+        return None
+    lines = [
+        Evidence(f"{name}: {ratio:.2g} of the configured loss's gradient comes back to the network", ratio, 1.0, _SOURCE)
+        for name, ratio in off.items()
+    ]
+    cut = all(ratio < _GRADIENT_LESS for ratio in off.values())
+    gone = all(ratio < _GRADIENT_GONE for ratio in off.values())
+    return Finding(
+        code="gradient-not-of-losses",
+        title="A loss has the right value and hands back another gradient",
+        severity="pipeline",
+        confidence=0.95 if gone else 0.85 if cut else 0.7,
+        evidence=tuple(lines),
+        causes=("detached-branch", "no-gradient") if cut else ("detached-branch", "loss-weights-unbalanced", "wrong-head"),
+        refuted_by="a stop-gradient that is meant",
+        next_test="call backward on each loss alone and print the gradient of the features",
+        remedies=("restore_gradient", "repair_losses"),
+    )
+
+
+def _is_other(cosine: float | None, ratio: float) -> bool:
+    return cosine is None or cosine < _SAME_GRADIENT or not _GRADIENT_LESS < ratio < 1 / _GRADIENT_LESS
 
 
 def judge_smoothing(case: Case) -> Verdict:

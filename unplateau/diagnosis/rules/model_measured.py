@@ -28,6 +28,7 @@ from unplateau.runs.record import Evidence, Finding
 CODE = "model-not-as-configured"
 _SOURCE = "probe model_as_configured"
 _RANDOM, _ZEROS = 0.01, 0.01
+_RANK_LEFT = 0.6  # of the effective rank that the configured model's output has
 _Known = tuple[float, tuple[str, ...]]
 
 
@@ -70,6 +71,8 @@ def _of_output(case: Case, where: str) -> _Known:
         return 0.8, ("dead-units",)
     if case.measured("output_random").get(where, 0.0) > _RANDOM:
         return 0.7, ("dropout-too-strong", "augmentation-too-strong")
+    if case.measured("output_rank").get(where, 1.0) < _RANK_LEFT:
+        return 0.85, ("embedding-too-small", "dead-units")
     if only_in_training and "Norm" in where:
         return 0.85, ("batch-norm-in-eval", "batch-too-small")
     return next((known for part, known in _OUTPUTS if part in where), _UNKNOWN)

@@ -31,6 +31,8 @@ from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CODE = "rate-not-as-configured"
+_WATCHED = "watch"
+_OF_A_COSINE, _FEWEST_EPOCHS = 0.3, 4.0
 _TRACE = 1e-9  # of the configured rate; below it the rate is 0, which `weights_not_updated` judges
 _USUAL_DROP, _EXACTLY = 0.1, 0.02  # gamma of published schedules; of a power of it
 _LEARNED_WELL = 0.25  # of the way from floor to start: whatever the rate is, it works
@@ -57,6 +59,51 @@ def judge(case: Case) -> Verdict:
         next_test="print the rate of each parameter group just before optimizer.step(), in the first steps and at an epoch's end",
         remedies=("repair_rate",),
     )
+
+
+def judge_watched(case: Case) -> Verdict:
+    """Compare the rates of the updates with the schedule: a log with a line an epoch does not show them."""
+    asked, highest, mean = case.facts.base_learning_rate, *(case.measured(name).get("") for name in ("rate_highest", "rate_mean"))
+    if not asked or highest is None or mean is None or highest < _TRACE * asked or _has_learned_well(case):
+        return None
+    if highest >= RATE_IS_HIGH * asked:
+        text = f"an update was done at rate {highest:.3g}, {highest / asked:.3g} times the configured {asked:.3g}"
+        title, causes = "The learning rate was far above the configured one", ("learning-rate-too-high", "no-warm-up")
+        return _watched(title, causes, Evidence(text, highest, asked, _WATCHED))
+    least = _least_mean(case) * asked
+    if mean > RATE_IS_LOW * least:
+        return None
+    text = f"updates were done at rate {mean:.3g} on average, where the schedule gives {least:.3g} at least"
+    fell = ("schedule-too-fast",) if highest > RATE_IS_LOW * asked else ()
+    return _watched(
+        "The learning rate was far below its schedule", (*fell, "learning-rate-too-low"), Evidence(text, mean, least, _WATCHED)
+    )
+
+
+def _watched(title: str, causes: tuple[str, ...], evidence: Evidence) -> Finding:
+    return Finding(
+        code=CODE,
+        title=title,
+        severity="optimisation",
+        confidence=0.9,
+        evidence=(evidence,),
+        causes=causes,
+        refuted_by="a schedule that is meant to give these rates",
+        next_test="print the rate of each parameter group just before optimizer.step(), in every step of the first epochs",
+        remedies=("repair_rate",),
+    )
+
+
+def _least_mean(case: Case) -> float:
+    """Mean rate over the configured one, if the schedule gave nothing in warm-up and after its first drop."""
+    facts, steps = case.facts, case.measured("watched_steps").get("", 0.0)
+    if not facts.iterations_per_epoch or not steps:
+        return 0.0
+    epochs = steps / facts.iterations_per_epoch
+    if facts.schedule not in (None, "MultiStepLR"):
+        return _OF_A_COSINE if facts.schedule == "CosineAnnealingLR" and epochs > _FEWEST_EPOCHS else 0.0
+    end = min([epochs, *(facts.milestones or ())])
+    return max(0.0, end - (facts.warm_up_epochs or 0.0)) / epochs
 
 
 def _why_low(case: Case, ratio: float) -> tuple[str, ...]:

@@ -58,6 +58,9 @@ def judge_people(case: Case) -> Verdict:
     found = _finding(
         "too-few-identities", "Most people of the training set are never drawn", Evidence(text, seen, expected, _SOURCE)
     )
+    if case.measured("labels_listed").get("", expected) < _SEEN:
+        title = "The list of files has far fewer labels than the classifier"
+        return replace(found, title=title, causes=("identities-merged", "too-few-identities"), remedies=("relabel",))
     same, chance = case.measured("same_label").get("other batches"), case.measured("same_label_chance").get("other batches", 1.0)
     if same is not None and same > _PEOPLE * chance:
         return found

@@ -20,6 +20,8 @@ Source
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.rules import gradient_measured
 from unplateau.diagnosis.verdict import Verdict
@@ -48,12 +50,11 @@ _MEANS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 def judge_losses(case: Case) -> Verdict:
     """Fire where the step reports other losses than model and losses give for its batch."""
-    off = {name: ratio for name, ratio in case.measured("stated_over_expected").items() if abs(ratio - 1) > _APART}
+    readings = [_Reading.of(case, when) for when in ("", "_at_start")]
+    off, best = next((one for one in readings if one.explained), readings[0])
     if not off:
         return None
-    errors = case.measured("stated_explained")
-    best = min(errors, key=lambda what: errors[what], default="")
-    explained = {best} if best and errors[best] < _EXPLAINED * max(abs(ratio - 1) for ratio in off.values()) else set()
+    explained = {best} if best else set()
     evidence = [
         Evidence(f"the step says {ratio:.3g} times the {name} of its batch", ratio, 1.0, _SOURCE) for name, ratio in off.items()
     ]
@@ -71,6 +72,23 @@ def judge_losses(case: Case) -> Verdict:
         next_test=_NEXT,
         remedies=remedies if explained else ("repair_step",),
     )
+
+
+class _Reading(NamedTuple):
+    """What the step said once, and what explains it."""
+
+    off: dict[str, float]
+    explained: str
+
+    @classmethod
+    def of(cls, case: Case, when: str) -> _Reading:
+        """A training that has gone wrong may have losses that anything explains, or nothing: so its start is asked too."""
+        said = case.measured("stated_over_expected" + when)
+        off = {name: ratio for name, ratio in said.items() if abs(ratio - 1) > _APART}
+        errors = case.measured("stated_explained" + when)
+        best = min(errors, key=lambda what: errors[what], default="")
+        enough = _EXPLAINED * max((abs(ratio - 1) for ratio in off.values()), default=0.0)
+        return cls(off, best if best and errors[best] < enough else "")
 
 
 def judge_total(case: Case) -> Verdict:

@@ -42,6 +42,7 @@ class TrainingReader:
         self.motion = MotionRecord(by_layer(name for name, _ in model.named_parameters()))
         self.step_number = 0
         self.optimizer_steps = 0
+        self._rates = _Rates()
         self._handles: list[Any] = []
         self._before: Before | None = None
         self._seen: Seen | None = None
@@ -107,7 +108,7 @@ class TrainingReader:
             Measurement("optimizer_steps", float(self.optimizer_steps), "steps", step),
             Measurement("updates_not_finite", float(self.motion.skipped), "measured updates", step),
         )
-        return (*counts, *held, *self.motion.measurements(step))
+        return (*counts, *self._rates.measurements(step), *held, *self.motion.measurements(step))
 
     def _is_flush_due(self) -> bool:
         waiting = self.losses.num_pending
@@ -125,6 +126,7 @@ class TrainingReader:
 
     def _on_optimizer_step(self, *_: Any) -> None:
         self.optimizer_steps += 1
+        self._rates.add(self.optimizers)
         if self._before is not None and self._seen is None:
             started = time.perf_counter()
             self._seen = see(self._before, self.optimizers)
@@ -133,6 +135,29 @@ class TrainingReader:
     def _rate(self) -> dict[str, float]:
         rates = [float(group["lr"]) for optimizer in self.optimizers for group in optimizer.param_groups]
         return {"learning_rate": max(rates)} if rates else {}
+
+
+class _Rates:
+    """The rate of every update; one that lies on a device is left alone, for reading it waits."""
+
+    def __init__(self) -> None:
+        self._sum = self._highest = 0.0
+        self._count = 0
+
+    def add(self, optimizers: Sequence[Optimizer]) -> None:
+        rates = [g["lr"] for optimizer in optimizers for g in optimizer.param_groups if isinstance(g["lr"], float | int)]
+        if rates:
+            self._sum, self._count = self._sum + float(max(rates)), self._count + 1
+            self._highest = max(self._highest, float(min(rates)))
+
+    def measurements(self, step: int) -> tuple[Measurement, ...]:
+        """rate_highest of the slowest group, and rate_mean of the fastest: groups with factors of their own raise no alarm."""
+        if not self._count:
+            return ()
+        return (
+            Measurement("rate_highest", self._highest, "learning rate", step),
+            Measurement("rate_mean", self._sum / self._count, "learning rate", step),
+        )
 
 
 class _Clock:

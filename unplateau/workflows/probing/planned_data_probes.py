@@ -36,7 +36,15 @@ def labels_and_inputs(bench: Bench, _: Measurements) -> Measurements:
     drawn = sampling([batch.person_ids_B for batch in bench.first_batches], later, num_identities=bench.num_identities)
     # a few batches do not hold every identity, which says nothing
     found = [m for m in label_range(person_ids_N, num_identities=bench.num_identities) if m.name != "labels_unused"]
-    return (*found, *inputs(images_NCHW), *drawn, _cameras_in_batch(bench))
+    return (*found, *inputs(images_NCHW), *drawn, _cameras_in_batch(bench), *_listed(bench))
+
+
+def _listed(bench: Bench) -> Measurements:
+    """How many of the classifier's people the list of files has images of."""
+    if not bench.train_items:
+        return ()
+    labels = {item.person_id for item in bench.train_items}
+    return (Measurement("labels_listed", len(labels) / bench.num_identities, "share"),)
 
 
 def _cameras_in_batch(bench: Bench) -> Measurement:

@@ -34,7 +34,7 @@ _UPDATES = 5  # measured; a gradient scaler may skip some
 _ALL_ELEMENTS = 2**31
 _CONFLICT_BATCHES, _NOISE_BATCHES = 4, 8
 _DELIVERY_BATCHES = 3
-_AT_START = "initial weights"
+_AT_START, _NOT_NOW = "initial weights", "_at_start"
 _NO_LOSS = 1e-6  # nats
 _STATED_APART = 1e-4  # with the same weights, batch and draws only rounding differs
 
@@ -146,9 +146,8 @@ def _delivery(bench: Bench, group: str) -> Measurements:
                 rows.setdefault((m.name, m.group), []).append(m.value)
         earlier.append(batch)
     found = [
-        Measurement(name, median(values), "", bench.step, of or group)
+        Measurement(name + _NOT_NOW if of and group else name, median(values), "", bench.step, of or group)
         for (name, of), values in rows.items()
-        if not of or not group
     ]
     arrived = rows.get(("gradient_arrived", ""), [])
     if len(arrived) > 1:

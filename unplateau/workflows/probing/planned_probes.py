@@ -15,6 +15,7 @@ from unplateau.engine.preflight import preflight
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.ranking import retrieve
 from unplateau.losses.build import build_losses
+from unplateau.losses.combine import Losses
 from unplateau.models.reid import Outputs
 from unplateau.probes.batch_norms import batch_norms
 from unplateau.probes.blank_input import blank_input
@@ -32,7 +33,7 @@ from unplateau.probes.features import features
 from unplateau.probes.forward_noise import forward_noise
 from unplateau.probes.loss_hypotheses import Batch as Seen
 from unplateau.probes.loss_hypotheses import explanations
-from unplateau.probes.losses_as_configured import losses_as_configured
+from unplateau.probes.losses_as_configured import loss_gradients, losses_as_configured
 from unplateau.probes.lr_range import lr_range
 from unplateau.probes.overfit_batch import overfit_batch
 from unplateau.probes.train_identity_gap import train_identity_gap
@@ -64,7 +65,7 @@ def as_configured(bench: Bench, _: Measurements) -> Measurements:
     configured = build_losses(parts.config, num_identities=bench.num_identities, feature_dim=model.feature_dim).to(parts.device)
     outputs = [bench.outputs(batch) for batch in batches]
     rows = [losses_as_configured(parts.losses, configured, o, b.person_ids_B) for o, b in zip(outputs, batches, strict=True)]
-    found = (*rows[0], *_explanations(bench, outputs, rows))
+    found = (*rows[0], *_explanations(bench, outputs, rows), *_loss_gradients(bench, configured, outputs))
     weight_ID = getattr(model.head.classifier, "weight", None)
     if outputs[0].logits_BI is not None and weight_ID is not None:
         found = (*found, *classifier_scale(outputs[0].logits_BI, outputs[0].embeddings_BD, weight_ID))
@@ -199,6 +200,15 @@ def _explanations(bench: Bench, outputs: list[Outputs], rows: list[Measurements]
         ]  # fmt: skip
         found += explanations(name, seen, smoothing=losses.CE.EPSILON, margin=losses.TRI.MARGIN, step=bench.step)
     return tuple(found)
+
+
+def _loss_gradients(bench: Bench, configured: Losses, outputs: list[Outputs]) -> Measurements:
+    """Each loss's gradient, of the first batch on which it has one as configured."""
+    found: dict[tuple[str, str], Measurement] = {}
+    for output, batch in zip(outputs, bench.first_batches, strict=False):
+        for m in loss_gradients(bench.parts.losses, configured, output, batch.person_ids_B):
+            found.setdefault((m.name, m.group), m)
+    return tuple(found.values())
 
 
 def _dead_at_start(bench: Bench, batches: tuple[Batch, ...]) -> Measurements:

@@ -110,7 +110,8 @@ def _among_files(bench: Bench, items: tuple[Item, ...], files_NCHW: Tensor, num_
     if images_NCHW.shape[1:] != files_NCHW.shape[1:]:
         return (Measurement("pixels_of_file", 0.0, "share", note="another size"),)
     files = distinct_files(files_NCHW, torch.tensor([item.person_id for item in items]))
-    return images_of_files(images_NCHW, labels_N, files, padding=padding)
+    normalisation = (bench.parts.config.MODEL.PIXEL_MEAN, bench.parts.config.MODEL.PIXEL_STD)
+    return images_of_files(images_NCHW, labels_N, files, padding=padding, normalisation=normalisation)
 
 
 def _kinds(bench: Bench) -> Measurements:

@@ -43,7 +43,7 @@ def losses_otherwise(bench: Bench, batch: Batch, earlier: Sequence[Batch]) -> di
         found["the second half of the batch alone"] = _losses(bench, _rows(batch, slice(half, None)))
     with _norms_in_evaluation(bench.parts.model):
         found["batch normalisation in evaluation mode"] = _losses(bench, batch)
-    return {what: losses for what, losses in found.items() if losses} | _in_pieces(bench, batch)
+    return {what: losses for what, losses in found.items() if losses} | _in_pieces(bench, batch) | _one_by_one(bench, batch)
 
 
 def _losses(bench: Bench, batch: Batch) -> Losses:
@@ -80,6 +80,22 @@ def _in_pieces(bench: Bench, batch: Batch) -> dict[str, Losses]:
         logits_BI = torch.cat([one.float() for one in logits if one is not None]) if logits[0] is not None else None
         parts = bench.parts.losses(features_BD, logits_BI, batch.person_ids_B).parts
         found[f"images in {count} pieces"] = {name: float(value) for name, value in parts.items()}
+    return found
+
+
+def _one_by_one(bench: Bench, batch: Batch) -> dict[str, Losses]:
+    """Means of the losses of pieces that are trained by themselves, as in accumulating gradients: no pair reaches across."""
+    found = {}
+    for count in _PIECES:
+        size = len(batch.person_ids_B) // count
+        if size < 2:
+            continue
+        cut = [slice(piece * size, (piece + 1) * size) for piece in range(count)]
+        for what, rows in (("in a row", cut), ("dealt out", [slice(piece, None, count) for piece in range(count)])):
+            losses = [_losses(bench, _rows(batch, piece)) for piece in rows]
+            found[f"{count} pieces {what}, each with losses of its own"] = {
+                name: sum(one[name] for one in losses) / count for name in losses[0]
+            }
     return found
 
 
