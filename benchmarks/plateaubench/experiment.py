@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from benchmarks.plateaubench.recipe import Pictures, load, recipe
+from benchmarks.plateaubench.data_sets import STANDARD
+from benchmarks.plateaubench.recipe import Pictures, load, recipe, with_data
 from unplateau.base.randomness import stream_seed
 from unplateau.config.schema import Config
 from unplateau.data.items import Item
@@ -67,7 +68,7 @@ class Evaluator:
     def score(self, experiment: Experiment) -> Retrieval:
         """Return how well the queries find their person."""
         query, gallery = self.embed(experiment, self.query), self.embed(experiment, self.gallery)
-        return retrieve(query, gallery, protocol="held-out", dataset="MiniMarket")
+        return retrieve(query, gallery, protocol="held-out", dataset=self.query[0].dataset)
 
 
 @dataclass
@@ -136,10 +137,10 @@ def batch_of(experiment: Experiment, rows_B: np.ndarray, transform: Transform, g
     return Batch(images_BCHW, torch.from_numpy(experiment.labels_N[rows_B]), cameras_B)
 
 
-def build(changes: dict[str, Any] | None = None, *, seed: int = 0) -> Experiment:
-    """Return a healthy experiment on MiniMarket: the recipe with some dotted keys changed."""
-    split, pictures = load()
-    config = recipe(changes, seed=seed)
+def build(changes: dict[str, Any] | None = None, *, seed: int = 0, data: str = STANDARD) -> Experiment:
+    """Return a healthy experiment on a data set: the recipe with some dotted keys changed."""
+    split, pictures = load(data)
+    config = recipe(with_data(changes, data), seed=seed)
     persons = sorted({item.person_id for item in split.train})
     labels_N = np.array([persons.index(item.person_id) for item in split.train], dtype=np.int64)
     model = build_model(config, num_identities=len(persons), num_cameras=6).model.to(memory_format=torch.channels_last)

@@ -2,6 +2,7 @@
 
     python benchmarks/plateaubench/measure.py --quick
     python benchmarks/plateaubench/measure.py [--seeds 3] [--hours 12] [--faults-from FILE.py] [--only NAME ...]
+    python benchmarks/plateaubench/measure.py --quick --data market1501mini [--backbone residual]
 
 It can be stopped and started again: finished runs are kept, one file each, below --work. --report-only asks the diagnoser again
 about the runs that are there, without training.
@@ -22,47 +23,43 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.machine import machine_line  # noqa: E402
 from benchmarks.plateaubench.backbones import CHANGES, STANDARD  # noqa: E402
+from benchmarks.plateaubench.data_sets import DATA  # noqa: E402
+from benchmarks.plateaubench.data_sets import STANDARD as STANDARD_DATA  # noqa: E402
 from benchmarks.plateaubench.faults_of_config import configured_plan  # noqa: E402
 from benchmarks.plateaubench.healthy import HEALTHY  # noqa: E402
-from benchmarks.plateaubench.planning import FAULTS, Planned, faults_of, full_plan, identity, keep, quick_plan, read  # noqa: E402
+from benchmarks.plateaubench.notes import file_stem, note, title  # noqa: E402
+from benchmarks.plateaubench.planning import FAULTS, QUICK_BASES, Planned, faults_of, full_plan, identity, keep, quick_plan, read  # noqa: E402
 from benchmarks.plateaubench.probing import Probing  # noqa: E402
 from benchmarks.plateaubench.repair import Repair, path_of, recovered, repairs, summary  # noqa: E402
 from benchmarks.plateaubench.report import Results, as_json, group, judge, text  # noqa: E402
 from benchmarks.plateaubench.training import known_before_probing, run  # noqa: E402
-from unplateau.base.errors import UnplateauError  # noqa: E402
+from unplateau.base.errors import DataNotFoundError, UnplateauError  # noqa: E402
 from unplateau.base.files import write_json, write_text  # noqa: E402
 from unplateau.runs.record import to_plain  # noqa: E402
 from unplateau.workflows.probing.planned_probes import PLAN  # noqa: E402
 
-_NOTE = """\
-MiniMarket at 64 x 32, 60 identities, a network of half a million weights, 12 epochs of 15 steps, one thread.
-
-The list of faults was known to those who wrote the rules. Rules were tuned on the results of the calibration half
-(`benchmarks/plateaubench/halves.py`) and on healthy runs, and frozen; then the held-out half was looked at once: that first look
-is `plateaubench_first_look.md`, and it is the number that says how the diagnosis does on kinds it was not tuned on. Afterwards
-rules were mended for kinds of the held-out half too; those kinds stand in the calibration half here (`TUNED_SINCE`), and what is
-left of the held-out half is what was right, or silent, at first sight: its row below flatters. What says how the diagnosis does
-on kinds it does not know are `plateaubench_unseen_first.md`, `..._second.md` and `..._third.md`: only the last for today's rules.
-
-Top-1: one cause of the first finding is of a right class (causes of one cure are one class). Wrong: said at a confidence of 0.5
-or more; sure: 0.75. Baselines: their rules as far as our records hold what they look at, causes mapped in their favour
-(`baselines.py`)."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is not there yet, then write the report."""
+    """Run what is not there yet, then write the report; 2 where the pictures are not at hand."""
     options = _options(arguments)
     torch.set_num_threads(1)
+    try:
+        name = identity(options.backbone, options.data)
+    except DataNotFoundError:
+        print(f"--data {options.data}: {DATA[options.data].title} is not here; {DATA[options.data].where}.", file=sys.stderr)
+        return 2
     faults = (*FAULTS, *(faults_of(options.faults_from) if options.faults_from else ()))
     plan = tuple(
-        quick_plan(faults) if options.quick else full_plan(faults, seeds=options.seeds, healthy_seeds=options.healthy_seeds)
+        quick_plan(faults, bases=options.bases)
+        if options.quick
+        else full_plan(faults, seeds=options.seeds, healthy_seeds=options.healthy_seeds)
     )
     if options.configured:
         plan = (*(planned for planned in plan if planned.name == HEALTHY[0].name), *configured_plan())
     plan = tuple(planned for planned in plan if not options.only or planned.name in options.only)
-    plan = tuple(replace(planned, backbone=options.backbone) for planned in plan)
+    plan = tuple(replace(planned, backbone=options.backbone, data=options.data) for planned in plan)
     share, shares = options.shard
-    folder = options.work / identity(options.backbone)
+    folder = options.work / name
     folder.mkdir(parents=True, exist_ok=True)
     if options.probe_again is not None:
         _probe_again(plan[share::shares], folder, options.probe_again)
@@ -110,10 +107,13 @@ def _write(plan: Sequence[Planned], folder: Path, options: argparse.Namespace) -
     stories = [(planned, read(folder / planned.file)) for planned in plan]
     results = group([judge(planned, story) for planned, story in stories if story is not None])
     missing = sum(story is None for _, story in stories)
-    note = (options.note or _NOTE) + (f"\n{missing} of {len(plan)} runs are not done yet." if missing else "")
-    title = options.title or ("PlateauBench, quick" if options.quick else "PlateauBench")
-    report = text(results, title=title, machine=machine_line(), note=note, repair=_repairs(results, folder, options.repair))
-    out = options.results or Path("benchmarks/results") / ("plateaubench_quick" if options.quick else "plateaubench")
+    said = (options.note or note(options.data, options.backbone)) + (
+        f"\n{missing} of {len(plan)} runs are not done yet." if missing else ""
+    )
+    heading = options.title or title(options.data, options.backbone, is_quick=options.quick)
+    report = text(results, title=heading, machine=machine_line(), note=said, repair=_repairs(results, folder, options.repair))
+    stem = file_stem(options.data, options.backbone, is_quick=options.quick)
+    out = options.results or Path("benchmarks/results") / stem
     write_text(out.with_suffix(".md"), report)
     write_json(out.with_suffix(".json"), as_json(results, machine=machine_line()))
     print(report)
@@ -123,9 +123,12 @@ def _repairs(results: Results, folder: Path, may_train: bool) -> str:
     healthy = {done.planned.seed: done.final_map for done in results.healthy if done.planned.name == "base"}
     rows: list[tuple[Repair, float | None]] = []
     for done in results.hurt:
-        for repair in repairs(done):
+        tried = repairs(done)
+        # where one of the two is the cure itself, the other one's training would tell nothing more
+        is_cured = any(repair.is_cure_by_hand for repair in tried)
+        for repair in tried:
             path = path_of(repair, folder)
-            if path is not None and may_train and not path.exists():
+            if path is not None and may_train and not is_cured and not path.exists():
                 assert repair.planned is not None
                 try:
                     broken, right = repair.planned.build()
@@ -143,10 +146,12 @@ def _repairs(results: Results, folder: Path, may_train: bool) -> str:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measures the diagnoser on trainings with planted faults.")
     parser.add_argument("--quick", action="store_true", help="each fault kind once and 14 healthy runs")
+    parser.add_argument("--bases", type=int, default=QUICK_BASES, help="healthy runs of the base recipe with --quick")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each fault and healthy kind without --quick")
     parser.add_argument("--healthy-seeds", type=int, default=0, help="runs of each healthy kind, where more")
     parser.add_argument("--hours", type=float, default=12.0, help="no run is begun later")
     parser.add_argument("--backbone", choices=tuple(CHANGES), default=STANDARD, help="another network, reported apart")
+    parser.add_argument("--data", choices=tuple(DATA), default=STANDARD_DATA, help="other pictures, reported apart")
     parser.add_argument("--work", type=Path, default=Path(".cache/plateaubench"), help="where finished runs are kept")
     parser.add_argument("--faults-from", type=Path, help="a Python file with FAULTS of its own")
     parser.add_argument(

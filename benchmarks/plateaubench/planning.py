@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.plateaubench.backbones import CHANGES, STANDARD
+from benchmarks.plateaubench.data_sets import DATA
+from benchmarks.plateaubench.data_sets import STANDARD as STANDARD_DATA
 from benchmarks.plateaubench.experiment import Experiment, build
 from benchmarks.plateaubench.fault import Fault
 from benchmarks.plateaubench.faults_of_data import FAULTS as OF_DATA
@@ -24,7 +26,7 @@ from unplateau.base.errors import UsageError
 from unplateau.base.files import write_text
 
 FAULTS: tuple[Fault, ...] = (*OF_OPTIMISATION, *OF_DATA, *OF_MODEL)
-_QUICK_BASES, _FULL_BASES = 5, 10
+QUICK_BASES, _FULL_BASES = 5, 10
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Planned:
     fault: Fault | None = None
     healthy: Healthy = HEALTHY[0]
     backbone: str = STANDARD
+    data: str = STANDARD_DATA
 
     @property
     def file(self) -> str:
@@ -49,18 +52,22 @@ class Planned:
         """Name of the state its training ends in."""
         return self.file.replace(".json", ".pth")
 
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What its configuration changes in the recipe, data set apart."""
+        return {**CHANGES[self.backbone], **self.healthy.changes}
+
     def build(self) -> tuple[Experiment, Experiment]:
         """Return the experiment with its fault, and without."""
-        changes = {**CHANGES[self.backbone], **self.healthy.changes}
-        right, broken = build(changes, seed=self.seed), build(changes, seed=self.seed)
+        right, broken = (build(self.changes, seed=self.seed, data=self.data) for _ in range(2))
         if self.fault is not None:
             self.fault.inject(broken)
         return broken, right
 
 
-def quick_plan(faults: Sequence[Fault]) -> Iterator[Planned]:
-    """Yield the base recipe with five seeds, nine other healthy kinds, and each fault kind once, at its first severity."""
-    yield from (Planned("healthy", HEALTHY[0].name, seed) for seed in range(1, _QUICK_BASES + 1))
+def quick_plan(faults: Sequence[Fault], *, bases: int = QUICK_BASES) -> Iterator[Planned]:
+    """Yield the base recipe with `bases` seeds, nine other healthy kinds, and each fault kind once, at its first severity."""
+    yield from (Planned("healthy", HEALTHY[0].name, seed) for seed in range(1, bases + 1))
     yield from (Planned("healthy", kind.name, 1, healthy=kind) for kind in HEALTHY[1:QUICK])
     kinds: set[str] = set()
     for fault in faults:
@@ -102,12 +109,14 @@ def faults_of(path: Path) -> tuple[Fault, ...]:
     return found
 
 
-def identity(backbone: str = STANDARD) -> str:
+def identity(backbone: str = STANDARD, data: str = STANDARD_DATA) -> str:
     """Return a short name of recipe, network and pictures: stories of others are not mixed in."""
-    _, pictures = load()
+    _, pictures = load(data)
     digest = hashlib.sha256(json.dumps(RECIPE, sort_keys=True, default=str).encode())
     if backbone != STANDARD:
         digest.update(backbone.encode())
+    if data != STANDARD_DATA:
+        digest.update(f"{data} {DATA[data].num_trained} {DATA[data].num_held_out}".encode())
     digest.update(pictures.pixels_NCHW.numpy().tobytes())
     return digest.hexdigest()[:10]
 

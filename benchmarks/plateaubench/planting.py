@@ -103,7 +103,7 @@ def score_with(experiment: Experiment, gallery_of: Callable[[Experiment], Embedd
 
     def score(experiment: Experiment) -> Retrieval:
         query = evaluator.embed(experiment, evaluator.query)
-        return retrieve(query, gallery_of(experiment), protocol="held-out", dataset="MiniMarket")
+        return retrieve(query, gallery_of(experiment), protocol="held-out", dataset=evaluator.query[0].dataset)
 
     evaluator.score = score  # type: ignore[method-assign]
 

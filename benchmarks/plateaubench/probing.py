@@ -31,8 +31,6 @@ from unplateau.workflows.probing.bench import Bench
 from unplateau.workflows.probing.planned_probes import PLAN
 from unplateau.workflows.probing.probe import run_planned
 
-_GAP_IDENTITIES = 40  # as many as are held out
-
 
 @dataclass(frozen=True)
 class ExperimentBench(Bench):
@@ -138,7 +136,7 @@ class Probing:
         bench = ExperimentBench(
             parts=experiment.parts(), schedule=experiment.schedule, step=self._steps,
             has_fresh_head=_has_fresh_head(experiment), initial=self._initial,
-            validation=RetrievalTask("held-out", "MiniMarket", experiment.evaluator.query, experiment.evaluator.gallery),
+            validation=_held_out_task(experiment),
             train_identities=_trained_task(experiment), experiment=experiment, epoch=experiment.config.SOLVER.MAX_EPOCH,
             train_items=_listed(experiment),
         )  # fmt: skip
@@ -167,8 +165,15 @@ def _listed(experiment: Experiment) -> tuple[Item, ...]:
     return tuple(replace(item, person_id=label) for item, label in rows)
 
 
+def _held_out_task(experiment: Experiment) -> RetrievalTask:
+    query, gallery = experiment.evaluator.query, experiment.evaluator.gallery
+    return RetrievalTask("held-out", experiment.train[0].dataset, query, gallery)
+
+
 def _trained_task(experiment: Experiment) -> RetrievalTask:
-    """Identities that were trained on, as the training's labels say."""
-    listed = [replace(item, person_id=item.person_id + 1) for item in _listed(experiment) if item.person_id < _GAP_IDENTITIES]
+    """Identities that were trained on, as the training's labels say: as many as are held out."""
+    held_out = _held_out_task(experiment)
+    count = len({item.person_id for item in (*held_out.query, *held_out.gallery)})
+    listed = [replace(item, person_id=item.person_id + 1) for item in _listed(experiment) if item.person_id < count]
     query, gallery = divide(listed)
-    return RetrievalTask("held-out", "MiniMarket", query, gallery)
+    return RetrievalTask("held-out", held_out.dataset, query, gallery)

@@ -1,4 +1,4 @@
-"""The small recipe every run of PlateauBench begins from, and the pictures it trains on: MiniMarket at 64 x 32.
+"""The small recipe every run of PlateauBench begins from, and its pictures at 64 x 32: MiniMarket, or another set (`data_sets`).
 
 Shape legend: N images, C/H/W image.
 """
@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.plateaubench.data_sets import DATA, STANDARD
 from unplateau.config.delta import from_plain, with_values
 from unplateau.config.schema import Config
 from unplateau.data.find import find_items
 from unplateau.data.image_source import open_images
 from unplateau.data.items import Item
 
-NUM_TRAINED, NUM_HELD_OUT = 60, 40
 EPOCHS = 12
 RECIPE: dict[str, Any] = {
     "MODEL": {
@@ -64,14 +64,24 @@ def recipe(changes: dict[str, Any] | None = None, *, seed: int = 0) -> Config:
     return with_values(from_plain(RECIPE), {"SEED": seed, **(changes or {})})
 
 
-@lru_cache(maxsize=1)
-def load() -> tuple[Split, Pictures]:
-    """Return the split and the pictures; both are the same for every seed, so that scores can be compared."""
-    config = recipe()
-    found = find_items(config)
-    items = tuple(item for item in found.train if item.person_id > 0)
+def with_data(changes: dict[str, Any] | None, data: str) -> dict[str, Any]:
+    """Return changes of the recipe with the names of a data set, where it is not the standard one."""
+    names = {} if data == STANDARD else dict.fromkeys(("DATASETS.NAMES", "DATASETS.TESTS"), (DATA[data].name(),))
+    return {**names, **(changes or {})}
+
+
+@lru_cache
+def load(data: str = STANDARD) -> tuple[Split, Pictures]:
+    """Return the split and the pictures; both are the same for every seed, so that scores can be compared.
+
+    Raises:
+        DataNotFoundError: the data set is not there.
+    """
+    config, chosen = recipe(with_data(None, data)), DATA[data]
+    items = chosen.items(find_items(config))
     persons = np.random.default_rng(0).permutation(sorted({item.person_id for item in items}))
-    trained, held = set(persons[:NUM_TRAINED].tolist()), set(persons[NUM_TRAINED : NUM_TRAINED + NUM_HELD_OUT].tolist())
+    trained = set(persons[: chosen.num_trained].tolist())
+    held = set(persons[chosen.num_trained : chosen.num_trained + chosen.num_held_out].tolist())
     kept = tuple(item for item in items if item.person_id in trained | held)
     query, gallery = divide([item for item in kept if item.person_id in held])
     split = Split(tuple(item for item in kept if item.person_id in trained), query, gallery)

@@ -101,7 +101,7 @@ def _repair(done: Done, name: str) -> Repair:
     fault = done.planned.fault
     assert fault is not None
     wrong = done.planned.healthy.changes
-    delta = _delta(name, wrong)
+    delta = _delta(name, done.planned.changes)
     if delta:
         planned = replace(done.planned, group="fault", healthy=Healthy(f"with {name}", {**wrong, **delta}))
         return Repair(done.planned.name, name, planned, False)
