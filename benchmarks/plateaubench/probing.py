@@ -137,7 +137,7 @@ class Probing:
             parts=experiment.parts(), schedule=experiment.schedule, step=self._steps,
             has_fresh_head=_has_fresh_head(experiment), initial=self._initial,
             validation=_held_out_task(experiment),
-            train_identities=_trained_task(experiment), experiment=experiment, epoch=experiment.config.SOLVER.MAX_EPOCH,
+            train_identities=trained_task(experiment), experiment=experiment, epoch=experiment.config.SOLVER.MAX_EPOCH,
             train_items=_listed(experiment),
         )  # fmt: skip
         case = known
@@ -170,7 +170,7 @@ def _held_out_task(experiment: Experiment) -> RetrievalTask:
     return RetrievalTask("held-out", experiment.train[0].dataset, query, gallery)
 
 
-def _trained_task(experiment: Experiment) -> RetrievalTask:
+def trained_task(experiment: Experiment) -> RetrievalTask:
     """Identities that were trained on, as the training's labels say: as many as are held out."""
     held_out = _held_out_task(experiment)
     count = len({item.person_id for item in (*held_out.query, *held_out.gallery)})

@@ -10,6 +10,8 @@ from PIL import Image
 
 from benchmarks.plateaubench import data_sets, measure, notes, planning, recipe
 from benchmarks.plateaubench.data_sets import DATA, STANDARD, all_persons, pku_name, trained_persons
+from benchmarks.plateaubench.experiment import build
+from benchmarks.plateaubench.probing import trained_task
 from unplateau.data.items import Found, Item, RetrievalItems
 
 PHOTOGRAPHS = [name for name in DATA if name != STANDARD]
@@ -73,6 +75,12 @@ def test_runs_on_other_pictures_are_kept_and_reported_apart():
     stems = {notes.file_stem(name, network, is_quick=True) for name in DATA for network in ("tiny", "residual")}
     assert len(stems) == 2 * len(DATA)
     assert "tuned there on MiniMarket" in notes.note("pku", "tiny")
+
+
+def test_as_many_trained_persons_are_looked_for_as_are_held_out():
+    task = trained_task(build(seed=1))
+    assert len({one.person_id for one in task.gallery}) == 6
+    assert task.dataset == "drawn"
 
 
 @pytest.mark.real_data

@@ -52,6 +52,7 @@ NOT_CARRIED_OUT = {
     "python find_best_model.py --base-config F --executor ray --ray-address auto --trial-gpus 1 --trial-cpus 8": _CLUSTER,
     "python benchmarks/plateaubench/measure.py --quick": _LONG,
     "python benchmarks/plateaubench/measure.py --seeds 3": _LONG,
+    "python benchmarks/plateaubench/measure.py --quick --data pku": _LONG,
     "python benchmarks/plateaubench/measure.py --report-only": "asks for what the two before have recorded",
     "python benchmarks/faults/many_faults.py SCRATCH": _LONG,
     "python benchmarks/fuzz/fuzz.py": _LONG,
