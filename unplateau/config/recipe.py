@@ -23,12 +23,13 @@ HARMLESS_KEYS = (
     "SOLVER.CHECKPOINT_PERIOD",
     "SOLVER.MEMORY_PLAN",  # like the device: what it came to is recorded with the run
     "SOLVER.MEASURE_STEP",
+    "TEST.MEASURE_EMBEDDING",
     "VALIDATION.SCORE_TEST",
     "LOGGING.TENSORBOARD",
     "LOGGING.WANDB",
 )
 SEED_KEY = "SEED"
-ALIKE = ("SOLVER.MEASURE_STEP", "False")
+ALIKE = ("SOLVER.MEASURE_STEP", "False", "TEST.MEASURE_EMBEDDING", "False")
 """Override for runs that are compared: by rule all of them compute alike, where a measurement might choose otherwise for one."""
 
 

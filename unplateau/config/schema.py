@@ -71,6 +71,11 @@ class Test(Section):
     EVAL_PERIOD: int = key(1, "epochs between validations (fast-reid: 20)", ge=1)
     IMS_PER_BATCH: int = key(128, "images a forward pass in evaluation", ge=1)
     METRIC: Literal["cosine", "euclidean"] = key("cosine", "similarity that ranks the gallery")
+    MEASURE_EMBEDDING: bool = key(
+        True,
+        "(ours) time a few passes to choose how images are embedded, within what SOLVER.AMP and CHANNELS_LAST leave on auto; "
+        "False = as steps are computed",
+    )
     FLIP: Switch = section(Switch, "average the features of an image and its mirror image")
     RERANK: Rerank = section(Rerank, "k-reciprocal re-ranking of the test set (Zhong et al. 2017)")
 

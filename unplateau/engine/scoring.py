@@ -5,13 +5,14 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from unplateau.config.schema import Config
 from unplateau.data.image_source import ImageSource, open_images
 from unplateau.data.items import Item
-from unplateau.data.loader import EvaluationLoader
-from unplateau.engine.precision import Precision
+from unplateau.data.loader import Batch, EvaluationLoader
+from unplateau.engine.embedding import embed, embedding_network
+from unplateau.engine.precision import precision_of
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.smaller_batches import SmallerBatches
 from unplateau.evaluation.embedded import Embedded
@@ -19,6 +20,9 @@ from unplateau.evaluation.extract import extract
 from unplateau.evaluation.rank_lists import rank_lists
 from unplateau.evaluation.ranking import Retrieval, retrieve
 from unplateau.evaluation.reranking import Reranking, retrieve_reranked
+from unplateau.runs.embed_choice import EmbedWay
+
+_IMAGES_COMPARED = 4  # with which a copy that embeds faster is compared with the model, each time
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,12 @@ class RetrievalTask:
 class Scorer:
     """Scores models on tasks; keeps a task's loaders, so that images are decoded once."""
 
-    def __init__(self, config: Config, *, device: torch.device, precision: Precision, ranks: Ranks, channels_last: bool) -> None:
+    def __init__(self, config: Config, *, device: torch.device, ranks: Ranks, way: EmbedWay) -> None:
         self._config = config
-        self._device, self._precision, self._ranks, self._channels_last = device, precision, ranks, channels_last
+        self._device, self._ranks, self._way = device, ranks, way
         self._smaller = SmallerBatches()
         self._loaders: dict[tuple[Item, ...], EvaluationLoader] = {}
+        self._few: dict[tuple[Item, ...], Batch] = {}
 
     def open(self, task: RetrievalTask, *, images: ImageSource | None = None) -> None:
         """Make the task's loaders, on `images` where they have them, so that nothing is decoded twice."""
@@ -47,9 +52,15 @@ class Scorer:
             if items in self._loaders:
                 continue
             source = images or open_images((*task.query, *task.gallery), self._config.INPUT.SIZE_TEST, self._config)
-            own = items[self._ranks.rank :: self._ranks.world_size]
-            loader = EvaluationLoader(own, self._config, device=self._device, channels_last=self._channels_last, images=source)
+            loader = self._loader(items[self._ranks.rank :: self._ranks.world_size], source)
             self._loaders[items], images = loader, loader.images
+
+    def some_images(self, task: RetrievalTask, *, most: int) -> Batch:
+        """Return a few of the gallery's images, the same ones on every rank."""
+        self.open(task)
+        rows = np.linspace(0, len(task.gallery) - 1, min(most, len(task.gallery))).astype(int)
+        items = tuple(task.gallery[row] for row in rows.tolist())
+        return next(iter(self._loader(items, self._loaders[task.gallery].images)))
 
     def score(self, model: nn.Module, task: RetrievalTask, *, rerank: bool = False) -> Retrieval:
         """Return how well `model` finds the task's queries. To be called on every rank; each extracts its share.
@@ -59,8 +70,8 @@ class Scorer:
         """
         self.open(task)
         was_training = model.training
-        model.eval()
-        query, gallery = self._embed(model, task.query), self._embed(model, task.gallery)
+        network = self._network(model.eval(), task)
+        query, gallery = self._embed(network, task.query), self._embed(network, task.gallery)
         model.train(was_training)
         test, kind = self._config.TEST, {"protocol": task.protocol, "dataset": task.dataset}
         if rerank:
@@ -73,19 +84,25 @@ class Scorer:
             return result
         return replace(result, metrics=replace(result.metrics, options={**result.metrics.options, "flip": "on"}))
 
-    def _embed(self, model: nn.Module, items: tuple[Item, ...]) -> Embedded:
+    def _loader(self, items: tuple[Item, ...], images: ImageSource) -> EvaluationLoader:
+        return EvaluationLoader(items, self._config, device=self._device, channels_last=self._way.channels_last, images=images)
+
+    def _network(self, model: nn.Module, task: RetrievalTask) -> nn.Module:
+        def few() -> Batch:
+            if task.gallery not in self._few:
+                self._few[task.gallery] = self.some_images(task, most=_IMAGES_COMPARED)
+            return self._few[task.gallery]
+
+        return embedding_network(model, self._way, few)
+
+    def _embed(self, network: nn.Module, items: tuple[Item, ...]) -> Embedded:
         """Return the embeddings of all items, in their order, on every rank."""
-
-        def embed_batch(images_BCHW: Tensor, camera_ids_B: Tensor) -> Tensor:
-            embeddings_BD: Tensor = model(images_BCHW, camera_ids_B=camera_ids_B).embeddings_BD
-            return embeddings_BD
-
         batches = ((batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B) for batch in self._loaders[items])
         share = extract(
-            partial(self._smaller.embed, embed_batch),
+            partial(self._smaller.embed, partial(embed, network)),
             batches,
             flip=self._config.TEST.FLIP.ENABLED,
-            autocast=self._precision.dtype,
+            autocast=precision_of(self._way.number_format, self._device).dtype,
         )
         return _interleave(self._ranks.gather(share), len(items))
 

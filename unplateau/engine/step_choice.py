@@ -76,7 +76,7 @@ def choose_step(training: Unmeasured) -> StepChoice:
         return step_by_rule(training)  # no loss can be computed; preflight will say so
     with untouched([]):
         timings = measure_ways(training, open_ways, batch, num_steps=num_steps(training))
-    choice = StepChoice(winner(timings), "measured", timings, _machine(training.device), time.perf_counter() - started)
+    choice = StepChoice(winner(timings), "measured", timings, machine(training.device), time.perf_counter() - started)
     if all(timing.problem for timing in timings):
         choice = step_by_rule(training)
     return cast(StepChoice, training.ranks.from_main(choice))
@@ -169,10 +169,10 @@ class _Runner:
 
     def time_step(self) -> None:
         """Do a step and keep its time where it is the shortest so far."""
-        _wait(self._parts.device)
+        wait(self._parts.device)
         started = time.perf_counter()
         train_step(self._parts, self._batch)
-        _wait(self._parts.device)
+        wait(self._parts.device)
         self.timing = replace(self.timing, seconds=min(self.timing.seconds, time.perf_counter() - started))
 
 
@@ -260,11 +260,13 @@ def _cosine(one: Tensor, other: Tensor) -> float:
     return float(torch.nn.functional.cosine_similarity(one, other, dim=0))
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _machine(device: torch.device) -> str:
+def machine(device: torch.device) -> str:
+    """Return what measured, in words."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU with {torch.get_num_threads()} threads"
     return f"{name}, torch {torch.__version__}"

@@ -70,6 +70,11 @@ class RunFolder:
         return self.path / "step_choice.json"
 
     @property
+    def embed_choice(self) -> Path:
+        """In which number format and layout its images are embedded for scoring."""
+        return self.path / "embed_choice.json"
+
+    @property
     def average_precision(self) -> Path:
         return self.path / "average_precision.npz"
 

@@ -13,16 +13,18 @@ import torch
 from unplateau.base.errors import UsageError
 from unplateau.data.find import fingerprint
 from unplateau.engine.checkpoint import restore
+from unplateau.engine.embed_choice import ToEmbed, choose_embedding, embedding_by_rule, is_open
 from unplateau.engine.precision import ways
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.step_choice import Unmeasured, choose_step, step_by_rule
 from unplateau.engine.stopping import Progress, decide, take_drop
 from unplateau.optim.schedules import Schedule
+from unplateau.runs.embed_choice import EmbedChoice, read_embed_choice
 from unplateau.runs.reader import read_run
 from unplateau.runs.record import EpochRecord
-from unplateau.runs.step_choice import StepChoice, read_step_choice
+from unplateau.runs.step_choice import StepChoice, StepWay, read_step_choice
 from unplateau.workflows.training.disagreement import Change, differing
-from unplateau.workflows.training.session import ChooseStep, DataPlan, Session, plan_data
+from unplateau.workflows.training.session import ChooseEmbedding, ChooseStep, DataPlan, Session, plan_data
 from unplateau.workflows.training.start import Start
 
 _log = logging.getLogger(__name__)
@@ -91,6 +93,30 @@ def _as_it_began(stored: StepChoice, training: Unmeasured) -> StepChoice:
     raise UsageError(
         f"--resume: the run's steps were computed in {stored.way.name}, which is not possible here ({training.device}: {here}). "
         f"Go on where it began, or change it for the rest of the run: --allow-changes {open_ways[-1].keys}"
+    )
+
+
+def embedding_to_choose(start: Start) -> ChooseEmbedding:
+    """Return how it is decided in which way images are embedded: as `way_to_choose`, so that scores stay comparable.
+
+    Raises:
+        CheckpointError: what is stored of it is damaged.
+    """
+    if start.checkpoint is None:
+        return choose_embedding
+    stored = read_embed_choice(start.folder)
+    is_asked_otherwise = any(key in start.changed for key in _KEYS_OF_THE_STEP)
+    return embedding_by_rule if stored is None or is_asked_otherwise else partial(_embedding_as_it_began, stored)
+
+
+def _embedding_as_it_began(stored: EmbedChoice, task: ToEmbed) -> EmbedChoice:
+    """Return the stored choice. Raises UsageError where this machine does not compute so."""
+    if is_open(stored.way, task.config, task.device, task.model):
+        return stored
+    rule = embedding_by_rule(task).way
+    raise UsageError(
+        f"--resume: the run's scores were computed in {stored.way.name}, which is not possible here ({task.device}). Go on where "
+        f"it began, or change it for the rest of the run: --allow-changes {StepWay(rule.number_format, rule.channels_last).keys}"
     )
 
 

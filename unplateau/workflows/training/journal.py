@@ -20,6 +20,7 @@ from unplateau.engine.scoring import RetrievalTask
 from unplateau.evaluation.ranking import Retrieval
 from unplateau.report.console import TrainingConsole
 from unplateau.report.lines import epoch_line
+from unplateau.runs.embed_choice import EmbedChoice, write_embed_choice
 from unplateau.runs.reader import read_average_precision, read_run
 from unplateau.runs.record import EpochRecord, Finding, Measurement, to_plain
 from unplateau.runs.step_choice import StepChoice, write_step_choice
@@ -67,6 +68,7 @@ class Journal:
                 folder.rank_lists,
                 folder.report,
                 folder.step_choice,
+                folder.embed_choice,
             ):
                 remove(stale)
         else:
@@ -93,6 +95,7 @@ class Journal:
         if session.weights is not None:
             self._tell(session.weights.text())
         self._note_step(session.step)
+        self._note_embedding(session.embedding)
         for note in session.notes:
             _log.info("%s", note)
         if plan.lint:
@@ -113,6 +116,17 @@ class Journal:
             _log.info("Step in %s: %s.", timing.way.name, seen)
         if self.is_main:
             write_step_choice(self.start.folder, choice)
+
+    def _note_embedding(self, choice: EmbedChoice) -> None:
+        is_as_the_step = choice.basis != "measured"  # the line before has said all of it
+        _log.info("%s", choice.line()) if is_as_the_step else self._tell(choice.line())
+        for timing in choice.timings:
+            seen = (
+                timing.problem or f"{1e3 * timing.seconds:.0f} ms for {choice.num_images} images, cosine {timing.agreement:.4f}"
+            )
+            _log.info("Images embedded in %s: %s.", timing.way.name, seen)
+        if self.is_main:
+            write_embed_choice(self.start.folder, choice)
 
     def _tell(self, line: str) -> None:
         _log.info("%s", line)

@@ -34,13 +34,11 @@ def _score_features(path: Path, overrides: tuple[str, ...]) -> tuple[RetrievalMe
 
 def _score_model(config_file: Path | None, overrides: tuple[str, ...]) -> tuple[RetrievalMetrics, ...]:
     from unplateau.data.find import find_items
-    from unplateau.engine.precision import choose_device, precision_of, ways
+    from unplateau.engine.precision import choose_device
     from unplateau.engine.ranks import join_ranks
     from unplateau.engine.scoring import RetrievalTask, Scorer
-    from unplateau.engine.step_choice import way_of_run
     from unplateau.models.build import build_model
-    from unplateau.runs.layout import RunFolder
-    from unplateau.runs.step_choice import read_step_choice
+    from unplateau.workflows.training.score_way import choice_for_scoring
 
     if config_file is None:
         raise UsageError(
@@ -57,18 +55,18 @@ def _score_model(config_file: Path | None, overrides: tuple[str, ...]) -> tuple[
     if built.report is not None:
         print(built.report.text())
     model = built.model.to(device).eval()
-    stored = read_step_choice(RunFolder(Path(config.MODEL.WEIGHTS).parent)) if config.MODEL.WEIGHTS else None
-    way = way_of_run(stored, ways(config, device, model))
-    precision = precision_of(way.number_format, device)
-    scorer = Scorer(config, device=device, precision=precision, ranks=ranks, channels_last=way.channels_last)
     tests = find_items(config).tests
     if not tests:
         raise UsageError(
             "--eval-only: DATASETS.TESTS is empty, so there is nothing to score on. Name a test set, such as Market1501."
         )
+    tasks = [RetrievalTask("test", test.name, test.query, test.gallery) for test in tests]
+    choice = choice_for_scoring(config, model, tasks, device=device, ranks=ranks)
+    if ranks.is_main:
+        print(choice.line())
+    scorer = Scorer(config, device=device, ranks=ranks, way=choice.way)
     results = []
-    for test in tests:
-        task = RetrievalTask("test", test.name, test.query, test.gallery)
+    for task in tasks:
         results.append(scorer.score(model, task).metrics)
         if config.TEST.RERANK.ENABLED:
             results.append(scorer.score(model, task, rerank=True).metrics)

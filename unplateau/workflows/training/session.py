@@ -6,6 +6,7 @@ What happens with it is `train`. Everything that can be wrong with a configurati
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from unplateau.data.items import Found, Item
 from unplateau.data.lint import lint, render
 from unplateau.data.loader import TrainLoader
 from unplateau.data.samplers import BatchShape
+from unplateau.engine.embed_choice import ToEmbed, embedding_by_rule, images_as_evaluated
 from unplateau.engine.freezing import check_frozen_layers, freeze, unseen_by_losses
 from unplateau.engine.memory_plan import StepMemory, ladder, plan_named
 from unplateau.engine.parts import Parts
@@ -27,6 +29,7 @@ from unplateau.engine.precision import precision_of
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.scoring import RetrievalTask, Scorer
 from unplateau.engine.step_choice import Unmeasured, step_by_rule
+from unplateau.engine.stopping import is_validated, last_epoch
 from unplateau.evaluation.protocols import HeldOut, NotHeldOut, hold_out
 from unplateau.evaluation.ranking import Retrieval
 from unplateau.losses.build import build_losses
@@ -35,9 +38,11 @@ from unplateau.models.weights import WeightReport
 from unplateau.optim.build import build_optimizers
 from unplateau.optim.moving_average import MovingAverage
 from unplateau.optim.schedules import Schedule
+from unplateau.runs.embed_choice import EmbedChoice
 from unplateau.runs.step_choice import StepChoice
 
 ChooseStep = Callable[[Unmeasured], StepChoice]
+ChooseEmbedding = Callable[[ToEmbed], EmbedChoice]
 _log = logging.getLogger(__name__)
 
 
@@ -71,6 +76,8 @@ class Session:
     notes: tuple[str, ...]
     step: StepChoice
     """In which number format and layout it computes."""
+    embedding: EmbedChoice
+    """How its scorer embeds images."""
 
 
 def plan_data(config: Config) -> DataPlan:
@@ -127,8 +134,9 @@ def _first_test(tests: Sequence[RetrievalTask]) -> RetrievalTask:
 
 
 def build_session(
-    config: Config, plan: DataPlan, *, device: torch.device, ranks: Ranks, choose: ChooseStep = step_by_rule
-) -> Session:
+    config: Config, plan: DataPlan, *, device: torch.device, ranks: Ranks, choose: ChooseStep = step_by_rule,
+    choose_embedding: ChooseEmbedding = embedding_by_rule,
+) -> Session:  # fmt: skip
     """Build everything a training needs. Same configuration, same seed: the same model to the bit.
 
     Args:
@@ -137,6 +145,7 @@ def build_session(
         device: where it trains.
         ranks: the processes that train together.
         choose: says in which number format and layout; the default measures nothing.
+        choose_embedding: says so of embedding images for scores.
 
     Raises:
         ConfigError, DataError, WeightsError: with what to change.
@@ -159,7 +168,10 @@ def build_session(
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
     loader = loader.laid_out(channels_last)
-    scorer = Scorer(config, device=device, precision=precision, ranks=ranks, channels_last=channels_last)
+    images_of_evaluation = partial(images_as_evaluated, plan.all_train, config, device)
+    to_embed = ToEmbed(config, device, ranks, model, step.way, images_to_embed(config, plan), images_of_evaluation)
+    embedding = choose_embedding(to_embed)
+    scorer = Scorer(config, device=device, ranks=ranks, way=embedding.way)
     for task in (plan.validation, plan.train_identities):
         if task is not None:
             scorer.open(task, images=images if task.protocol == "held-out" else None)
@@ -181,7 +193,17 @@ def build_session(
     has_fresh_head = (
         config.MODEL.HEADS.CLS_LAYER == "Linear" and not config.MODEL.WEIGHTS and "CrossEntropyLoss" in config.MODEL.LOSSES.NAME
     )
-    return Session(parts, schedule, plan, scorer, built.report, has_fresh_head, (*plan.notes, *built.notes, *loader.notes), step)
+    notes = (*plan.notes, *built.notes, *loader.notes)
+    return Session(parts, schedule, plan, scorer, built.report, has_fresh_head, notes, step, embedding)
+
+
+def images_to_embed(config: Config, plan: DataPlan) -> int:
+    """Return how many images the whole run embeds for its scores, mirrored ones included."""
+    num_validations = sum(is_validated(config, epoch) for epoch in range(1, last_epoch(config) + 1))
+    validated = [plan.validation] * num_validations if plan.validation is not None else []
+    tested = plan.tests if config.VALIDATION.SCORE_TEST else ()
+    tasks = [*validated, *tested, *([plan.train_identities] if plan.train_identities is not None else [])]
+    return (2 if config.TEST.FLIP.ENABLED else 1) * sum(len(task.query) + len(task.gallery) for task in tasks)
 
 
 def wrapped_network(parts: Parts) -> nn.Module:

@@ -31,4 +31,5 @@ def session_info(session: Session) -> dict[str, Any]:
             "chosen": BASES[session.step.basis],
             "processes": parts.ranks.world_size,
         },
+        "embedding": {"way": session.embedding.way.name, "chosen": BASES[session.embedding.basis]},
     }

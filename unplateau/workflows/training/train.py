@@ -30,7 +30,14 @@ from unplateau.runs.reader import read_stop
 from unplateau.runs.record import Finding
 from unplateau.workflows.reporting.live_report import write_safely
 from unplateau.workflows.training.ending import Ended, FinalScores, conclude, describe_failure, finish
-from unplateau.workflows.training.going_on import first_progress, identity, plan_to_go_on, warm_restart_notes, way_to_choose
+from unplateau.workflows.training.going_on import (
+    embedding_to_choose,
+    first_progress,
+    identity,
+    plan_to_go_on,
+    warm_restart_notes,
+    way_to_choose,
+)
 from unplateau.workflows.training.journal import Journal, logging_to
 from unplateau.workflows.training.loggers import check_loggers
 from unplateau.workflows.training.request import TrainOutcome, TrainRequest
@@ -113,7 +120,10 @@ def _run(request: TrainRequest, start: Start, device: torch.device, ranks: Ranks
 def _prepare(
     request: TrainRequest, start: Start, plan: DataPlan, device: torch.device, ranks: Ranks, journal: Journal
 ) -> Session:
-    session = build_session(start.config, plan, device=device, ranks=ranks, choose=way_to_choose(start))
+    session = build_session(
+        start.config, plan, device=device, ranks=ranks, choose=way_to_choose(start),
+        choose_embedding=embedding_to_choose(start),
+    )  # fmt: skip
     if start.checkpoint is not None:
         session = replace(session, notes=(*session.notes, *warm_restart_notes(session.schedule, journal.epochs)))
         go_on_with_memory_plan(session.parts, start.checkpoint)  # preflight needs it too
