@@ -118,6 +118,16 @@ def test_little_to_embed_is_not_measured_and_done_as_the_steps(monkeypatch: pyte
     assert choose_embedding(task_of(num_images=7200)).basis == "measured"
 
 
+def test_tiny_embeddings_of_random_weights_agree_with_themselves() -> None:
+    task = task_of()
+    task.model.head.neck = nn.Identity()
+    for parameter in task.model.backbone.norm.parameters():
+        parameter.data.mul_(1e-15)
+    choice = choose_embedding(task)
+    assert float(embed(task.model.eval(), task.batch().images_BCHW, task.batch().camera_ids_B).detach().abs().max()) < 1e-12
+    assert [timing.problem for timing in choice.timings] == [""] * 3
+
+
 def test_the_fastest_wins_where_it_gains_enough() -> None:
     def of(*seconds: float) -> EmbedWay:
         ways = (PLAIN, LAID_OUT, FOLDED, HALF, HALF_FOLDED)

@@ -123,15 +123,20 @@ def _does_more_than_its_class(module: nn.Module) -> bool:
 
 @torch.no_grad()
 def _fold_into(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    """Change the convolution's weights; in double precision and on the CPU, since not every device has that."""
     assert norm.running_mean is not None and norm.running_var is not None
-    scale_C = (norm.running_var.double() + norm.eps).rsqrt()
+    scale_C = (_double(norm.running_var) + norm.eps).rsqrt()
     if norm.weight is not None:
-        scale_C = scale_C * norm.weight.double()
-    shift_C = -norm.running_mean.double() if convolution.bias is None else convolution.bias.double() - norm.running_mean.double()
-    bias_C = shift_C * scale_C if norm.bias is None else shift_C * scale_C + norm.bias.double()
+        scale_C = scale_C * _double(norm.weight)
+    shift_C = -_double(norm.running_mean) if convolution.bias is None else _double(convolution.bias) - _double(norm.running_mean)
+    bias_C = shift_C * scale_C if norm.bias is None else shift_C * scale_C + _double(norm.bias)
     weight = convolution.weight
-    convolution.weight = nn.Parameter((weight.double() * scale_C[:, None, None, None]).to(weight.dtype), requires_grad=False)
-    convolution.bias = nn.Parameter(bias_C.to(weight.dtype), requires_grad=False)
+    convolution.weight = nn.Parameter((_double(weight) * scale_C[:, None, None, None]).to(weight), requires_grad=False)
+    convolution.bias = nn.Parameter(bias_C.to(weight), requires_grad=False)
+
+
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.cpu().double()
 
 
 @torch.no_grad()  # not inference_mode, whose tensors do not count their changes
