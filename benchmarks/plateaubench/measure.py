@@ -14,7 +14,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -30,7 +30,7 @@ from benchmarks.plateaubench.healthy import HEALTHY  # noqa: E402
 from benchmarks.plateaubench.notes import file_stem, note, title  # noqa: E402
 from benchmarks.plateaubench.planning import FAULTS, QUICK_BASES, Planned, faults_of, full_plan, identity, keep, quick_plan, read  # noqa: E402
 from benchmarks.plateaubench.probing import Probing  # noqa: E402
-from benchmarks.plateaubench.repair import Repair, path_of, recovered, repairs, summary  # noqa: E402
+from benchmarks.plateaubench.repair import Repair, Rows, counted, path_of, recovered, repairs, summary  # noqa: E402
 from benchmarks.plateaubench.report import Results, as_json, group, judge, text  # noqa: E402
 from benchmarks.plateaubench.training import known_before_probing, run  # noqa: E402
 from unplateau.base.errors import DataNotFoundError, UnplateauError  # noqa: E402
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     faults = (*FAULTS, *(faults_of(options.faults_from) if options.faults_from else ()))
     plan = tuple(
-        quick_plan(faults, bases=options.bases)
+        quick_plan(faults, bases=options.bases, seed=options.seed)
         if options.quick
         else full_plan(faults, seeds=options.seeds, healthy_seeds=options.healthy_seeds)
     )
@@ -111,15 +111,17 @@ def _write(plan: Sequence[Planned], folder: Path, options: argparse.Namespace) -
         f"\n{missing} of {len(plan)} runs are not done yet." if missing else ""
     )
     heading = options.title or title(options.data, options.backbone, is_quick=options.quick)
-    report = text(results, title=heading, machine=machine_line(), note=said, repair=_repairs(results, folder, options.repair))
+    rows = _repairs(results, folder, options.repair)
+    report = text(results, title=heading, machine=machine_line(), note=said, repair=summary(rows, len(results.hurt)))
     stem = file_stem(options.data, options.backbone, is_quick=options.quick)
     out = options.results or Path("benchmarks/results") / stem
     write_text(out.with_suffix(".md"), report)
-    write_json(out.with_suffix(".json"), as_json(results, machine=machine_line()))
+    repair = asdict(counted(rows, len(results.hurt)))
+    write_json(out.with_suffix(".json"), {**as_json(results, machine=machine_line()), "repair": repair})
     print(report)
 
 
-def _repairs(results: Results, folder: Path, may_train: bool) -> str:
+def _repairs(results: Results, folder: Path, may_train: bool) -> Rows:
     healthy = {done.planned.seed: done.final_map for done in results.healthy if done.planned.name == "base"}
     rows: list[tuple[Repair, float | None]] = []
     for done in results.hurt:
@@ -140,13 +142,14 @@ def _repairs(results: Results, folder: Path, may_train: bool) -> str:
             story = None if path is None else read(path)
             known = story is not None and done.planned.seed in healthy
             rows.append((repair, recovered(done, healthy[done.planned.seed], story["final_map"]) if known and story else None))
-    return summary(rows, len(results.hurt))
+    return rows
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measures the diagnoser on trainings with planted faults.")
     parser.add_argument("--quick", action="store_true", help="each fault kind once and 14 healthy runs")
     parser.add_argument("--bases", type=int, default=QUICK_BASES, help="healthy runs of the base recipe with --quick")
+    parser.add_argument("--seed", type=int, default=1, help="of everything but the base recipe with --quick")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each fault and healthy kind without --quick")
     parser.add_argument("--healthy-seeds", type=int, default=0, help="runs of each healthy kind, where more")
     parser.add_argument("--hours", type=float, default=12.0, help="no run is begun later")

@@ -65,14 +65,14 @@ class Planned:
         return broken, right
 
 
-def quick_plan(faults: Sequence[Fault], *, bases: int = QUICK_BASES) -> Iterator[Planned]:
+def quick_plan(faults: Sequence[Fault], *, bases: int = QUICK_BASES, seed: int = 1) -> Iterator[Planned]:
     """Yield the base recipe with `bases` seeds, nine other healthy kinds, and each fault kind once, at its first severity."""
-    yield from (Planned("healthy", HEALTHY[0].name, seed) for seed in range(1, bases + 1))
-    yield from (Planned("healthy", kind.name, 1, healthy=kind) for kind in HEALTHY[1:QUICK])
+    yield from (Planned("healthy", HEALTHY[0].name, number) for number in range(1, bases + 1))
+    yield from (Planned("healthy", kind.name, seed, healthy=kind) for kind in HEALTHY[1:QUICK])
     kinds: set[str] = set()
     for fault in faults:
         if fault.kind not in kinds:
-            yield Planned("fault", fault.name, 1, fault)
+            yield Planned("fault", fault.name, seed, fault)
         kinds.add(fault.kind)
 
 

@@ -41,10 +41,31 @@ class Repair:
     """What one remedy brings."""
 
     fault: str
+    seed: int
     remedy: str
     planned: Planned | None
     """The training that tells; None where none is needed."""
     is_cure_by_hand: bool
+
+
+Rows = Sequence[tuple[Repair, float | None]]
+"""Each remedy with the share of the lost mAP that it brought back; None = not trained."""
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """How many faults that hurt the first or second remedy repairs, and how that is known."""
+
+    faults: int
+    by_hand: int
+    """The remedy is the fault's own cure, to be done by hand."""
+    recommended: int
+    """Remedies that are changes of configuration."""
+    trained: int
+    cured: int
+    """Faults of which such a change brought back enough."""
+    repaired: int
+    """By hand or by a change of configuration."""
 
 
 def repairs(done: Done) -> tuple[Repair, ...]:
@@ -66,23 +87,31 @@ def recovered(done: Done, healthy_map: float, repaired_map: float) -> float:
     return (repaired_map - done.final_map) / max(healthy_map - done.final_map, 1e-9)
 
 
-def summary(rows: Sequence[tuple[Repair, float | None]], num_faults: int) -> str:
-    """Return the block of the report.
+def counted(rows: Rows, num_faults: int) -> Repaired:
+    """Return the counts; `num_faults` are those that hurt."""
+    by_hand = {_run(repair) for repair, _ in rows if repair.is_cure_by_hand}
+    shares = [(repair, share) for repair, share in rows if repair.planned is not None]
+    cured = {_run(repair) for repair, share in shares if share is not None and share >= ENOUGH}
+    return Repaired(
+        faults=num_faults,
+        by_hand=len(by_hand),
+        recommended=len(shares),
+        trained=sum(share is not None for _, share in shares),
+        cured=len(cured),
+        repaired=len(by_hand | cured),
+    )
 
-    Args:
-        rows: each remedy with the share it brought back; None = not trained.
-        num_faults: faults that hurt.
-    """
-    by_hand = {repair.fault for repair, _ in rows if repair.is_cure_by_hand}
-    measured = [(repair, share) for repair, share in rows if repair.planned is not None]
-    done = [(repair, share) for repair, share in measured if share is not None]
-    cured = {repair.fault for repair, share in done if share is not None and share >= ENOUGH}
+
+def summary(rows: Rows, num_faults: int) -> str:
+    """Return the block of the report."""
+    count = counted(rows, num_faults)
+    done = [(repair, share) for repair, share in rows if share is not None]
     lines = [
         f"Of {num_faults} faults that hurt, the first or second remedy of the first finding is the planted fault's own cure, to "
-        f"be done by hand, for {len(by_hand)}: the repaired run is then the healthy run of the same seed, by construction, not "
-        f"measured. A change of configuration was recommended {len(measured)} times and trained {len(done)} times on top of the "
-        f"fault; it brought back 90 % of the lost mAP for {len(cured)} faults. Repaired in all: "
-        f"{len(by_hand | cured)}/{num_faults}."
+        f"be done by hand, for {count.by_hand}: the repaired run is then the healthy run of the same seed, by construction, not "
+        f"measured. A change of configuration was recommended {count.recommended} times and trained {count.trained} times on top "
+        f"of the fault (not where the other of the two is the cure by hand); it brought back 90 % of the lost mAP for "
+        f"{count.cured} faults. Repaired in all: {count.repaired}/{num_faults}."
     ]
     if done:
         lines += ["", "| fault | remedy as configuration | lost mAP brought back |", "|---|---|---|"]
@@ -97,6 +126,10 @@ def path_of(repair: Repair, folder: Path) -> Path | None:
     return folder / f"repair-{repair.remedy}-{repair.planned.file}"
 
 
+def _run(repair: Repair) -> tuple[str, int]:
+    return repair.fault, repair.seed
+
+
 def _repair(done: Done, name: str) -> Repair:
     fault = done.planned.fault
     assert fault is not None
@@ -104,8 +137,8 @@ def _repair(done: Done, name: str) -> Repair:
     delta = _delta(name, done.planned.changes)
     if delta:
         planned = replace(done.planned, group="fault", healthy=Healthy(f"with {name}", {**wrong, **delta}))
-        return Repair(done.planned.name, name, planned, False)
-    return Repair(done.planned.name, name, None, bool(classes(fault.causes) & {name, *_BY_HAND.get(name, ())}))
+        return Repair(done.planned.name, done.planned.seed, name, planned, False)
+    return Repair(done.planned.name, done.planned.seed, name, None, bool(classes(fault.causes) & {name, *_BY_HAND.get(name, ())}))
 
 
 def _delta(name: str, changes: Mapping[str, Any]) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """PlateauBench on photographs: how they are found and divided, and what is said where they are not at hand."""
 
+import json
 import os
 import tarfile
 from pathlib import Path
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.plateaubench import data_sets, measure, notes, planning, recipe
+from benchmarks.plateaubench import across, data_sets, measure, notes, planning, recipe
+from benchmarks.plateaubench.baselines import BASELINES
 from benchmarks.plateaubench.data_sets import DATA, STANDARD, all_persons, pku_name, trained_persons
 from benchmarks.plateaubench.experiment import build
 from benchmarks.plateaubench.probing import trained_task
@@ -100,3 +102,18 @@ def at_hand(name: str) -> bool:
     if name == "pku":
         return (archives / "pku_reid_74.tar.gz").is_file() or (data / "pku_reid_74").is_dir()
     return (data / "Market-1501-v15.09.15").is_dir()
+
+
+def test_the_table_across_reports_has_a_row_for_each_that_is_there(tmp_path):
+    told = {"top1": 3, "top3": 4, "abstained": 0, "wrong": 1, "surely_wrong": 0}
+    report = {
+        "scores": {"probes": {"all": told}, **{name: {"all": {"top1": 1}} for name in BASELINES}},
+        "false_alarms": {"probes": {"count": 0, "of": 5}},
+        "faults": [{"hurts": True}] * 4 + [{"hurts": False}],
+        "repair": {"repaired": 2, "cured": 1},
+    }
+    (tmp_path / "plateaubench_pku.json").write_text(json.dumps(report), encoding="utf-8")
+    header, _, only = across.table(tmp_path).split("\n")
+    assert header.count("|") == only.count("|")
+    assert only.startswith("| photographs: PKU | 4 of 5 | 75% (3/4), 30 to 95 % | 100% (4/4) |")
+    assert only.endswith("| 0 of 5 | 25% (1/4) | 50% (2/4), 1 by a trained change |")
