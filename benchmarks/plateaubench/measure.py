@@ -25,6 +25,7 @@ from benchmarks.machine import machine_line  # noqa: E402
 from benchmarks.plateaubench.backbones import CHANGES, STANDARD  # noqa: E402
 from benchmarks.plateaubench.data_sets import DATA  # noqa: E402
 from benchmarks.plateaubench.data_sets import STANDARD as STANDARD_DATA  # noqa: E402
+from benchmarks.plateaubench.diagnosing import probed_case  # noqa: E402
 from benchmarks.plateaubench.faults_of_config import configured_plan  # noqa: E402
 from benchmarks.plateaubench.healthy import HEALTHY  # noqa: E402
 from benchmarks.plateaubench.notes import file_stem, note, title  # noqa: E402
@@ -32,11 +33,13 @@ from benchmarks.plateaubench.planning import FAULTS, QUICK_BASES, Planned, fault
 from benchmarks.plateaubench.probing import Probing  # noqa: E402
 from benchmarks.plateaubench.repair import Repair, Rows, counted, path_of, recovered, repairs, summary  # noqa: E402
 from benchmarks.plateaubench.report import Results, as_json, group, judge, text  # noqa: E402
-from benchmarks.plateaubench.training import known_before_probing, run  # noqa: E402
+from benchmarks.plateaubench.training import known_before_probing, measurements, run  # noqa: E402
 from unplateau.base.errors import DataNotFoundError, UnplateauError  # noqa: E402
 from unplateau.base.files import write_json, write_text  # noqa: E402
+from unplateau.diagnosis.diagnose import diagnose  # noqa: E402
 from unplateau.runs.record import to_plain  # noqa: E402
 from unplateau.workflows.probing.planned_probes import PLAN  # noqa: E402
+from unplateau.workflows.probing.probe import sure_finding  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,14 +66,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if options.probe_again is not None:
         _probe_again(plan[share::shares], folder, options.probe_again)
+    elif options.probe_missing:
+        _probe_missing(plan[share::shares], folder)
     elif not options.report_only:
-        _run_all(plan[share::shares], folder, until=time.monotonic() + 3600 * options.hours)
+        _run_all(plan[share::shares], folder, until=time.monotonic() + 3600 * options.hours, until_sure=options.until_sure)
     if shares == 1:
         _write(plan, folder, options)
     return 0
 
 
-def _run_all(plan: Sequence[Planned], folder: Path, *, until: float) -> None:
+def _run_all(plan: Sequence[Planned], folder: Path, *, until: float, until_sure: bool) -> None:
     for number, planned in enumerate(plan, 1):
         path = folder / planned.file
         if path.exists():
@@ -80,7 +85,7 @@ def _run_all(plan: Sequence[Planned], folder: Path, *, until: float) -> None:
             return
         started = time.monotonic()
         broken, right = planned.build()
-        story = run(broken, facts_of=right, make_probing=Probing, keep_at=folder / planned.state_file)
+        story = run(broken, facts_of=right, make_probing=Probing, keep_at=folder / planned.state_file, until_sure=until_sure)
         keep(story, path)
         spent = time.monotonic() - started
         told = (
@@ -101,6 +106,23 @@ def _probe_again(plan: Sequence[Planned], folder: Path, names: Sequence[str]) ->
         old = {round_["name"]: round_ for round_ in story["probes"]}
         keep({**story, "probes": [(old | anew)[p.name] for p in PLAN if p.name in old | anew]}, folder / planned.file)
         print(f"probed again: {planned.group} {planned.name} seed {planned.seed}", flush=True)
+
+
+def _probe_missing(plan: Sequence[Planned], folder: Path) -> None:
+    """Go on probing where rules that changed are no longer sure of what they were sure of when probing was stopped."""
+    for planned in plan:
+        story, state = read(folder / planned.file), folder / planned.state_file
+        if story is None or not state.exists():
+            continue
+        missing = [probe.name for probe in PLAN if probe.name not in {round_["name"] for round_ in story["probes"]}]
+        known = probed_case(story)[0]
+        if not missing or sure_finding(diagnose(known)) is not None:
+            continue
+        probing = Probing(planned.build()[0])
+        probing.take_state(state)
+        found = probing.rounds(known, only=missing, until_sure=True, watched=measurements(story["watched"]))
+        keep({**story, "probes": [*story["probes"], *map(to_plain, found)]}, folder / planned.file)
+        print(f"probed further: {planned.group} {planned.name} seed {planned.seed}", flush=True)
 
 
 def _write(plan: Sequence[Planned], folder: Path, options: argparse.Namespace) -> None:
@@ -176,6 +198,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repair", action="store_true", help="train what the first two remedies change, on top of each fault")
     parser.add_argument(
         "--probe-again", nargs="*", metavar="PROBE", help="train nothing; run these probes, or all, on the states that were kept"
+    )
+    parser.add_argument("--until-sure", action="store_true", help="probe no further than the product would, to save time")
+    parser.add_argument(
+        "--probe-missing", action="store_true", help="train nothing; go on probing where rules are no longer sure"
     )
     parser.add_argument("--report-only", action="store_true", help="train nothing")
     return parser.parse_args(arguments)

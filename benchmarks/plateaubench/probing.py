@@ -20,6 +20,7 @@ from unplateau.data.items import Item
 from unplateau.data.loader import Batch
 from unplateau.data.transforms import Augmentation
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.diagnose import diagnose
 from unplateau.engine.parts import Parts
 from unplateau.engine.scoring import RetrievalTask
 from unplateau.engine.train_step import StepTerms
@@ -29,7 +30,7 @@ from unplateau.models.classifiers import LinearClassifier
 from unplateau.runs.record import Measurement
 from unplateau.workflows.probing.bench import Bench
 from unplateau.workflows.probing.planned_probes import PLAN
-from unplateau.workflows.probing.probe import run_planned
+from unplateau.workflows.probing.probe import run_planned, sure_finding, with_measured
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,17 @@ class Probing:
             parameter.grad = state["gradients"].get(name)
         self._steps = state["steps"]
 
-    def rounds(self, known: Case, *, only: Sequence[str] = ()) -> list[Round]:
-        """Probe where the training stands: every probe of the plan, or those named, whatever the first ones say."""
+    def rounds(
+        self, known: Case, *, only: Sequence[str] = (), until_sure: bool = False, watched: tuple[Measurement, ...] = ()
+    ) -> list[Round]:
+        """Probe where the training stands: every probe of the plan, or those named.
+
+        Args:
+            known: before.
+            only: names of probes; none = all.
+            until_sure: stop where the product would; otherwise go on whatever the first ones say.
+            watched: what was seen live, for judging whether the diagnosis is sure.
+        """
         experiment, found = self._experiment, []
         bench = ExperimentBench(
             parts=experiment.parts(), schedule=experiment.schedule, step=self._steps,
@@ -140,12 +150,15 @@ class Probing:
             train_identities=trained_task(experiment), experiment=experiment, epoch=experiment.config.SOLVER.MAX_EPOCH,
             train_items=_listed(experiment),
         )  # fmt: skip
-        case = known
+        case = judged = known
         for planned in (planned for planned in PLAN if not only or planned.name in only):
+            if until_sure and sure_finding(diagnose(judged)) is not None:
+                break
             started = time.process_time()
             measured = run_planned(bench, planned, case)
             found.append(Round(planned.name, time.process_time() - started, list(measured)))
             case = replace(case, measurements=(*case.measurements, *measured))
+            judged = with_measured(judged, (*measured, *watched))
         return found
 
 

@@ -59,6 +59,7 @@ def run(
     facts_of: Experiment,
     make_probing: Callable[[Experiment], Probing] | None,
     keep_at: Path | None = None,
+    until_sure: bool = False,
 ) -> Story:
     """Train an experiment to its end, or until it breaks, and return the story.
 
@@ -67,6 +68,7 @@ def run(
         facts_of: the same without: what its author would say about it.
         make_probing: watches and probes it; None = it is only trained.
         keep_at: where to keep the state it ends in, so that it can be probed again; None = nowhere.
+        until_sure: probe no further than the product would; otherwise every probe is run.
     """
     parts = experiment.parts()
     probing, vitals, clock = make_probing(experiment) if make_probing else None, Vitals(parts), _Clock()
@@ -83,10 +85,12 @@ def run(
             torch.save({"model": experiment.model.state_dict()}, files[1])
             story.checkpoints = [to_plain(m) for m in compare_checkpoints(files)]
     if probing:
-        story.watched = [to_plain(m) for m in probing.watched()]
+        watched = probing.watched()
+        story.watched = [to_plain(m) for m in watched]
         if keep_at is not None:
             probing.keep_state(keep_at)
-        story.probes = [to_plain(round_) for round_ in probing.rounds(known_before_probing(asdict(story)))]
+        known = known_before_probing(asdict(story))
+        story.probes = [to_plain(round_) for round_ in probing.rounds(known, until_sure=until_sure, watched=watched)]
     story.final_map = next((line["mAP"] for line in reversed(story.log) if "mAP" in line), 0.0)
     return story
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from benchmarks.plateaubench import measure, planning
+from benchmarks.plateaubench import diagnosing, measure, planning, probing
 from benchmarks.plateaubench.backbones import CHANGES
 from benchmarks.plateaubench.baselines import BASELINES, auto_trainer, deep_diagnosis, random_choice, sage_maker
 from benchmarks.plateaubench.diagnosing import Answer, answers, classes, probed_case
@@ -23,6 +23,7 @@ from benchmarks.plateaubench.scoring import Case, interval, score
 from benchmarks.plateaubench.training import known_before_probing, run
 from unplateau.base.errors import DataError
 from unplateau.diagnosis.causes import BY_CODE
+from unplateau.workflows.probing.planned_probes import PLAN
 
 SILENT = Answer(False, (), 0.0)
 
@@ -142,16 +143,36 @@ def test_probing_again_from_a_kept_state_measures_what_probing_did_then(tmp_path
     story = asdict(run(broken, facts_of=right, make_probing=Probing, keep_at=tmp_path / "state.pth"))
     anew = build(short(), seed=1)
     planted.inject(anew)
-    probing = Probing(anew)
-    probing.take_state(tmp_path / "state.pth")
+    again = Probing(anew)
+    again.take_state(tmp_path / "state.pth")
     values = [
         {(m["name"], m["group"]): m["value"] for round_ in rounds for m in round_["measurements"]}
-        for rounds in (story["probes"], [asdict(round_) for round_ in probing.rounds(known_before_probing(story))])
+        for rounds in (story["probes"], [asdict(round_) for round_ in again.rounds(known_before_probing(story))])
     ]
     names = ("gradient_delivered", "label_agreement", "map_of_queries", "overfit_last_loss")
     for name in names:
         assert values[0][name, ""] == pytest.approx(values[1][name, ""], rel=1e-4), name
     assert values[0]["gradient_delivered", ""] > 1.5
+
+
+@pytest.mark.slow
+def test_probing_until_sure_ends_where_judging_would_and_goes_on_when_rules_are_no_longer_sure(tmp_path, monkeypatch):
+    planted = next(fault_ for fault_ in FAULTS if fault_.name == "stale_optimizer")
+    monkeypatch.setattr(planning, "CHANGES", {"tiny": short()})
+    planned = Planned("fault", planted.name, 1, planted)
+    broken, right = planned.build()
+    state = tmp_path / planned.state_file
+    story = asdict(run(broken, facts_of=right, make_probing=Probing, keep_at=state, until_sure=True))
+    story = json.loads(json.dumps(story))
+    assert len(story["probes"]) < len(PLAN)
+    assert answers(story)["probes"].ranked[0][0] == "stale-optimizer"
+    planning.keep(story, tmp_path / planned.file)
+    measure._probe_missing([planned], tmp_path)
+    assert planning.read(tmp_path / planned.file) == story
+    for module in (measure, diagnosing, probing):
+        monkeypatch.setattr(module, "sure_finding", lambda diagnosis: None)
+    measure._probe_missing([planned], tmp_path)
+    assert [round_["name"] for round_ in planning.read(tmp_path / planned.file)["probes"]] == [p.name for p in PLAN]
 
 
 def test_probing_stops_where_the_diagnosis_is_sure_and_counts_the_seconds_until_then():
