@@ -118,6 +118,23 @@ def test_little_to_embed_is_not_measured_and_done_as_the_steps(monkeypatch: pyte
     assert choose_embedding(task_of(num_images=7200)).basis == "measured"
 
 
+def test_where_the_plainest_way_fails_the_next_one_is_what_others_are_compared_with() -> None:
+    task = task_of()
+    true_forward = task.model.forward
+
+    def forward(images_BCHW: Tensor, **ids: Any) -> Any:
+        if not images_BCHW.is_contiguous(memory_format=torch.channels_last):
+            raise torch.OutOfMemoryError("out of memory")
+        return true_forward(images_BCHW, **ids)
+
+    task.model.forward = forward
+    timings = embed_choice.measure_ways(task, (PLAIN, LAID_OUT, FOLDED), task.batch())
+    assert timings[0].problem == "it failed: out of memory"
+    assert [(timing.problem, timing.agreement) for timing in timings[1:2]] == [("", 1.0)]
+    assert timings[2].problem == "it failed: no batch norm can be folded"  # a network with a forward pass of its own
+    assert winner(timings) == LAID_OUT
+
+
 def test_tiny_embeddings_of_random_weights_agree_with_themselves() -> None:
     task = task_of()
     task.model.head.neck = nn.Identity()

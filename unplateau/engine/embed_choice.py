@@ -21,7 +21,7 @@ from unplateau.config.schema import Config
 from unplateau.data.image_source import DecodedImages
 from unplateau.data.items import Item
 from unplateau.data.loader import Batch, EvaluationLoader
-from unplateau.engine.embedding import embed, embedding_network, layout_of
+from unplateau.engine.embedding import embed, embedding_network, folded_network, layout_of
 from unplateau.engine.precision import layouts, number_formats, precision_of
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.step_choice import machine, wait
@@ -101,9 +101,10 @@ def measure_ways(task: ToEmbed, ways: tuple[EmbedWay, ...], batch: Batch) -> tup
     """
     model = copy.deepcopy(task.model).eval()
     runners = [_Runner(model, way, batch, task.device) for way in ways]
-    wanted_BD = runners[0].check(None)
-    for runner in runners[1:]:
-        runner.check(wanted_BD)
+    wanted_BD: Tensor | None = None
+    for runner in runners:
+        given_BD = runner.check(wanted_BD)
+        wanted_BD = given_BD if wanted_BD is None else wanted_BD
     racing = [runner for runner in runners if not runner.timing.problem]
     for _ in range(_ROUNDS - 1):
         for runner in racing:
@@ -142,12 +143,10 @@ class _Runner:
         self.timing = EmbedTiming(way, math.inf)
 
     def check(self, wanted_BD: Tensor | None) -> Tensor | None:
-        """Compare with the embeddings of the plainest way, or become the reference."""
+        """Compare with the embeddings of the plainest way that can be used, or become the reference; return right embeddings."""
         way = self.timing.way
         try:
-            self._network = embedding_network(self._model, way, lambda: _first(self._batch, _IMAGES_COMPARED))
-            if way.is_folded and self._network is self._model:
-                raise RuntimeError("no batch norm can be folded")
+            self._network = self._made(way)
             given_BD = self._pass()
         except (RuntimeError, IndexError, NotImplementedError) as error:  # out of memory, or no kernel for this format or layout
             self.timing = replace(self.timing, problem=f"it failed: {str(error).splitlines()[0][:120]}")
@@ -159,7 +158,14 @@ class _Runner:
             self.timing = replace(self.timing, agreement=0.0, problem="its embeddings are not finite")
         elif agreement < least:
             self.timing = replace(self.timing, problem=f"its embeddings point elsewhere (cosine {agreement:.3f})")
-        return given_BD
+        return None if self.timing.problem else given_BD
+
+    def _made(self, way: EmbedWay) -> nn.Module:
+        few = _first(self._batch, _IMAGES_COMPARED)
+        network = folded_network(self._model, way, few) if way.is_folded else embedding_network(self._model, way, lambda: few)
+        if network is None:
+            raise RuntimeError("no batch norm can be folded")
+        return network
 
     def time_pass(self) -> None:
         """Embed the images and keep the time where it is the shortest so far."""

@@ -25,16 +25,22 @@ def embedding_network(model: nn.Module, way: EmbedWay, some: Callable[[], Batch]
         way: how.
         some: gives a few images, on which a folded copy is compared with the model.
     """
-    layout = layout_of(way)
     if way.is_folded:
-        few = some()
-        copied = folded(model, lambda network: embed(network, few.images_BCHW, few.camera_ids_B))
+        copied = folded_network(model, way, some())
         if copied is not None:
-            return copied.to(memory_format=layout)
+            return copied
         _log.info("No batch norm is folded: the network has none that can be, or it would embed otherwise.")
+    layout = layout_of(way)
     if all(tensor.is_contiguous(memory_format=layout) for tensor in model.parameters() if tensor.dim() == 4):
         return model
     return copy.deepcopy(model).to(memory_format=layout)
+
+
+def folded_network(model: nn.Module, way: EmbedWay, few: Batch) -> nn.Module | None:
+    """Return a copy with batch norms folded, in the layout of `way`; None where none can be, or it would embed these images
+    otherwise."""
+    copied = folded(model, lambda network: embed(network, few.images_BCHW, few.camera_ids_B))
+    return None if copied is None else copied.to(memory_format=layout_of(way))
 
 
 def layout_of(way: EmbedWay) -> torch.memory_format:

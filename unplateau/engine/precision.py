@@ -109,8 +109,11 @@ def layouts(config: Config, device: torch.device, model: nn.Module) -> tuple[boo
 
 
 def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Return whether no tensor holds NaN or infinity. Synchronises the GPU."""
-    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+    """Return whether no tensor holds NaN or infinity. Synchronises the GPU, once for all tensors of one device."""
+    flags: dict[torch.device, list[Tensor]] = {}
+    for tensor in tensors:
+        flags.setdefault(tensor.device, []).append(torch.isfinite(tensor).all())
+    return all(bool(torch.stack(of_device).all()) for of_device in flags.values())
 
 
 def _computes_bf16(device: torch.device) -> bool:

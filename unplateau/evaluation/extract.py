@@ -5,6 +5,7 @@ Shapes: B batch, N images, D embedding dim, C/H/W image.
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -34,23 +35,34 @@ def extract(embed: Embed, batches: Batches, *, flip: bool = False, autocast: tor
     Raises:
         DataError: there are no images.
     """
-    features: list[NDArray[np.float32]] = []
-    person_ids: list[NDArray[np.int64]] = []
-    camera_ids: list[NDArray[np.int64]] = []
-    waiting: Tensor | None = None
+    done: list[Embedded] = []
+    waiting: _OnDevice | None = None
     for images_BCHW, person_ids_B, camera_ids_B in batches:
         cameras_B = torch.as_tensor(camera_ids_B, device=images_BCHW.device)
         with _precision(images_BCHW.device, autocast):
             embeddings_BD = _embed_both_ways(embed, images_BCHW, cameras_B) if flip else embed(images_BCHW, cameras_B)
         if waiting is not None:  # one batch late, so that the device has the next one to work on meanwhile
-            features.append(waiting.float().cpu().numpy())  # synchronises the device
-        waiting = embeddings_BD
-        person_ids.append(_as_array(person_ids_B))
-        camera_ids.append(_as_array(camera_ids_B))
+            done.append(waiting.read())
+        waiting = _OnDevice(embeddings_BD, person_ids_B, camera_ids_B)
     if waiting is None:
         raise DataError("There are no images to embed; expected at least one batch. Check the query and gallery folders.")
-    features.append(waiting.float().cpu().numpy())
-    return Embedded(np.concatenate(features), np.concatenate(person_ids), np.concatenate(camera_ids))
+    done.append(waiting.read())
+    arrays = zip(*((one.features_ND, one.person_ids_N, one.camera_ids_N) for one in done), strict=True)
+    return Embedded(*(np.concatenate(pieces) for pieces in arrays))
+
+
+@dataclass(frozen=True)
+class _OnDevice:
+    """A batch that was given to the device and may not be done yet; reading any part of it waits for all that was given."""
+
+    embeddings_BD: Tensor
+    person_ids_B: ArrayLike | Tensor
+    camera_ids_B: ArrayLike | Tensor
+
+    def read(self) -> Embedded:
+        """Return it as arrays. Synchronises the GPU."""
+        features_BD = self.embeddings_BD.float().cpu().numpy()
+        return Embedded(features_BD, _as_array(self.person_ids_B), _as_array(self.camera_ids_B))
 
 
 def _embed_both_ways(embed: Embed, images_BCHW: Tensor, camera_ids_B: Tensor) -> Tensor:

@@ -113,7 +113,8 @@ def _optimizer(settings: Solver, groups: list[dict[str, Any]]) -> Optimizer:
 
 
 def _centers_optimizer(centers: list[nn.Parameter], rate: float) -> Optimizer:
-    return torch.optim.SGD([{"params": centers, "lr": rate, "fixed_lr": rate, "name": "centres of the centre loss"}], lr=rate)
+    groups = [{"params": centers, "lr": rate, "fixed_lr": rate, "name": "centres of the centre loss"}]
+    return torch.optim.SGD(groups, lr=rate, fused=_fused(groups))  # unfused, a gradient scaler would wait for the GPU
 
 
 def _fused(groups: list[dict[str, Any]]) -> bool | None:

@@ -32,8 +32,11 @@ class MovingAverage:
         averages = [p.detach() for p in self.model.parameters()]
         weights = [p.detach() for p in model.parameters()]
         torch._foreach_lerp_(averages, weights, weight)  # one call instead of hundreds; torch's own swa_utils uses it too
-        for average, buffer in zip(self.model.buffers(), model.buffers(), strict=True):
-            average.copy_(buffer)
+        for is_float in (True, False):  # in one call each, as above
+            pairs = zip(self.model.buffers(), model.buffers(), strict=True)
+            chosen = [(average, buffer) for average, buffer in pairs if buffer.is_floating_point() == is_float]
+            if chosen:
+                torch._foreach_copy_([average for average, _ in chosen], [buffer for _, buffer in chosen])
 
     def state_dict(self) -> dict[str, Any]:
         """Return updates and averaged weights for a checkpoint."""

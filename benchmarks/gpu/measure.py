@@ -1,0 +1,268 @@
+"""Training on a GPU: images a second beside what the card allows, the loader's share, 60 epochs with validation, little memory.
+
+    python benchmarks/gpu/measure.py [--config custom_configs/Market1501/bagtricks_R50.yml] [--device cuda] [--epochs 3]
+        [--write benchmarks/results/gpu.md]     (tried without a GPU: --device cpu --tiny)
+
+No data set is needed: persons are drawn, as many images as Market-1501 trains on (with --tiny a few), and the network has random
+weights; the arithmetic is that of real ones. Four parts:
+
+- Step: the product's own step in the way it chooses on this machine, on one batch that is there already. Beside it the limit: the
+  operations of convolutions and matrix products (counted by torch.utils.flop_counter) at the speed of a large matrix product
+  here, and the bytes of every operation's inputs and outputs, as the network is written, at the speed of a large copy here; the
+  sum, over all operations, of the larger of the two times. What fuses operations may be faster than that.
+- Loader: the same steps fed by the loader, and the loader alone.
+- Run: a real run of a few epochs through the product, records and checkpoints written; its last epoch, times 60.
+- Memory: predicted and used; and, on a GPU, whether a step in three quarters of that memory goes on with a memory plan.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from benchmarks.machine import machine_line
+from unplateau.base.files import read_json
+from unplateau.config.load import load
+from unplateau.config.schema import Config
+from unplateau.data.loader import Batch
+from unplateau.engine.embed_choice import choose_embedding
+from unplateau.engine.forecast import ForecastError, blank_batch, forecast_memory
+from unplateau.engine.memory_plan import PLAIN, StepMemory
+from unplateau.engine.parts import Parts
+from unplateau.engine.precision import choose_device
+from unplateau.engine.ranks import Ranks
+from unplateau.engine.step_choice import choose_step, computing, wait
+from unplateau.engine.train_step import train_step
+from unplateau.runs.step_choice import StepWay
+from unplateau.testing.small_market import draw_market
+from unplateau.workflows.training.request import TrainRequest
+from unplateau.workflows.training.session import Session, build_session, plan_data
+from unplateau.workflows.training.train import run_training
+
+ROOT = Path(__file__).resolve().parents[2]
+EPOCHS, IMAGES_EACH = 60, 6  # images_each: of `draw_market`
+MARKET1501_IMAGES = 12_936
+_LESS_MEMORY = 0.75
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the device reaches in the plainest tasks, in the number format of the step."""
+
+    operations_a_second: float
+    bytes_a_second: float
+
+
+class Work(TorchDispatchMode):
+    """Adds up, over all operations met, the time each would take at the device's limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__()
+        self._limits, self.seconds, self.num_bytes = limits, 0.0, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        counted = FlopCounterMode(display=False)
+        with counted:
+            result = func(*args, **(kwargs or {}))
+        if func.is_view:
+            return result
+        tensors = [leaf for leaf in tree_leaves((args, kwargs or {}, result)) if isinstance(leaf, Tensor)]
+        num_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        self.num_bytes += num_bytes
+        operations = counted.get_total_flops() / self._limits.operations_a_second
+        self.seconds += max(operations, num_bytes / self._limits.bytes_a_second)
+        return result
+
+
+def seconds_of(what: Callable[[], object], device: torch.device, *, times: int) -> float:
+    """Return the fastest of so many calls."""
+    what()
+    fastest = float("inf")
+    for _ in range(times):
+        wait(device)
+        started = time.perf_counter()
+        what()
+        wait(device)
+        fastest = min(fastest, time.perf_counter() - started)
+    return fastest
+
+
+def limits_of(device: torch.device, way: StepWay) -> Limits:
+    """Return what this device reaches in a large matrix product and a large copy."""
+    side, copied = (8192, 1 << 28) if device.type == "cuda" else (1024, 1 << 24)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[way.number_format]
+    one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    target, source = (torch.empty(copied, device=device) for _ in range(2))
+    product = seconds_of(lambda: one @ other, device, times=10)
+    copy = seconds_of(lambda: target.copy_(source), device, times=10)
+    return Limits(2 * side**3 / product, 2 * copied * source.element_size() / copy)
+
+
+def steps_a_second(parts: Parts, batches: Iterator[Batch], num_steps: int) -> float:
+    """Return steps a second over so many steps in a row; the device is waited for at the ends only."""
+    train_step(parts, next(batches))
+    wait(parts.device)
+    started = time.perf_counter()
+    for _ in range(num_steps):
+        train_step(parts, next(batches))
+    wait(parts.device)
+    return num_steps / (time.perf_counter() - started)
+
+
+def endless(parts: Parts) -> Iterator[Batch]:
+    epoch = 0
+    while True:
+        epoch += 1
+        yield from parts.train_loader.epoch(epoch)
+
+
+def step_rows(session: Session, num_steps: int) -> list[str]:
+    """Step beside the limit, and the loader's share of it."""
+    parts, config = session.parts, session.parts.config
+    parts.model.train()
+    batch, num_images = next(endless(parts)), config.SOLVER.IMS_PER_BATCH
+    limits = limits_of(parts.device, session.step.way)
+    bare = steps_a_second(parts, iter(lambda: batch, None), num_steps)  # type: ignore[arg-type]
+    fed = steps_a_second(parts, endless(parts), num_steps)
+    loader = endless(parts)
+    next(loader)
+    started = time.perf_counter()
+    for _ in range(num_steps):
+        next(loader)
+    wait(parts.device)
+    of_loader = (time.perf_counter() - started) / num_steps
+    with Work(limits) as work, FlopCounterMode(display=False) as counted:
+        train_step(parts, batch)
+    operations = counted.get_total_flops()
+    return [
+        f"{config.MODEL.BACKBONE.NAME}, {config.INPUT.SIZE_TRAIN[0]}x{config.INPUT.SIZE_TRAIN[1]}, batch {num_images}. "
+        + session.step.line(),
+        "",
+        "| | |",
+        "|---|---|",
+        f"| a large matrix product here | {limits.operations_a_second / 1e12:.2f} T operations a second |",
+        f"| a large copy here | {limits.bytes_a_second / 1e9:.0f} GB a second |",
+        f"| operations of a step | {operations / 1e9:.1f} G |",
+        f"| bytes of a step, nothing fused | {work.num_bytes / 1e9:.2f} GB |",
+        f"| limit of the card | {num_images / work.seconds:.0f} images a second |",
+        f"| **step** | **{num_images * bare:.0f}** images a second, {work.seconds * bare:.2f} of the limit |",
+        f"| step fed by the loader | {num_images * fed:.0f} images a second: the loader costs {100 * (1 - fed / bare):.1f} % |",
+        f"| loader alone | {1e3 * of_loader:.2f} ms a batch, {100 * of_loader * bare:.1f} % of a step |",
+    ]
+
+
+def run_rows(config_file: Path, overrides: tuple[str, ...], folder: Path, epochs: int) -> list[str]:
+    """A real run; its last epoch stands for the others."""
+    length = ("SOLVER.MAX_EPOCH", str(epochs), "SOLVER.STEPS", f"[{max(epochs - 1, 1)}]", "VALIDATION.SCORE_TEST", "False")
+    started = time.perf_counter()
+    ended: list[float] = []
+    request = TrainRequest(config_file, "run", (*overrides, *length, "OUTPUT_DIR", str(folder)), is_quiet=True,
+                           on_epoch=lambda record: ended.append(time.perf_counter()))  # fmt: skip
+    outcome = run_training(request)
+    whole = time.perf_counter() - started
+    last = read_json(outcome.folder.history)["epochs"][-1]
+    training, validation = last["train_seconds"], last["validation_seconds"]
+    an_epoch = ended[-1] - ended[-2] if len(ended) > 1 else training + validation
+    return [
+        "| | seconds |",
+        "|---|---|",
+        f"| training of the last of {epochs} epochs | {training:.2f} |",
+        f"| its validation | {validation:.2f} |",
+        f"| records and checkpoint (SOLVER.CHECKPOINT_PERIOD says how often) | {max(an_epoch - training - validation, 0):.2f} |",
+        f"| **{EPOCHS} epochs** | **{whole - epochs * an_epoch + EPOCHS * an_epoch:.0f}** (goal on an H200: 300) |",
+        "",
+        f"{outcome.reason.headline}. "
+        + read_json(outcome.folder.path / "embed_choice.json")["way"]["number_format"]
+        + " in embedding.",
+    ]
+
+
+def memory_rows(session: Session) -> list[str]:
+    """Predicted and used memory of a step, and whether it goes on in less."""
+    parts = session.parts
+    config = parts.config
+    on_cpu = replace(parts, device=torch.device("cpu"))
+    blank = blank_batch(config.SOLVER.IMS_PER_BATCH, config.DATALOADER.NUM_INSTANCE, config.INPUT.SIZE_TRAIN)
+    if parts.device.type != "cuda":
+        try:
+            [found] = forecast_memory(on_cpu, blank, [PLAIN])
+        except ForecastError as error:
+            return [f"Not predicted: {error}"]
+        return [f"Predicted: {found.peak_bytes / 1e6:.0f} MB of tensors. Use is measured on a GPU only."]
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    batch = next(endless(parts))
+    for _ in range(2):
+        train_step(parts, batch)
+    used = torch.cuda.max_memory_allocated()
+    total = torch.cuda.get_device_properties(parts.device).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(_LESS_MEMORY * used / total)
+    less = replace(parts, memory=StepMemory.from_config(config, 1))
+    train_step(less, batch)
+    torch.cuda.set_per_process_memory_fraction(1.0)
+    told = " ".join(less.memory.told) or "It fitted all the same."
+    return [f"Used by a step: {used / 1e6:.0f} MB. In {_LESS_MEMORY:.0%} of that: {told}"]
+
+
+def configured(arguments: argparse.Namespace, folder: Path) -> tuple[tuple[str, ...], Config]:
+    """Draw the data; return the overrides that name it, and the configuration."""
+    identities = 24 if arguments.tiny else MARKET1501_IMAGES // IMAGES_EACH
+    draw_market(folder, train_identities=identities)
+    overrides = ["MODEL.DEVICE", arguments.device, "MODEL.BACKBONE.PRETRAIN", "False"]
+    overrides += ["DATASETS.ROOT", str(folder), "DATALOADER.CACHE_DIR", str(folder / "cache")]
+    overrides += ["DATASETS.NAMES", "[Market1501]", "DATASETS.TESTS", "[Market1501]"]
+    if arguments.tiny:
+        small = ["MODEL.BACKBONE.NAME", "build_tiny_backbone", "INPUT.SIZE_TRAIN", "[64,32]", "INPUT.SIZE_TEST", "[64,32]"]
+        overrides += [*small, "SOLVER.IMS_PER_BATCH", "16", "VALIDATION.MIN_IDENTITIES", "6"]
+    return tuple(overrides), load(arguments.config, tuple(overrides)).config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=ROOT / "custom_configs" / "Market1501" / "bagtricks_R50.yml")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--write", type=Path)
+    arguments = parser.parse_args()
+    load_before = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        overrides, config = configured(arguments, folder)
+        device = choose_device(config)
+        torch.backends.cudnn.benchmark = config.CUDNN_BENCHMARK
+        session = build_session(
+            config, plan_data(config), device=device, ranks=Ranks(), choose=choose_step, choose_embedding=choose_embedding
+        )
+        session = replace(session, parts=computing(session.parts, session.step.way))
+        sections = {"Step and loader": step_rows(session, arguments.steps), "Memory": memory_rows(session)}
+        del session
+        sections["Run"] = run_rows(arguments.config, overrides, folder / "logs", arguments.epochs)
+    title = (
+        "# Training on a GPU" if device.type == "cuda" else "# Training on a GPU: tried without one, so its numbers say nothing"
+    )
+    lines = [title, "", f"{machine_line()}; load average at the start {load_before:.1f}"]
+    for name, rows in sections.items():
+        lines += ["", f"## {name}", "", *rows]
+    text = "\n".join(lines) + "\n"
+    print(text)
+    if arguments.write:
+        arguments.write.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
