@@ -97,7 +97,8 @@ def profile_table(network: nn.Module, batch: Batch, way: EmbedWay) -> list[str]:
 
 
 def accuracy_rows(folder: RunFolder) -> list[str]:
-    overrides = ("MODEL.DEVICE", "cpu", "SOLVER.AMP.ENABLED", "True", "MODEL.WEIGHTS", str(folder.best_model))
+    overrides = ("MODEL.DEVICE", "cpu", "SOLVER.AMP.ENABLED", "True", "SOLVER.CHANNELS_LAST", "auto")
+    overrides = (*overrides, "MODEL.WEIGHTS", str(folder.best_model))
     config = load(folder.config, overrides).config
     model = build_model(config, num_identities=0, num_cameras=1).model.eval()
     test = find_items(config).tests[0]

@@ -22,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.machine import machine_line
+from unplateau.runs.step_choice import StepWay
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -81,7 +82,7 @@ def run(record: Record, weights: str, folder: Path, *, threads: int, overrides: 
         whole_seconds=whole,
         mean_ap=test["mAP"],
         rank1=test["cmc"]["1"],
-        step=f"{choice['way']['number_format']}{', channels last' if choice['way']['channels_last'] else ''} ({choice['basis']})",
+        step=f"{StepWay(**choice['way']).name} ({choice['basis']})",
     )
 
 

@@ -144,8 +144,8 @@ def test_a_scaled_gradient_that_overflows_is_halved_until_it_fits() -> None:
     heavier = tiny_parts(config=tiny_config(MODEL={"LOSSES": {"CE": {"SCALE": 1e34}}}))  # times 2**16 it is infinite
     over = replace(heavier, precision=scaled.precision)
     for one in (scaled, over):
-        plain = step_choice._look(replace(one, precision=parts.precision), batch)
-        seen = step_choice._look(one, batch)
+        plain = step_choice._look(replace(one, precision=parts.precision), batch, ("fp32", ""))
+        seen = step_choice._look(one, batch, ("fp16", ""))
         assert torch.isfinite(seen.gradient).all()
         torch.testing.assert_close(seen.gradient, plain.gradient)
 

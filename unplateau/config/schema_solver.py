@@ -11,6 +11,11 @@ class MixedPrecision(Switch):
     DTYPE: Literal["auto", "bf16", "fp16"] = key(
         "auto", "(ours) auto = what MEASURE_STEP finds fastest; by rule bf16 where the device computes it natively, else fp16"
     )
+    FROZEN_DTYPE: Literal["auto", "same", "bf16"] = key(
+        "auto",
+        "(ours) number format of layers frozen for good, where the others are computed in single precision: same = theirs; "
+        "bf16 = so, also with ENABLED False; auto = what MEASURE_STEP finds fastest with ENABLED True, by rule theirs",
+    )
 
 
 class ClipGradients(Switch):

@@ -1,6 +1,7 @@
 """What one training is made of, built from the configuration and handed to the loop. Nothing is built here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -9,6 +10,7 @@ from torch.optim import Optimizer
 
 from unplateau.config.schema import Config
 from unplateau.data.loader import TrainLoader
+from unplateau.engine.frozen_format import FrozenFormat
 from unplateau.engine.memory_plan import StepMemory
 from unplateau.engine.precision import Precision
 from unplateau.engine.ranks import Ranks
@@ -36,8 +38,17 @@ class Parts:
     train_loader: TrainLoader
     validate: Callable[[nn.Module], Retrieval] | None
     """Scores a model on the run's validation protocol; None where nothing is validated."""
+    frozen: FrozenFormat | None = None
+    """How frozen layers are computed in a plain step, where not as the others."""
     memory: StepMemory = field(default_factory=StepMemory)
     """How a step is done where its activations do not fit at once; by default plainly, whatever happens."""
+
+    @contextmanager
+    def number_formats(self, model: nn.Module) -> Iterator[None]:
+        """Open a block in which the model, or a copy of it, is computed as a plain step of the training computes it."""
+        frozen = nullcontext() if self.frozen is None else self.frozen.applied(model)
+        with frozen, self.precision.autocast():
+            yield
 
     @property
     def scored_model(self) -> nn.Module:

@@ -83,7 +83,12 @@ def ways(config: Config, device: torch.device, model: nn.Module) -> tuple[StepWa
         ConfigError: the device does not train in the number format that is asked for.
     """
     formats, channels_last = number_formats(config, device), layouts(config, device, model)
-    return tuple(StepWay(number_format, is_last) for number_format in formats for is_last in channels_last)
+    return tuple(
+        StepWay(number_format, is_last, frozen)
+        for number_format in formats
+        for is_last in channels_last
+        for frozen in _frozen_formats(config, device, number_format, is_likely=is_last == channels_last[-1])
+    )
 
 
 def number_formats(config: Config, device: torch.device) -> tuple[str, ...]:
@@ -98,6 +103,17 @@ def number_formats(config: Config, device: torch.device) -> tuple[str, ...]:
     if _computes_bf16(device):
         return ("fp32", "bf16")
     return ("fp32", "fp16") if _computes_fp16(device) else ("fp32",)
+
+
+def _frozen_formats(config: Config, device: torch.device, number_format: str, *, is_likely: bool) -> tuple[str, ...]:
+    """Return the formats that are open for layers frozen for good, beside this one of the others; "" is the same."""
+    amp, is_for_good = config.SOLVER.AMP, bool(config.MODEL.FREEZE_LAYERS) and config.SOLVER.FREEZE_ITERS == 0
+    if number_format != "fp32" or not is_for_good or amp.FROZEN_DTYPE == "same" or config.SOLVER.COMPILE:
+        return ("",)
+    if amp.FROZEN_DTYPE == "bf16":
+        return ("bf16",)
+    is_tried = amp.ENABLED and is_likely and "bf16" in number_formats(config, device)
+    return ("", "bf16") if is_tried else ("",)
 
 
 def layouts(config: Config, device: torch.device, model: nn.Module) -> tuple[bool, ...]:

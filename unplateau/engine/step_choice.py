@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from unplateau.config.schema import Config
 from unplateau.data.loader import Batch, TrainLoader
 from unplateau.engine.freezing import freeze
+from unplateau.engine.frozen_format import frozen_format
 from unplateau.engine.parts import Parts
 from unplateau.engine.precision import all_finite, precision_of, ways
 from unplateau.engine.ranks import Ranks
@@ -126,7 +127,11 @@ def winner(timings: tuple[StepTiming, ...]) -> StepWay:
 def _handicap(way: StepWay, plainest: StepWay) -> float:
     if way == plainest:
         return _HEAD_STARTS["plain"]
-    return _HEAD_STARTS["fp32" if way.number_format == plainest.number_format else "half"]
+    return _HEAD_STARTS["fp32" if _bits(way) == _bits(plainest) else "half"]
+
+
+def _bits(way: StepWay) -> tuple[str, str]:
+    return way.number_format, way.frozen_format
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ class _Seen:
     total: float
     gradient: Tensor
     head_gradient: Tensor
-    number_format: str
+    bits: tuple[str, str]
 
     @property
     def is_finite(self) -> bool:
@@ -155,13 +160,13 @@ class _Runner:
     def check(self, reference: _Seen | None) -> _Seen | None:
         """Compare loss and gradient with those of the plainest way, or become the reference."""
         try:
-            seen = _look(self._parts, self._batch)
+            seen = _look(self._parts, self._batch, _bits(self.timing.way))
             train_step(self._parts, self._batch)  # optimiser state, lazy initialisation
         except (RuntimeError, IndexError, NotImplementedError) as error:  # out of memory, or no kernel for this format or layout
             self.timing = replace(self.timing, problem=f"it failed: {str(error).splitlines()[0][:120]}")
             return None
         if reference is not None:
-            is_same = self.timing.way.number_format == reference.number_format
+            is_same = _bits(self.timing.way) == reference.bits
             self.timing = _compared(self.timing, seen, reference, kind="same format" if is_same else "fewer bits")
         elif not seen.is_finite:
             self.timing = replace(self.timing, problem="its loss or gradient is not finite")
@@ -178,7 +183,8 @@ class _Runner:
 
 def computing(parts: Parts, way: StepWay) -> Parts:
     """Return the same parts in this number format."""
-    return replace(parts, precision=precision_of(way.number_format, parts.device))
+    frozen = frozen_format(parts.model, parts.config, way.frozen_format, parts.device)
+    return replace(parts, precision=precision_of(way.number_format, parts.device), frozen=frozen)
 
 
 def rehearsal(training: Unmeasured, *, channels_last: bool) -> Parts:
@@ -207,7 +213,7 @@ def rehearsal(training: Unmeasured, *, channels_last: bool) -> Parts:
     )
 
 
-def _look(parts: Parts, batch: Batch) -> _Seen:
+def _look(parts: Parts, batch: Batch, bits: tuple[str, str]) -> _Seen:
     """Return loss and gradient; the scale is halved until they are finite, as a gradient scaler does it."""
     scale = _FIRST_SCALE if parts.precision.scaler is not None else 1.0
     for _ in range(_SCALE_HALVINGS if parts.precision.scaler is not None else 1):
@@ -220,7 +226,7 @@ def _look(parts: Parts, batch: Batch) -> _Seen:
             float(total.detach()),
             _gradient(parts.model.backbone) / scale,
             _gradient(parts.model.head) / scale,
-            parts.precision.name,
+            bits,
         )
         if seen.is_finite:
             break

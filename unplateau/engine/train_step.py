@@ -50,7 +50,7 @@ def train_step(parts: Parts, batch: Batch) -> StepTerms:
 
 def forward_losses(parts: Parts, batch: Batch) -> LossTerms:
     """Return the loss terms of `batch`; the network runs in the chosen precision, the losses always in single."""
-    with parts.precision.autocast():
+    with parts.number_formats(parts.model):
         outputs = parts.network(batch.images_BCHW, person_ids_B=batch.person_ids_B, camera_ids_B=batch.camera_ids_B)
     return _losses_of(parts, outputs, batch)
 

@@ -28,6 +28,8 @@ class StepWay:
     number_format: str
     """fp32, bf16 or fp16."""
     channels_last: bool
+    frozen_format: str = ""
+    """Of layers that are frozen for good, where it is another."""
 
     @property
     def name(self) -> str:
@@ -35,8 +37,11 @@ class StepWay:
 
         >>> StepWay("bf16", True).name
         'bf16, channels last'
+        >>> StepWay("fp32", True, "bf16").name
+        'fp32, channels last, frozen layers in bf16'
         """
-        return f"{self.number_format}, {'channels last' if self.channels_last else 'contiguous'}"
+        frozen = f", frozen layers in {self.frozen_format}" if self.frozen_format else ""
+        return f"{self.number_format}, {'channels last' if self.channels_last else 'contiguous'}{frozen}"
 
     @property
     def keys(self) -> str:
@@ -46,7 +51,8 @@ class StepWay:
         'SOLVER.AMP.ENABLED False SOLVER.CHANNELS_LAST off'
         """
         amp = "False" if self.number_format == "fp32" else f"True SOLVER.AMP.DTYPE {self.number_format}"
-        return f"SOLVER.AMP.ENABLED {amp} SOLVER.CHANNELS_LAST {'on' if self.channels_last else 'off'}"
+        frozen = f" SOLVER.AMP.FROZEN_DTYPE {self.frozen_format}" if self.frozen_format else ""
+        return f"SOLVER.AMP.ENABLED {amp} SOLVER.CHANNELS_LAST {'on' if self.channels_last else 'off'}{frozen}"
 
 
 @dataclass(frozen=True)

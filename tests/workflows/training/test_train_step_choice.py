@@ -9,6 +9,7 @@ from unplateau.base.files import read_json
 from unplateau.config.load import load
 from unplateau.engine import step_choice
 from unplateau.engine.precision import number_formats
+from unplateau.models.build import build_model
 from unplateau.runs.step_choice import StepWay, read_step_choice, write_step_choice
 from unplateau.testing.small_market import Lab
 
@@ -70,3 +71,23 @@ def test_a_way_this_machine_does_not_have_is_refused_with_what_to_type(lab: Lab)
     now = read_step_choice(folder)
     assert now is not None
     assert now.way == StepWay("fp32", True)
+
+
+def test_a_run_with_frozen_layers_in_fewer_bits_is_the_same_when_resumed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_model(load(lab.recipe).config, num_identities=0, num_cameras=1).model
+    first = next(name for name, part in model.named_modules() if isinstance(part, torch.nn.Conv2d))
+    frozen = f"SOLVER.MAX_EPOCH 3 SOLVER.TIME_BUDGET_HOURS 1 MODEL.FREEZE_LAYERS [{first}] SOLVER.AMP.FROZEN_DTYPE"
+    lab.train("whole", f"{frozen} bf16")
+    choice = read_step_choice(lab.folder("whole"))
+    assert choice is not None
+    assert choice.way.frozen_format == "bf16"
+    assert read_json(lab.folder("whole").model_info)["step"]["frozen_layers"] == "bf16"
+    with monkeypatch.context() as patched:
+        stop_in_step(patched, steps=9)
+        assert lab.train("stopped", f"{frozen} bf16").reason.code == "time-budget"
+    assert lab.train("stopped", f"{frozen} bf16", resume=True).reason.code == "completed"
+    same_runs(lab, "whole", "stopped")
+    lab.train("same", f"{frozen} same")
+    losses = [read_json(lab.folder(name).history)["epochs"][0]["total_loss"] for name in ("whole", "same")]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)

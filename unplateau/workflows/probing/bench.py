@@ -128,10 +128,9 @@ class Bench:
     @torch.no_grad()
     def outputs(self, batch: Batch, model: nn.Module | None = None) -> Outputs:
         """Return what a model gives for a batch, in the mode it is in."""
-        with self.parts.precision.autocast():
-            found: Outputs = (model or self.parts.model)(
-                batch.images_BCHW, person_ids_B=batch.person_ids_B, camera_ids_B=batch.camera_ids_B
-            )
+        network = model or self.parts.model
+        with self.parts.number_formats(network) if network.training else self.parts.precision.autocast():
+            found: Outputs = network(batch.images_BCHW, person_ids_B=batch.person_ids_B, camera_ids_B=batch.camera_ids_B)
         return found
 
     @torch.no_grad()

@@ -28,7 +28,7 @@ from unplateau.workflows.training.session import ChooseEmbedding, ChooseStep, Da
 from unplateau.workflows.training.start import Start
 
 _log = logging.getLogger(__name__)
-_KEYS_OF_THE_STEP = ("SOLVER.AMP.ENABLED", "SOLVER.AMP.DTYPE", "SOLVER.CHANNELS_LAST")
+_KEYS_OF_THE_STEP = ("SOLVER.AMP.ENABLED", "SOLVER.AMP.DTYPE", "SOLVER.AMP.FROZEN_DTYPE", "SOLVER.CHANNELS_LAST")
 _A_RISE = 1.01  # new rate by old: less is rounding
 
 

@@ -23,6 +23,7 @@ from unplateau.data.loader import TrainLoader
 from unplateau.data.samplers import BatchShape
 from unplateau.engine.embed_choice import ToEmbed, embedding_by_rule, images_as_evaluated
 from unplateau.engine.freezing import check_frozen_layers, freeze, unseen_by_losses
+from unplateau.engine.frozen_format import frozen_format
 from unplateau.engine.memory_plan import StepMemory, ladder, plan_named
 from unplateau.engine.parts import Parts
 from unplateau.engine.precision import precision_of
@@ -187,6 +188,7 @@ def build_session(
         average=MovingAverage(model, decay=config.SOLVER.EMA.DECAY) if config.SOLVER.EMA.ENABLED else None,
         train_loader=loader,
         validate=_validator(scorer, plan.validation),
+        frozen=frozen_format(model, config, step.way.frozen_format, device),
         memory=StepMemory.from_config(config, ranks.world_size),
     )
     schedule = Schedule.from_config(config, loader.steps_per_epoch)

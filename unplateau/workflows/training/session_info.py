@@ -25,6 +25,7 @@ def session_info(session: Session) -> dict[str, Any]:
         },
         "step": {
             "precision": parts.precision.name,
+            "frozen_layers": session.step.way.frozen_format or parts.precision.name,
             "memory_plan": parts.memory.plan.name,
             "memory_plan_changes": list(parts.memory.told),
             "channels_last": session.step.way.channels_last,
