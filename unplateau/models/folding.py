@@ -123,7 +123,7 @@ def _does_more_than_its_class(module: nn.Module) -> bool:
 
 @torch.no_grad()
 def _fold_into(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    """Change the convolution's weights; in double precision and on the CPU, since not every device has that."""
+    """Change the convolution's weights; in double precision, on the CPU where the device (MPS) has none."""
     assert norm.running_mean is not None and norm.running_var is not None
     scale_C = (_double(norm.running_var) + norm.eps).rsqrt()
     if norm.weight is not None:
@@ -136,7 +136,7 @@ def _fold_into(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
 
 
 def _double(tensor: Tensor) -> Tensor:
-    return tensor.cpu().double()
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 @torch.no_grad()  # not inference_mode, whose tensors do not count their changes
