@@ -2,7 +2,7 @@
 
 from unplateau.diagnosis.case import Case
 
-from .made_probes import DELIVERED, SCORED, measured
+from .made_probes import DELIVERED, DRAWN, PREPARED, SCORED, measured
 
 PICTURES = {"pixels_of_file": 1.0, "images_found": 1.0, "file_correlation": 1.0, "labels_of_file": 1.0, "files_in_batch": 0.9}
 UPDATED = {"updates_in_steps": 1.0, "updates_kept": 1.0, "written_elsewhere": 1e-7, "written_along_weights": 0.0}
@@ -19,6 +19,8 @@ def output(where: str, zeros: float = 0.0, random: float = 0.0, rank: float = 1.
     return measured({}, {where: {"output_differs": 0.8, "output_zeros": zeros, "output_random": random, "output_rank": rank}})
 
 
+MEANT = {"as configured": {"identities_seen": 0.95, "identities_in_batch_mean": 16.0, "images_in_batch": 64.0}}
+PEOPLE = {"identities_seen": 0.95, "labels_listed": 1.0}
 PLANNED = {"base_learning_rate": 1e-3, "iterations_per_epoch": 100, "milestones": (40.0,), "warm_up_epochs": 10.0}
 WATCHED = {"watched_steps": 6000.0, "rate_highest": 1e-3, "rate_mean": 7e-4}
 BACK = {"loss_gradient_cosine": 1.0, "loss_gradient_ratio": 1.0}
@@ -46,7 +48,23 @@ TWIN_FIRING: dict[str, Case] = {
     "blank-images ": measured({"noise_images": 0.8, "blank_images": 0.0}),
     "images-not-of-files   ": measured({**PICTURES, "images_found": 0.8}),
     "images-not-of-files    ": measured({**PICTURES, "images_found": 0.6}, {"colours gone": {"images_found": 0.4}}),
-    "step-not-as-meant ": measured(
+    "too-few-identities ": measured({**DRAWN, "identities_seen": 0.6}, MEANT),
+    "too-few-identities   ": measured({"labels_listed": 0.25}),
+    "losses-not-as-configured  ": measured(
+        {}, {"cross_entropy": {**BACK, "loss_targets_kept": 0.1, "loss_gradient_cosine": 0.2}}
+    ),
+    "losses-not-as-configured   ": measured(
+        {}, {"triplet": {"loss_trained": 0.0, "loss_configured": 0.8}, "triplet: a factor": {"loss_explained": 0.0}}
+    ),
+    "model-not-as-configured     ": measured({"initial_weights_differ": 0.4}, {"backbone.a.weight": {"initial_length": 1e-4}}),
+    "model-not-as-configured      ": measured({"initial_weights_differ": 0.9, "pretrained_asked": 1.0}),
+    "preparation-differs     ": measured({**PREPARED, "preparation_std_ratio": 5.0}, {"query": AGAIN, "gallery": AGAIN}),
+    "too-few-identities  ": measured(
+        {**DRAWN, **PEOPLE}, {**MEANT, "cameras": {"drawn_apart": 0.8, "drawn_apart_by_chance": 0.05}}
+    ),
+    "batch-too-small  ": measured({**DRAWN, "identities_in_batch_mean": 8.0}, MEANT),
+    "copied-images    ": measured({**PICTURES, "files_in_batch": 0.4}, {"as configured": {"files_in_batch": 1.0}}),
+    "step-not-as-meant  ": measured(
         {},
         {
             "triplet": {"stated_over_expected": 0.0, "stated_over_expected_at_start": 1.3},
@@ -80,6 +98,20 @@ TWIN_HEALTHY: dict[str, Case] = {
     "a lookahead as published": measured({**UPDATED, "updates_kept": 0.55, "written_elsewhere": 0.45}),
     "accumulation over four batches, watched": measured({"watched_steps": 300.0, "optimizer_steps": 75.0}),
     "an optimiser as old as the training": measured({"updates_over_steps": 1.0}, {"backbone.a": {"updates_over_steps": 0.99}}),
+    "batches as the configured sampler draws them": measured(
+        {**DRAWN, **PEOPLE},
+        {
+            **MEANT,
+            "cameras": {"drawn_apart": 0.1, "drawn_apart_by_chance": 0.05},
+            "people": {"drawn_apart": 0.3, "drawn_apart_by_chance": 0.3},
+        },
+        triplet_weight=1.0,
+    ),
+    "files that a balanced sampler repeats": measured(
+        {**PICTURES, "files_in_batch": 0.6}, {"as configured": {"files_in_batch": 0.7}}
+    ),
+    "weights of another seed": measured({"initial_weights_differ": 0.5}, {"backbone.a.weight": {"initial_length": 1.02}}),
+    "a pretrained network with a classifier of its own": measured({"initial_weights_differ": 0.02, "pretrained_asked": 1.0}),
     "a rate as planned": measured(WATCHED, **PLANNED),
     "a rate of which the schedule is not known": measured({**WATCHED, "rate_mean": 1e-6}, base_learning_rate=1e-3),
     "losses that hand their gradients back": measured({}, {"triplet": BACK, "cross_entropy": BACK}),

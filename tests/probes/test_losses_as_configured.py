@@ -88,3 +88,19 @@ def test_a_loss_that_is_solved_as_configured_says_nothing():
     apart = outputs()._replace(features_BD=100.0 * torch.eye(4)[IDS])
     found = loss_gradients(losses(), losses(), apart, IDS)
     assert {measurement.group for measurement in found} == {"cross_entropy"}
+
+
+class OfOthers(CrossEntropyLoss):
+    """Takes the labels of the image before."""
+
+    def term(self, features_BD, logits_BI, person_ids_B):
+        return super().term(features_BD, logits_BI, person_ids_B.roll(4))
+
+
+def test_the_labels_that_a_cross_entropy_uses_are_read_from_its_gradient():
+    def kept(cross_entropy):
+        trained = Losses({"cross_entropy": cross_entropy}, {"cross_entropy": 1.0})
+        return value(loss_gradients(trained, losses(), outputs(), IDS), "loss_targets_kept", "cross_entropy")
+
+    assert kept(CrossEntropyLoss(smoothing=0.0)) == 1.0
+    assert kept(OfOthers(smoothing=0.1)) < 0.2

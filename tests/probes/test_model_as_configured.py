@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from unplateau.probes.model_as_configured import outputs_apart, settings_apart
+from unplateau.probes.model_as_configured import initial_weights_apart, outputs_apart, settings_apart
 
 from .reading import value, values
 
@@ -97,3 +97,13 @@ def test_an_output_that_uses_few_dimensions_is_seen():
     where, found = parting(trained)
     assert set(where) == {"evaluation: (whole) (Sequential)", "training: (whole) (Sequential)"}
     assert value(found, "output_rank", "evaluation: (whole) (Sequential)") < 0.7
+
+
+def test_weights_a_training_began_with_are_compared_with_those_of_its_seed():
+    assert values(initial_weights_apart(network(), network())) == {("initial_weights_differ", ""): 0.0}
+    begun = network()
+    with torch.no_grad():
+        begun[0][0].weight.mul_(1e-3)
+    found = values(initial_weights_apart(begun, network()))
+    assert found["initial_weights_differ", ""] == pytest.approx(1 / 6)
+    assert found["initial_length", "0.0.weight"] == pytest.approx(1e-3)

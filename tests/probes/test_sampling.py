@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unplateau.probes.sampling import sampling
+from unplateau.probes.sampling import drawn_elsewhere, sampling
 
 from .reading import value
 
@@ -34,3 +34,11 @@ def test_people_who_never_come_up_are_missed_beside_random_draws():
     assert value(few, "identities_expected") == pytest.approx(1 - (1 - 5 / 60) ** 10)
     drawn = [value(sampling(pk(seed), pk(1), num_identities=20), "identities_seen") for seed in range(40)]
     assert sum(drawn) / 40 == pytest.approx(1 - (1 - 5 / 20) ** 10, abs=0.02)
+
+
+def test_draws_are_as_far_apart_as_half_of_what_their_shares_differ_by():
+    meant, again = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1])
+    found = drawn_elsewhere(torch.tensor([2, 2, 2, 2]), meant, again, of="cameras")
+    assert value(found, "drawn_apart", "cameras") == 1.0
+    assert value(found, "drawn_apart_by_chance", "cameras") == pytest.approx(0.25)
+    assert value(drawn_elsewhere(meant.repeat(3), meant, again, of="cameras"), "drawn_apart", "cameras") == 0.0

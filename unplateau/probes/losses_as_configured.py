@@ -61,7 +61,9 @@ def loss_gradients(trained: Losses, configured: Losses, outputs: Outputs, person
 
     Returns:
         For each loss that is trained and has a gradient as configured: loss_gradient_cosine (None where nothing comes back) and
-        loss_gradient_ratio, the length of the trained loss's gradient over the configured one's.
+        loss_gradient_ratio, the length of the trained loss's gradient over the configured one's. For the cross-entropy also
+        loss_targets_kept: share of the images whose logits are pulled most towards their own label, of those where the configured
+        loss does that.
     """
     found = []
     for name in configured.scales:
@@ -73,7 +75,19 @@ def loss_gradients(trained: Losses, configured: Losses, outputs: Outputs, person
             cosine = float(mine @ theirs) / (own * size) if own > _NO_GRADIENT * size else None
             found.append(Measurement("loss_gradient_cosine", cosine, "cosine", group=name))
             found.append(Measurement("loss_gradient_ratio", own / size, "ratio", group=name))
+            if name == "cross_entropy" and outputs.logits_BI is not None:
+                found.append(_targets_kept(mine, theirs, outputs.logits_BI.shape[1], person_ids_B.cpu()))
     return tuple(found)
+
+
+def _targets_kept(mine: Tensor, theirs: Tensor, num_identities: int, person_ids_B: Tensor) -> Measurement:
+    """A cross-entropy's gradient at the logits is probabilities less targets: its lowest value stands at the target."""
+    count = len(person_ids_B) * num_identities  # the logits' part is the last
+    used_B, meant_B = (values[-count:].view(-1, num_identities) for values in (mine, theirs))
+    readable_B = (meant_B.argmin(1) == person_ids_B) & (used_B.abs().amax(1) > _NO_GRADIENT)
+    kept_B = used_B.argmin(1) == person_ids_B
+    share = float(kept_B[readable_B].double().mean()) if bool(readable_B.any()) else None
+    return Measurement("loss_targets_kept", share, "share", group="cross_entropy", note=f"{int(readable_B.sum())} images")
 
 
 def _gradient(losses: Losses, name: str, outputs: Outputs, person_ids_B: Tensor) -> Tensor:

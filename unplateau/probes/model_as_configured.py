@@ -6,6 +6,7 @@ the weights; they show in the table of modules, or in the first module whose out
 Shape legend: B batch, D values an image.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from unplateau.runs.record import Measurement
 _SETTINGS = (bool, int, float, str)
 _NOT_COMPARED = ("training", "inplace", "call_super_init", "dump_patches", "initial_std")
 _WHOLE = "(whole)"
+_TINY = 1e-12
 _APART = 1e-4  # relative; kernels of two memory layouts differ by some 1e-6
 
 
@@ -42,6 +44,35 @@ def settings_apart(trained: nn.Module, configured: nn.Module) -> tuple[Measureme
             told.append((path, what))
     found = [Measurement("modules_differ", float(len(told)), "modules")]
     return (*found, *(Measurement("modules_differ", 1.0, "modules", group=f"{path}: {what}") for path, what in told[:8]))
+
+
+@torch.no_grad()
+def initial_weights_apart(begun: nn.Module, configured: nn.Module) -> tuple[Measurement, ...]:
+    """Compare the weights a training began with and those that its configuration, seed included, gives.
+
+    Args:
+        begun: as the training began.
+        configured: built anew, with the weights that the configuration names.
+
+    Returns:
+        initial_weights_differ: share of the parameter tensors that are not equal; and for at most four of them, those whose
+        lengths are furthest apart, initial_length: the length begun with over the configured one, with the name as group.
+    """
+    theirs = dict(configured.named_parameters())
+    pairs = [(name, mine, theirs[name]) for name, mine in begun.named_parameters() if name in theirs]
+    pairs = [(name, mine, other) for name, mine, other in pairs if mine.shape == other.shape]
+    if not pairs:
+        return ()
+    off = {name: _ratio(mine, other) for name, mine, other in pairs if not torch.equal(mine.cpu(), other.cpu())}
+    worst = sorted(off, key=lambda name: -abs(math.log(max(off[name], _TINY))))[:4]
+    return (
+        Measurement("initial_weights_differ", len(off) / len(pairs), "share"),
+        *(Measurement("initial_length", off[name], "ratio", group=name) for name in worst),
+    )
+
+
+def _ratio(mine: Tensor, theirs: Tensor) -> float:
+    return float(mine.double().norm()) / max(float(theirs.double().norm()), _TINY)
 
 
 @torch.no_grad()

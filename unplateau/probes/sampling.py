@@ -1,6 +1,6 @@
 """How batches are drawn: who is in them, how many of each, and whether an epoch repeats the last. Cost: the labels of two epochs.
 
-Shape legend: B batch.
+Shape legend: B batch, N images.
 """
 
 from collections.abc import Sequence
@@ -40,3 +40,28 @@ def sampling(epoch: Sequence[Tensor], next_epoch: Sequence[Tensor], *, num_ident
         Measurement("identities_expected", 1 - expected, "share"),
         Measurement("same_order_next_epoch", sum(same) / max(len(same), 1), "share"),
     )
+
+
+def drawn_elsewhere(drawn_N: Tensor, meant_N: Tensor, again_N: Tensor, *, of: str) -> tuple[Measurement, ...]:
+    """Compare what is drawn, people or cameras, with what the configured sampler draws from the same list.
+
+    Args:
+        drawn_N: ids of the images that the training drew.
+        meant_N, again_N: of as many images that the configured sampler draws, with two seeds.
+        of: what the ids are; the group of the measurements.
+
+    Returns:
+        drawn_apart: total variation distance between the shares of drawn and meant, 0 to 1; drawn_apart_by_chance, the same
+        between the two that are meant.
+    """
+    return (
+        Measurement("drawn_apart", _variation(drawn_N, meant_N), "share", group=of),
+        Measurement("drawn_apart_by_chance", _variation(again_N, meant_N), "share", group=of),
+    )
+
+
+def _variation(one_N: Tensor, other_N: Tensor) -> float:
+    ids = torch.cat([one_N, other_N]).unique(return_inverse=True)[1]
+    size = int(ids.max()) + 1
+    one, other = (torch.bincount(part, minlength=size).double() for part in (ids[: len(one_N)], ids[len(one_N) :]))
+    return float((one / one.sum() - other / other.sum()).abs().sum()) / 2

@@ -30,6 +30,8 @@ from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
 _BLANK, _COPIED, _COPIES_IN_BATCH, _IN_BATCH = 0.05, 0.3, 0.3, 0.7
+_MEANT, _FEW_FILES, _USUALLY_FOUND = "as configured", 0.7, 0.88
+_AS_CONFIGURED = 0.05  # of the evaluation images, prepared again from their files
 _ALL = 0.98  # noise in every image comes from a transform, not from files
 _AGREES_PLAIN, _LEFT, _FEWEST_IMAGES = 5.0, 0.15, 100
 _PAIRED = 0.9
@@ -77,6 +79,21 @@ def judge_partners(case: Case) -> Verdict:
         "copied-images", title, ("duplicates", "no-pk-sampling"), Evidence(text, likeness, 1.0, "probe label_stability")
     )
     return replace(found, confidence=0.8, remedies=("clean_images", "repair_sampling"))
+
+
+def judge_files(case: Case) -> Verdict:
+    """Fire where training shows far fewer files than the configured sampler draws."""
+    share = case.measured("files_in_batch")
+    if "" not in share or _MEANT not in share or share[""] > _FEW_FILES * share[_MEANT]:
+        return None
+    if case.measured("images_found").get("", 0.0) < _USUALLY_FOUND:
+        return None
+    text = f"{share['']:.0%} of the first images are different files, {share[_MEANT]:.0%} if drawn as configured"
+    found = _finding(
+        "copied-images", "The same files come up again and again", ("duplicates", "too-few-identities", "not-shuffled"),
+        Evidence(text, share[""], share[_MEANT], "probe images_of_files"),
+    )  # fmt: skip
+    return replace(found, confidence=0.8, remedies=("repair_sampling", "clean_images"))
 
 
 def _one_picture_a_batch(case: Case) -> Finding | None:
@@ -175,7 +192,10 @@ def judge_preparation(case: Case) -> Verdict:
     title = "Evaluation prepares images otherwise than training"
     if mean > _MEAN_APART or not _STD_LOW < ratio < _STD_HIGH:
         text = f"channel means differ by {mean:.2f} standard deviations, contrast by a factor of {ratio:.2f}"
-        causes = ("evaluation-preprocessing", "inputs-not-normalised")
+        causes: tuple[str, ...] = ("evaluation-preprocessing", "inputs-not-normalised")
+        if max(case.measured("evaluation_images_differ").values(), default=1.0) <= _AS_CONFIGURED:
+            title = "Training prepares images otherwise than configured, evaluation as configured"
+            causes = ("inputs-not-normalised", "augmentation-too-strong", "evaluation-preprocessing")
         return _finding("preparation-differs", title, causes, Evidence(text, ratio, 1.0, "probe preparation"))
     if apart > _COLOURS_APART and swapped < _SWAPPED * apart:
         text = f"the channels' moments are {apart:.2f} apart, {swapped:.2f} with the channels in reverse order"

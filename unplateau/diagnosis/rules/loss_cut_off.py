@@ -27,6 +27,7 @@ from unplateau.runs.record import Evidence, Finding
 
 CODE = "loss-cut-off"
 _CLEARLY_ACTIVE = 0.5  # of the margin, mean over a batch
+_ZEROED = 0.1  # of the weights
 _SOLVED = 0.05  # of the way from floor to start
 
 
@@ -36,6 +37,8 @@ def judge(case: Case) -> Verdict:
     cut = [name for name, norm in norms.items() if norm == 0 and not _is_solved(case, name)]
     if not cut or all(norm == 0 for norm in norms.values()) or case.measured("d_an").get("", 1.0) == 0:
         return None  # distances of collapsed features have no gradient
+    if case.measured("zero_weights").get("", 0.0) > _ZEROED:
+        return None  # a classifier of zeros hands nothing back: `head_measured`
     return Finding(
         code=CODE,
         title=f"{cut[0]} does not reach the backbone",

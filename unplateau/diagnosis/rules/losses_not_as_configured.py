@@ -20,6 +20,9 @@ Source
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
+
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
@@ -29,6 +32,8 @@ _SOURCE = "probe losses_as_configured"
 _APART = 0.02  # of the larger value; the same batch and the same outputs, so only rounding should differ
 _LEAST = 0.01  # nats
 _FITS = 2e-3  # relative error in every batch
+_TARGETS_KEPT = 0.9
+_NEVER_ACTIVE = 0.01  # of the configured value
 _SAME_GRADIENT, _GRADIENT_LESS, _GRADIENT_GONE = 0.98, 0.95, 0.01  # from the same outputs: only rounding should differ
 
 
@@ -46,7 +51,7 @@ def judge(case: Case) -> Verdict:
     for name, value in case.measured("loss_trained").items():
         wanted = case.measured("loss_configured").get(name, value)
         if abs(value - wanted) > max(_LEAST, _APART * max(abs(value), abs(wanted))):
-            why, named = _explained(case, name)
+            why, named = _explained(case, name) if abs(value) > _NEVER_ACTIVE * abs(wanted) else ([], list(_NEVER[name]))
             evidence += [Evidence(f"{name} {value:.3f}, as configured {wanted:.3f}", value, wanted, _SOURCE), *why]
             causes += named
             is_explained = is_explained and bool(why)
@@ -65,11 +70,30 @@ def judge(case: Case) -> Verdict:
     )
 
 
+def judge_targets(case: Case) -> Verdict:
+    """Fire where the cross-entropy pulls images towards other labels than their own."""
+    kept = case.measured("loss_targets_kept").get("cross_entropy")
+    if kept is None or kept > _TARGETS_KEPT:
+        return None
+    text = f"{1 - kept:.0%} of the images are pulled towards another label than their own"
+    return Finding(
+        code=CODE,
+        title="The cross-entropy is computed with other labels than the batch's",
+        severity="pipeline",
+        confidence=0.9,
+        evidence=(Evidence(text, kept, 1.0, _SOURCE),),
+        causes=("labels-off-by-one", "labels-shuffled"),
+        refuted_by="mixed labels that are meant, as in mixup",
+        next_test="print the labels that reach the cross-entropy beside those of the batch",
+        remedies=("repair_losses", "relabel"),
+    )
+
+
 def judge_gradients(case: Case) -> Verdict:
     """Fire where a loss of the configured value hands another gradient back to the network, or none."""
     cosines, ratios = case.measured("loss_gradient_cosine"), case.measured("loss_gradient_ratio")
     off = {name: ratio for name, ratio in ratios.items() if not _differs(case, name) and _is_other(cosines.get(name), ratio)}
-    if not off:
+    if not off or isinstance(judge_targets(case), Finding):
         return None
     lines = [
         Evidence(f"{name}: {ratio:.2g} of the configured loss's gradient comes back to the network", ratio, 1.0, _SOURCE)
@@ -152,6 +176,11 @@ _MEANS: dict[str, tuple[str, ...]] = {
     "unit length": ("margin-wrong",),
     "turned round": ("margin-wrong", "loss-weights-unbalanced"),
 }
+_NEVER: Mapping[str, tuple[str, ...]] = defaultdict(
+    lambda: ("loss-weights-unbalanced", "wrong-head"),
+    {"triplet": ("no-positives", "margin-wrong", "loss-weights-unbalanced")},
+)
+"""Of a loss that is 0 where it should not be: any factor of 0 explains that."""
 _POSSIBLE: dict[str, tuple[str, ...]] = {
     "cross_entropy": (
         "wrong-head",

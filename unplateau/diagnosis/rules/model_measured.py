@@ -28,6 +28,8 @@ from unplateau.runs.record import Evidence, Finding
 CODE = "model-not-as-configured"
 _SOURCE = "probe model_as_configured"
 _RANDOM, _ZEROS = 0.01, 0.01
+_OTHER_LENGTH = 2.0  # times
+_LOADED = 0.1  # of the tensors; a classifier of another number of people is not loaded
 _RANK_LEFT = 0.6  # of the effective rank that the configured model's output has
 _Known = tuple[float, tuple[str, ...]]
 
@@ -55,6 +57,29 @@ def judge(case: Case) -> Verdict:
     )
 
 
+def judge_start(case: Case) -> Verdict:
+    """Fire where a training began with weights of another size than its configuration and seed give."""
+    share, lengths = case.measured("initial_weights_differ").get(""), case.measured("initial_length")
+    off = {name: ratio for name, ratio in lengths.items() if not 1 / _OTHER_LENGTH < ratio < _OTHER_LENGTH}
+    pretrained = case.measured("pretrained_asked").get("", 0.0) > 0
+    if not share or not (off or (pretrained and share > _LOADED)):
+        return None
+    lines = [Evidence(f"{share:.0%} of the tensors did not begin with the configured weights", share, 0.0, _SOURCE)]
+    lines += [Evidence(f"{name} began {ratio:.2g} times as long", ratio, 1.0, _SOURCE) for name, ratio in off.items()]
+    causes = ("pretrained-not-loaded",) if pretrained else ("dead-units", "pretrained-not-loaded", "wrong-head")
+    return Finding(
+        code=CODE,
+        title="The training did not begin with the configured weights",
+        severity="pipeline",
+        confidence=0.9 if pretrained else 0.7,
+        evidence=tuple(lines),
+        causes=causes,
+        refuted_by="an initialisation of your own that is meant",
+        next_test="print the norm of every weight before the first step beside those of a model built anew",
+        remedies=("reinitialise", "load_pretrained"),
+    )
+
+
 def _of_module(text: str) -> _Known:
     """Return confidence and causes for "path: what differs"."""
     return next((known for part, known in _MODULES if part.lower() in text.lower()), _UNKNOWN)
@@ -62,6 +87,13 @@ def _of_module(text: str) -> _Known:
 
 def _of_output(case: Case, where: str) -> _Known:
     """Return confidence and causes for the first module whose output differs: "mode: path (class)"."""
+    confidence, causes = _of_mode(case, where)
+    if where.startswith("evaluation") and not any(w.startswith("training") for w in case.measured("output_differs")):
+        return confidence, (*causes, "evaluation-preprocessing")  # whatever it is, it is done for the evaluation alone
+    return confidence, causes
+
+
+def _of_mode(case: Case, where: str) -> _Known:
     if "classifier" in where:
         return 0.85, ("wrong-head", "softmax-before-ce", "missing-cosine-scale")
     only_in_training = where.startswith("training")

@@ -76,8 +76,6 @@ def _meaning(name: str, own: float, asked: float) -> tuple[float, tuple[str, ...
     if name == "eps":
         return (0.85, ("epsilon-too-large",)) if own > _LARGE_EPSILON and far else None
     if name in ("momentum", "beta of squares"):
-        causes = (
-            ("gradients-accumulate", "learning-rate-too-high") if higher else ("learning-rate-too-high", "learning-rate-too-low")
-        )
-        return 0.65, causes
+        slow = ("gradients-accumulate", "learning-rate-too-low", "learning-rate-too-high")
+        return 0.65, slow if higher else ("learning-rate-too-high", "learning-rate-too-low")
     return (0.6, ("learning-rate-too-high", "learning-rate-too-low")) if name in ("is_adam", "maximize") else None

@@ -36,6 +36,8 @@ _WITH_POSITIVE = 0.9
 _PEOPLE = 4.0  # times chance: look-alikes share a label, so labels are people
 _CROWDED, _TIMES_CHANCE = 0.35, 3.0
 _SEVERAL_CAMERAS = 0.6
+_MEANT, _OF_MEANT = "as configured", 0.85  # of what the configured sampler draws from the same list
+_APART = 0.15  # of the draws
 
 
 def judge_order(case: Case) -> Verdict:
@@ -47,22 +49,32 @@ def judge_order(case: Case) -> Verdict:
     return _finding("not-shuffled", "Nothing is shuffled: epochs repeat each other", Evidence(text, same, 0.0, _SOURCE))
 
 
+def judge_listed(case: Case) -> Verdict:
+    """Fire where the list of training images has labels for a part of the classifier's people only."""
+    listed = case.measured("labels_listed").get("")
+    if listed is None or listed >= _SEEN:
+        return None
+    text = f"the list of training images has {listed:.0%} of the labels that the classifier has places for"
+    found = _finding(
+        "too-few-identities", "The list of files has far fewer labels than the classifier", Evidence(text, listed, 1.0, _SOURCE)
+    )
+    return replace(found, causes=("identities-merged", "too-few-identities"), remedies=("relabel", "more_identities"))
+
+
 def judge_people(case: Case) -> Verdict:
     """Fire where far fewer people come up than random draws would show; sure only where labels are known to be people."""
     seen, expected = case.measured("identities_seen").get(""), case.measured("identities_expected").get("")
-    if seen is None or expected is None or seen >= _SEEN * expected:
+    meant = case.measured("identities_seen").get(_MEANT)
+    if seen is None or expected is None or seen >= (_SEEN * expected if meant is None else _OF_MEANT * meant):
         return None
     if isinstance(label_structure_measured.judge_merged(case), Finding):
         return None  # labels that hold several people leave others without any
+    expected = expected if meant is None else meant
     text = f"{seen:.0%} of the people come up in batches that should show {expected:.0%}"
     found = _finding(
         "too-few-identities", "Most people of the training set are never drawn", Evidence(text, seen, expected, _SOURCE)
     )
-    if case.measured("labels_listed").get("", expected) < _SEEN:
-        title = "The list of files has far fewer labels than the classifier"
-        return replace(found, title=title, causes=("identities-merged", "too-few-identities"), remedies=("relabel",))
-    same, chance = case.measured("same_label").get("other batches"), case.measured("same_label_chance").get("other batches", 1.0)
-    if same is not None and same > _PEOPLE * chance:
+    if _labels_are_people(case):
         return found
     causes = (*found.causes, "identities-merged", "labels-shuffled")
     return replace(found, confidence=0.6, causes=causes)
@@ -74,7 +86,8 @@ def judge_batch(case: Case) -> Verdict:
     asked = case.facts.batch_size
     if people is None or images is None or people <= 1:
         return None
-    if people >= _FEWEST_PEOPLE and (asked is None or images >= _FEWEST_IMAGES_SHARE * asked):
+    meant = case.measured("identities_in_batch_mean").get(_MEANT, 0.0)
+    if people >= max(_FEWEST_PEOPLE, _OF_MEANT * meant) and (asked is None or images >= _FEWEST_IMAGES_SHARE * asked):
         return None
     text = f"{images:.0f} images of {people:.1f} people a batch" + ("" if asked is None else f", configured {asked} images")
     found = _finding("batch-too-small", "The batch is too small", Evidence(text, images, asked, _SOURCE))
@@ -105,6 +118,27 @@ def judge_cameras(case: Case) -> Verdict:
         "no-positives", "A batch shows each person in one camera only", Evidence(text, together, apart, "probe label_stability")
     )
     return replace(found, confidence=0.8, causes=("no-pk-sampling", "no-positives", "not-shuffled"))
+
+
+def judge_drawn(case: Case) -> Verdict:
+    """Fire where some cameras, or some people, are drawn far more often than the configured sampler draws them."""
+    apart, chance = case.measured("drawn_apart"), case.measured("drawn_apart_by_chance")
+    off = [of for of, share in apart.items() if share > _APART + _TIMES_CHANCE * chance.get(of, 0.0)]
+    if not off or ("people" in off and "cameras" not in off and not _labels_are_people(case)):
+        return None
+    of = "cameras" if "cameras" in off else "people"
+    text = f"{apart[of]:.0%} of the draws go to other {of} than the configured sampler's ({chance.get(of, 0.0):.0%} by chance)"
+    found = _finding(
+        "too-few-identities",
+        f"Some {of} are drawn far more often than others",
+        Evidence(text, apart[of], chance.get(of), _SOURCE),
+    )
+    return replace(found, confidence=0.7, causes=(*found.causes, "no-pk-sampling"))
+
+
+def _labels_are_people(case: Case) -> bool:
+    same, chance = case.measured("same_label").get("other batches"), case.measured("same_label_chance").get("other batches", 1.0)
+    return same is not None and same > _PEOPLE * chance
 
 
 def has_strangers_alike(case: Case) -> bool:

@@ -153,7 +153,8 @@ def judge_small(case: Case) -> Verdict:
 def judge_large(case: Case) -> Verdict:
     """Fire where Adam steps far beyond its rate."""
     step = _step_of_delivered(case)
-    has_settled = case.measured("steps_trained").get("", 0.0) >= _SETTLED
+    age = case.measured("updates_over_steps").get("", 1.0)
+    has_settled = age * case.measured("steps_trained").get("", 0.0) >= _SETTLED
     if step is None or step < (_LARGE if has_settled else _LARGEST):
         return None
     causes = ("learning-rate-too-high", "gradients-accumulate", "stale-optimizer")

@@ -22,6 +22,7 @@ from unplateau.probes.preparation import preparation
 from unplateau.probes.sampling import sampling
 from unplateau.runs.record import Measurement
 from unplateau.workflows.probing.bench import Bench
+from unplateau.workflows.probing.meant_sampling import sampling_as_configured
 from unplateau.workflows.probing.planned import Measurements
 
 _INPUT_BATCHES, _ORDER_BATCHES, _LATER_BATCHES = 4, 4, 16
@@ -36,7 +37,7 @@ def labels_and_inputs(bench: Bench, _: Measurements) -> Measurements:
     drawn = sampling([batch.person_ids_B for batch in bench.first_batches], later, num_identities=bench.num_identities)
     # a few batches do not hold every identity, which says nothing
     found = [m for m in label_range(person_ids_N, num_identities=bench.num_identities) if m.name != "labels_unused"]
-    return (*found, *inputs(images_NCHW), *drawn, _cameras_in_batch(bench), *_listed(bench))
+    return (*found, *inputs(images_NCHW), *drawn, _cameras_in_batch(bench), *_listed(bench), *sampling_as_configured(bench))
 
 
 def _listed(bench: Bench) -> Measurements:

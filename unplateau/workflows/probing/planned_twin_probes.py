@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from unplateau.base.errors import WeightsError
+from unplateau.config.schema import Config
 from unplateau.data.items import Item
 from unplateau.data.loader import Batch
 from unplateau.evaluation.embedded import Embedded
@@ -17,11 +19,12 @@ from unplateau.evaluation.extract import extract
 from unplateau.models.build import build_model
 from unplateau.probes.evaluation_again import images_again, rows_again, score_again
 from unplateau.probes.images_of_files import distinct_files, images_of_files
-from unplateau.probes.model_as_configured import outputs_apart, settings_apart
+from unplateau.probes.model_as_configured import initial_weights_apart, outputs_apart, settings_apart
 from unplateau.probes.sets_told_apart import sets_told_apart
 from unplateau.probes.updates_kept import updates_kept
 from unplateau.runs.record import Measurement
 from unplateau.workflows.probing.bench import Bench
+from unplateau.workflows.probing.meant_sampling import MEANT, meant_rows
 from unplateau.workflows.probing.planned import Measurements
 
 UPDATES = 16
@@ -44,12 +47,26 @@ def model_again(bench: Bench, _: Measurements) -> Measurements:
     """The model that trains beside one that is built from the configuration and given its weights."""
     trained, config = bench.parts.model, bench.parts.config
     cameras = bench.parts.train_loader.num_cameras
-    built = build_model(config, num_identities=bench.num_identities, num_cameras=cameras, with_weights=False).model
+    built, has_weights = _built(config, bench.num_identities, cameras)
+    begun = _begun(bench, built) if has_weights and (bench.initial or not bench.step) else ()
     configured, batch = built.to(bench.parts.device), bench.first_batches[0]
-    found = settings_apart(trained, configured)
-    if any(m.group for m in found):
+    found = (*begun, *settings_apart(trained, configured))
+    if any(m.group for m in found if m.name == "modules_differ"):
         return found  # what is of another kind gives other outputs
     return (*found, *outputs_apart(trained, configured, lambda one: bench.outputs(batch, one)))
+
+
+def _begun(bench: Bench, built: nn.Module) -> Measurements:
+    asked = Measurement("pretrained_asked", float(bench.parts.config.MODEL.BACKBONE.PRETRAIN), "")
+    return (asked, *initial_weights_apart(bench.begun.model, built))
+
+
+def _built(config: Config, num_identities: int, num_cameras: int) -> tuple[nn.Module, bool]:
+    """Return the model as configured, and whether it has the weights it should begin with: their file may be gone."""
+    try:
+        return build_model(config, num_identities=num_identities, num_cameras=num_cameras).model, True
+    except WeightsError:
+        return build_model(config, num_identities=num_identities, num_cameras=num_cameras, with_weights=False).model, False
 
 
 def pictures(bench: Bench, _: Measurements) -> Measurements:
@@ -111,7 +128,12 @@ def _among_files(bench: Bench, items: tuple[Item, ...], files_NCHW: Tensor, num_
         return (Measurement("pixels_of_file", 0.0, "share", note="another size"),)
     files = distinct_files(files_NCHW, torch.tensor([item.person_id for item in items]))
     normalisation = (bench.parts.config.MODEL.PIXEL_MEAN, bench.parts.config.MODEL.PIXEL_STD)
-    return images_of_files(images_NCHW, labels_N, files, padding=padding, normalisation=normalisation)
+    found = images_of_files(images_NCHW, labels_N, files, padding=padding, normalisation=normalisation)
+    rows = meant_rows(bench, seed=0)
+    if rows is None:
+        return found
+    drawn = rows.flatten()[:num_images]
+    return (*found, Measurement("files_in_batch", len(drawn.unique()) / len(drawn), "share", group=MEANT))
 
 
 def _kinds(bench: Bench) -> Measurements:
