@@ -46,6 +46,7 @@ TWIN_FIRING: dict[str, Case] = {
     "rate-not-as-configured": measured({**WATCHED, "rate_highest": 0.1}, **PLANNED),
     "rate-not-as-configured ": measured({**WATCHED, "rate_mean": 5e-5}, **PLANNED),
     "blank-images ": measured({"noise_images": 0.8, "blank_images": 0.0}),
+    "augmentation-too-strong  ": measured({"noise_images": 0.8}, {"files": {"noise_images": 0.0}}),
     "images-not-of-files   ": measured({**PICTURES, "images_found": 0.8}),
     "images-not-of-files    ": measured({**PICTURES, "images_found": 0.6}, {"colours gone": {"images_found": 0.4}}),
     "too-few-identities ": measured({**DRAWN, "identities_seen": 0.6}, MEANT),
@@ -112,6 +113,13 @@ TWIN_HEALTHY: dict[str, Case] = {
     ),
     "weights of another seed": measured({"initial_weights_differ": 0.5}, {"backbone.a.weight": {"initial_length": 1.02}}),
     "a pretrained network with a classifier of its own": measured({"initial_weights_differ": 0.02, "pretrained_asked": 1.0}),
+    "a triplet loss that is solved in most batches": measured(
+        {"steps_trained": 2000.0, "active_triplets": 0.2},
+        {
+            "triplet": {"loss_gradient_norm": 0.0, "loss_gradient_highest": 0.2, "loss_trained": 0.4},
+            "cross_entropy": {"loss_gradient_norm": 0.1, "loss_gradient_highest": 0.2},
+        },
+    ),
     "a rate as planned": measured(WATCHED, **PLANNED),
     "a rate of which the schedule is not known": measured({**WATCHED, "rate_mean": 1e-6}, base_learning_rate=1e-3),
     "losses that hand their gradients back": measured({}, {"triplet": BACK, "cross_entropy": BACK}),

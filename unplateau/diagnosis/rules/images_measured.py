@@ -32,7 +32,6 @@ from unplateau.runs.record import Evidence, Finding
 _BLANK, _COPIED, _COPIES_IN_BATCH, _IN_BATCH = 0.05, 0.3, 0.3, 0.7
 _MEANT, _FEW_FILES, _USUALLY_FOUND = "as configured", 0.7, 0.88
 _AS_CONFIGURED = 0.05  # of the evaluation images, prepared again from their files
-_ALL = 0.98  # noise in every image comes from a transform, not from files
 _AGREES_PLAIN, _LEFT, _FEWEST_IMAGES = 5.0, 0.15, 100
 _PAIRED = 0.9
 _ONE_PICTURE = 0.5
@@ -47,9 +46,12 @@ _SWAPPED, _COLOURS_APART = 0.5, 0.2
 def judge_blank(case: Case) -> Verdict:
     """Fire where a share of the images is of one colour."""
     share, noise = case.measured("blank_images").get(""), case.measured("noise_images").get("", 0.0)
-    if noise >= _BLANK and noise < _ALL:
+    if noise >= _BLANK:
         text = f"{noise:.0%} of the training images are noise: neighbouring pixels say nothing of each other"
-        return _finding("blank-images", "Noise is trained on", ("blank-images",), Evidence(text, noise, 0.0, "probe inputs"))
+        causes, code = ("blank-images",), "blank-images"
+        if (stored := case.measured("noise_images").get("files")) is not None and stored < _BLANK:
+            text, causes, code = f"{text}; their files are pictures", ("augmentation-too-strong",), "augmentation-too-strong"
+        return _finding(code, "Noise is trained on", causes, Evidence(text, noise, 0.0, "probe inputs"))
     if share is None or share < _BLANK or isinstance(judge_augmentation(case), Finding):
         return None  # augmentation that covers most of an image covers some wholly
     evidence = Evidence(f"{share:.0%} of the training images are of one colour", share, 0.0, "probe inputs")

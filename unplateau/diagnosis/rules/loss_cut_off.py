@@ -33,7 +33,7 @@ _SOLVED = 0.05  # of the way from floor to start
 
 def judge(case: Case) -> Verdict:
     """Fire where one loss has a gradient at the shared block, and another that is trained has none at all."""
-    norms = case.measured("loss_gradient_norm")
+    norms = case.measured("loss_gradient_norm") | case.measured("loss_gradient_highest")  # a batch may be solved, not all
     cut = [name for name, norm in norms.items() if norm == 0 and not _is_solved(case, name)]
     if not cut or all(norm == 0 for norm in norms.values()) or case.measured("d_an").get("", 1.0) == 0:
         return None  # distances of collapsed features have no gradient

@@ -92,7 +92,12 @@ def conflict(bench: Bench, _: Measurements) -> Measurements:
             above = (float(trained["cross_entropy"].detach()) - bench.floor) / max(height, 1e-9)
             rows.setdefault(("term_above_floor", "cross_entropy"), []).append(above)
     medians = tuple(Measurement(name, median(values), "", bench.step, group) for (name, group), values in rows.items())
-    return (*medians, Measurement("steps_trained", float(bench.step), "steps", bench.step))
+    highest = tuple(
+        Measurement("loss_gradient_highest", max(values), "", bench.step, group)
+        for (name, group), values in rows.items()
+        if name == "loss_gradient_norm"
+    )
+    return (*medians, *highest, Measurement("steps_trained", float(bench.step), "steps", bench.step))
 
 
 def gradient_noise(bench: Bench, _: Measurements) -> Measurements:

@@ -6,6 +6,7 @@ Measures only; their order: `planned_probes`. N images.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from unplateau.evaluation.extract import extract
 from unplateau.models.build import build_model
 from unplateau.probes.evaluation_again import images_again, rows_again, score_again
 from unplateau.probes.images_of_files import distinct_files, images_of_files
+from unplateau.probes.inputs import inputs
 from unplateau.probes.model_as_configured import initial_weights_apart, outputs_apart, settings_apart
 from unplateau.probes.sets_told_apart import sets_told_apart
 from unplateau.probes.updates_kept import updates_kept
@@ -122,13 +124,14 @@ def _among_files(bench: Bench, items: tuple[Item, ...], files_NCHW: Tensor, num_
     if config.CJ.ENABLED:
         return ()  # colours are changed on purpose, so that no pixel is its file's
     padding = config.PADDING.SIZE if config.PADDING.ENABLED else 0
+    noise = [replace(m, group="files") for m in inputs(files_NCHW[:_MOST_IMAGES]) if m.name == "noise_images"]
     images_NCHW = torch.cat([batch.images_BCHW for batch in bench.first_batches])[:num_images].cpu()
     labels_N = torch.cat([batch.person_ids_B for batch in bench.first_batches])[:num_images].cpu()
     if images_NCHW.shape[1:] != files_NCHW.shape[1:]:
         return (Measurement("pixels_of_file", 0.0, "share", note="another size"),)
     files = distinct_files(files_NCHW, torch.tensor([item.person_id for item in items]))
     normalisation = (bench.parts.config.MODEL.PIXEL_MEAN, bench.parts.config.MODEL.PIXEL_STD)
-    found = images_of_files(images_NCHW, labels_N, files, padding=padding, normalisation=normalisation)
+    found = (*noise, *images_of_files(images_NCHW, labels_N, files, padding=padding, normalisation=normalisation))
     rows = meant_rows(bench, seed=0)
     if rows is None:
         return found
