@@ -3,6 +3,7 @@
 import pytest
 
 from unplateau.base.errors import CheckpointError
+from unplateau.base.files import read_json, write_json
 from unplateau.runs.embed_choice import EmbedChoice, EmbedTiming, EmbedWay, read_embed_choice, write_embed_choice
 from unplateau.runs.layout import RunFolder
 
@@ -30,6 +31,18 @@ def test_a_damaged_file_is_said_and_how_to_go_on(tmp_path, text: str) -> None:
     RunFolder(tmp_path).embed_choice.write_text(text, encoding="utf-8")
     with pytest.raises(CheckpointError, match="Delete the file to score as its steps were computed"):
         read_embed_choice(RunFolder(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("timings", []), ("way", {"number_format": "fp16", "channels_last": True}), ("num_images", "many"), ("spent_seconds", None)],
+)
+def test_a_file_whose_parts_do_not_belong_together_is_damaged(tmp_path, key: str, value: object) -> None:
+    folder = RunFolder(tmp_path)
+    write_embed_choice(folder, MEASURED)
+    write_json(folder.embed_choice, {**read_json(folder.embed_choice), key: value})
+    with pytest.raises(CheckpointError):
+        read_embed_choice(folder)
 
 
 def test_the_line_says_what_was_gained_against_what() -> None:

@@ -93,11 +93,13 @@ def read_embed_choice(folder: RunFolder) -> EmbedChoice | None:
         plain = read_json(folder.embed_choice)
         timings = tuple(_timing(one) for one in plain["timings"])
         basis = next(name for name in ("set", "rule", "measured") if name == plain["basis"])
-        others = (timings, int(plain["num_images"]), plain["machine"], plain["spent_seconds"])
-        return EmbedChoice(EmbedWay(**plain["way"]), basis, *others)  # type: ignore[arg-type]
+        others = (timings, int(plain["num_images"]), str(plain["machine"]), float(plain["spent_seconds"]))
+        choice = EmbedChoice(EmbedWay(**plain["way"]), basis, *others)  # type: ignore[arg-type]
+        choice.line()  # fails where the parts do not belong together
+        return choice
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as problem:
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, StopIteration) as problem:
         raise CheckpointError(
             f"{folder.embed_choice} cannot be read ({type(problem).__name__}), so it is not known in which number format the "
             "run's scores were computed. Delete the file to score as its steps were computed, or start again under another "
@@ -106,5 +108,6 @@ def read_embed_choice(folder: RunFolder) -> EmbedChoice | None:
 
 
 def _timing(plain: dict[str, object]) -> EmbedTiming:
-    values = {name: math.inf if value is None else value for name, value in plain.items()}  # JSON has no infinity
-    return EmbedTiming(**{**values, "way": EmbedWay(**plain["way"])})  # type: ignore[arg-type]
+    seconds = math.inf if plain["seconds"] is None else float(plain["seconds"])  # type: ignore[arg-type] # JSON has no infinity
+    agreement = float(plain["agreement"])  # type: ignore[arg-type]
+    return EmbedTiming(EmbedWay(**plain["way"]), seconds, agreement, str(plain["problem"]))  # type: ignore[arg-type]
