@@ -50,6 +50,19 @@ TWIN_FIRING: dict[str, Case] = {
     "images-not-of-files   ": measured({**PICTURES, "images_found": 0.8}),
     "images-not-of-files    ": measured({**PICTURES, "images_found": 0.6}, {"colours gone": {"images_found": 0.4}}),
     "too-few-identities ": measured({**DRAWN, "identities_seen": 0.6}, MEANT),
+    "too-few-identities    ": measured({"labels_listed": 0.87}),
+    "optimizer-not-as-configured  ": measured(
+        {"rates_far": 0.6, "rate_furthest": 0.004},
+        {"rate": {"setting_trained": 0.5, "setting_configured": 1.0, "setting_differs": 0.9}},
+    ),
+    "labels-mixed  ": measured({"largest_label": 12.0}, {"largest label": {"pair_confusion": 0.45}}),
+    "labels-have-twins ": measured({"files_of_several_labels": 1.0}),
+    "preparation-differs      ": measured(
+        {"looks_found_again": 1.2}, {"the middle, 0.55": {"looks_found_again": 0.8}, "query": AGAIN, "gallery": AGAIN}
+    ),
+    "step-not-as-meant   ": measured(
+        {}, {"triplet": {"stated_over_expected": 0.3}, "metric losses on embeddings": {"stated_explained": 1e-6}}
+    ),
     "too-few-identities   ": measured({"labels_listed": 0.25}),
     "losses-not-as-configured  ": measured(
         {}, {"cross_entropy": {**BACK, "loss_targets_kept": 0.1, "loss_gradient_cosine": 0.2}}
@@ -120,6 +133,9 @@ TWIN_HEALTHY: dict[str, Case] = {
             "cross_entropy": {"loss_gradient_norm": 0.1, "loss_gradient_highest": 0.2},
         },
     ),
+    "one person with many images": measured({"largest_label": 8.0}, {"largest label": {"pair_confusion": 0.1}}),
+    "a few files listed twice": measured({"files_of_several_labels": 0.001, "labels_listed": 1.0}),
+    "a layer with a rate of its own": measured({"rates_far": 0.1, "rate_furthest": 0.1}),
     "a rate as planned": measured(WATCHED, **PLANNED),
     "a rate of which the schedule is not known": measured({**WATCHED, "rate_mean": 1e-6}, base_learning_rate=1e-3),
     "losses that hand their gradients back": measured({}, {"triplet": BACK, "cross_entropy": BACK}),

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from unplateau.probes.images_of_files import best_files, distinct_files, images_of_files
+from unplateau.probes.images_of_files import best_files, distinct_files, images_of_files, labels_of_files
 
 from .reading import value, values
 
@@ -111,3 +111,18 @@ def test_copies_of_a_file_count_once_with_all_their_labels():
     measured = images_of_files(pictures()[:1].repeat(6, 1, 1, 1), torch.arange(6), files, padding=0, normalisation=(MEAN, STD))
     assert value(measured, "labels_of_file") == 1.0
     assert value(measured, "files_in_batch") == pytest.approx(1 / 6)
+
+
+def test_files_that_cannot_be_told_apart_say_nothing_against_a_label():
+    alike = pictures()[:1].repeat(20, 1, 1, 1)
+    alike += 0.1 * torch.arange(20.0).view(-1, 1, 1, 1) * (torch.arange(32) < 2).view(1, 1, -1, 1)  # two of 32 rows differ
+    files = distinct_files(alike, LABELS)
+    measured = images_of_files(alike[:4], LABELS[2:6], files, padding=0, normalisation=(MEAN, STD))
+    assert value(measured, "labels_of_file") == 1.0
+
+
+def test_pictures_listed_under_two_labels_are_counted():
+    twice = torch.cat([pictures()[:10], pictures()[:5]])
+    found = labels_of_files(distinct_files(twice, torch.arange(15)))
+    assert value(found, "files_of_several_labels") == pytest.approx(0.5)
+    assert value(labels_of_files(FILES), "files_of_several_labels") == 0.0

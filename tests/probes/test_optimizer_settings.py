@@ -58,3 +58,12 @@ def test_each_setting_that_is_off_is_named_with_both_values(model, name, setting
 def test_another_kind_of_optimiser_is_seen(model):
     found = compare(model, torch.optim.SGD(model.parameters(), lr=0.1), adam(model))
     assert value(found, "setting_trained", "is_adam") == 0
+
+
+def test_rates_that_fall_from_layer_to_layer_count_by_tensors():
+    layers = nn.Sequential(*[nn.Linear(2, 2, bias=False) for _ in range(5)], nn.Linear(2, 1000, bias=False))
+    groups = [{"params": [p], "lr": 1e-3 * 0.5**n} for n, p in enumerate(reversed(list(layers.parameters())))]
+    found = compare(layers, torch.optim.Adam(groups, lr=1e-3), torch.optim.Adam(layers.parameters(), lr=1e-3))
+    assert value(found, "setting_differs", "rate") < 0.02
+    assert value(found, "rates_far") == pytest.approx(4 / 6)
+    assert value(found, "rate_furthest") == pytest.approx(1 / 32)

@@ -8,6 +8,7 @@ Shape legend: N images, M files, P pairs, K candidates of an image, C/H/W image,
 """
 
 import hashlib
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -24,6 +25,7 @@ _COVERED = 0.5  # standard deviations
 _PEAKS = 3  # of the phase correlation that are tried
 _SAME = 0.03  # standard deviations: two of 255 grey levels
 _FOUND = 0.4  # of an image's pixels; erasing covers at most that much, and nothing else may
+_NEARLY = 0.1  # of an image's pixels
 _CHUNK_VALUES = 2**24  # of the transforms held at once
 
 _WHITE = 255.0
@@ -50,6 +52,8 @@ class Match:
     files_N: Tensor
     correlations_N: Tensor
     """Of all values where they overlap: 1 where brightness and contrast alone differ."""
+    alike: tuple[frozenset[int], ...]
+    """The files that fit each image nearly as well as the best: pictures that are damaged cannot be told apart."""
 
 
 def distinct_files(images_MCHW: Tensor, labels_M: Tensor) -> Files:
@@ -62,6 +66,12 @@ def distinct_files(images_MCHW: Tensor, labels_M: Tensor) -> Files:
         labels.setdefault(digest, set()).add(label)
     rows_U = torch.tensor(list(first_row.values()))
     return Files(images_MCHW.cpu()[rows_U], tuple(frozenset(labels[digest]) for digest in first_row))
+
+
+def labels_of_files(files: Files) -> tuple[Measurement, ...]:
+    """Return files_of_several_labels: share of the distinct pictures that the list gives more than one label."""
+    several = sum(len(labels) > 1 for labels in files.labels)
+    return (Measurement("files_of_several_labels", several / max(len(files.labels), 1), "share"),)
 
 
 @torch.no_grad()
@@ -92,7 +102,7 @@ def images_of_files(
         Measurement("images_found", float(found_N.float().mean()), "share"),
     ]
     if rows:
-        right = sum(int(labels_N[row]) in files.labels[int(match.files_N[row])] for row in rows)
+        right = sum(any(int(labels_N[row]) in files.labels[file] for file in match.alike[row]) for row in rows)
         distinct = len({int(match.files_N[row]) for row in rows})
         measured += [
             Measurement("labels_of_file", right / len(rows), "share", note=f"{len(rows)} images"),
@@ -142,14 +152,17 @@ def best_files(images_NCHW: Tensor, files: Files, *, padding: int) -> Match:
         _best(part_NCHW, files.images_MCHW, both_ways, padding)
         for part_NCHW in images_NCHW.float().cpu().split(_chunk(images_NCHW))
     ]
-    return Match(*(torch.cat(values) for values in zip(*pieces, strict=True)))
+    shares, files_found, correlations, alike = zip(*pieces, strict=True)
+    return Match(torch.cat(shares), torch.cat(files_found), torch.cat(correlations), tuple(itertools.chain(*alike)))
 
 
 def _chunk(images_NCHW: Tensor) -> int:
     return max(1, _CHUNK_VALUES // (4 * (_CLOSE + _ALIKE) * images_NCHW[0].numel()))
 
 
-def _best(images_NCHW: Tensor, files_MCHW: Tensor, both_ways: Tensor, padding: int) -> tuple[Tensor, Tensor, Tensor]:
+def _best(
+    images_NCHW: Tensor, files_MCHW: Tensor, both_ways: Tensor, padding: int
+) -> tuple[Tensor, Tensor, Tensor, list[frozenset[int]]]:
     num_images, num_files = len(images_NCHW), len(files_MCHW)
     mine_ND = _descriptors(images_NCHW)
     chosen_NK = torch.cat([
@@ -166,7 +179,10 @@ def _best(images_NCHW: Tensor, files_MCHW: Tensor, both_ways: Tensor, padding: i
     # where nothing is equal to the digit, the file that looks most alike is the best
     best_N1 = (share_NK + 1e-3 * correlation_NK).argmax(1, keepdim=True)
     files_NK = files_P.view(num_images, count)
-    return share_NK.gather(1, best_N1)[:, 0], files_NK.gather(1, best_N1)[:, 0], correlation_NK.amax(1)
+    best_share_N = share_NK.gather(1, best_N1)[:, 0]
+    is_alike_NK = share_NK >= best_share_N[:, None] - _NEARLY
+    alike = [frozenset(files_K[is_K].tolist()) for files_K, is_K in zip(files_NK, is_alike_NK, strict=True)]
+    return best_share_N, files_NK.gather(1, best_N1)[:, 0], correlation_NK.amax(1), alike
 
 
 def _descriptors(images_NCHW: Tensor) -> Tensor:

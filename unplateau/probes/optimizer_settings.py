@@ -3,6 +3,7 @@
 Settings are compared weight by weight, so it does not matter how weights are grouped.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.optim import Optimizer
 from unplateau.runs.record import Measurement
 
 _SAME = 1e-3  # relative
+_FAR, _TINY = 3.0, 1e-12
 _LEFT_OUT = ("params", "lr", "initial_lr", "factor", "fixed_lr", "name", "foreach", "fused", "capturable", "differentiable")
 
 
@@ -30,16 +32,18 @@ def optimizer_settings(
     Returns:
         For each setting that differs, under its name as group: setting_trained and setting_configured (of the most weights that
         differ), and setting_differs (share of the weights that both hold). "rate" is relative to the highest of the optimisers.
-        Of the others nothing but setting_differs of group "", 0 where everything agrees.
+        Of the others nothing but setting_differs of group "", 0 where everything agrees. Where rates differ also rates_far (share
+        of the tensors whose rate is off by a factor of 3 or more) and rate_furthest (the factor that is furthest from 1).
     """
     mine, theirs = _by_parameter(trained), _by_parameter(configured)
     elements: dict[str, dict[tuple[float, float], int]] = {}
-    total = 0
+    total, factors = 0, []
     for _, parameter in named_parameters:
         own, asked = mine.get(id(parameter)), theirs.get(id(parameter))
         if own is None or asked is None:
             continue
         total += parameter.numel()
+        factors.append(own.get("rate", 1.0) / (asked.get("rate", 1.0) or 1.0))
         for name in own.keys() & asked.keys():
             if not _is_same(own[name], asked[name]):
                 pair = (own[name], asked[name])
@@ -54,7 +58,15 @@ def optimizer_settings(
             Measurement("setting_configured", asked_value, "", step, name),
             Measurement("setting_differs", shares[name], "share", step, name),
         ]
-    return tuple(found)
+    return (*found, *(_far(factors, step) if "rate" in elements else ()))
+
+
+def _far(factors: list[float], step: int | None) -> tuple[Measurement, ...]:
+    """Small tensors of many layers count as much as the large ones of a few."""
+    distances = [abs(math.log(max(factor, _TINY))) for factor in factors]
+    far = sum(distance > math.log(_FAR) for distance in distances) / len(distances)
+    furthest = factors[distances.index(max(distances))]
+    return (Measurement("rates_far", far, "share", step), Measurement("rate_furthest", furthest, "factor", step))
 
 
 def _by_parameter(optimizers: Iterable[Optimizer]) -> dict[int, dict[str, float]]:

@@ -36,6 +36,7 @@ _PREPARED: tuple[str, ...] = ("inputs-not-normalised", "evaluation-preprocessing
 _CHANGED = ("augmentation-too-strong", "evaluation-preprocessing")
 _COPIES = 0.5  # distinct files over images; a batch of copies says nothing about labels
 _ANOTHER_SCALE = 0.97
+_OF_ANOTHER_KIND = 0.95
 
 
 def are_not_found(case: Case) -> bool:
@@ -91,11 +92,12 @@ def judge_labels(case: Case) -> Verdict:
     if right is None or right > _LABELS_FIT or found < _MOST_FOUND or case.measured("files_in_batch").get("", 0.0) < _COPIES:
         return None
     text = f"{right:.0%} of the training images carry the label that the list gives the file they come from"
+    damaged = case.measured("sets_told_apart").get("training | evaluation", 0.0) > _OF_ANOTHER_KIND
     return Finding(
         code=LABELS,
         title="Images reach the network with labels of other files",
         severity="pipeline",
-        confidence=0.95,
+        confidence=0.65 if damaged else 0.95,  # pictures that were damaged may be taken for one another
         evidence=(Evidence(text, right, 1.0, _SOURCE),),
         causes=("labels-off-by-one", "labels-shuffled", "labels-noisy"),
         refuted_by="path, image and label of ten training images that belong together",

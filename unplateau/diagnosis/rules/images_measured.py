@@ -179,8 +179,19 @@ def judge_changed(case: Case) -> Verdict:
         return None
     text = f"training images lie {straight:.2f} usual distances from the nearest of evaluation, {again[best]:.2f} with {best}"
     title = f"Evaluation shows images otherwise than training: they fit with {best}"
-    causes = ("channels-swapped", "evaluation-preprocessing") if "channels" in best else ("evaluation-preprocessing",)
+    causes: tuple[str, ...] = ("evaluation-preprocessing",)
+    causes = ("channels-swapped", *causes) if "channels" in best else causes
+    if _is_evaluated_as_configured(case):
+        title, causes = (
+            f"Training shows images otherwise than configured: they fit with {best}",
+            ("augmentation-too-strong", *causes),
+        )
     return _finding("preparation-differs", title, causes, Evidence(text, straight, again[best], "probe clothes_colours"))
+
+
+def _is_evaluated_as_configured(case: Case) -> bool:
+    """Whether evaluation images are their files, prepared as configured: what differs is then done in training."""
+    return max(case.measured("evaluation_images_differ").values(), default=1.0) <= _AS_CONFIGURED
 
 
 def judge_preparation(case: Case) -> Verdict:
@@ -195,7 +206,7 @@ def judge_preparation(case: Case) -> Verdict:
     if mean > _MEAN_APART or not _STD_LOW < ratio < _STD_HIGH:
         text = f"channel means differ by {mean:.2f} standard deviations, contrast by a factor of {ratio:.2f}"
         causes: tuple[str, ...] = ("evaluation-preprocessing", "inputs-not-normalised")
-        if max(case.measured("evaluation_images_differ").values(), default=1.0) <= _AS_CONFIGURED:
+        if _is_evaluated_as_configured(case):
             title = "Training prepares images otherwise than configured, evaluation as configured"
             causes = ("inputs-not-normalised", "augmentation-too-strong", "evaluation-preprocessing")
         return _finding("preparation-differs", title, causes, Evidence(text, ratio, 1.0, "probe preparation"))

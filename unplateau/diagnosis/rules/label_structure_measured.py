@@ -32,6 +32,8 @@ _TIMES_CHANCE = 3.0  # below it looks say too little of people to judge labels b
 _BETTER = 1.25  # shifted over unshifted agreement
 _STRANGERS = 0.22
 _TWINS = 0.4
+_FAR_LARGER, _STRANGERS_INSIDE = 3.0, 0.3
+_SEVERAL = 0.05
 _FEWEST_IMAGES = 100
 
 
@@ -80,6 +82,44 @@ def judge_merged(case: Case) -> Verdict:
         refuted_by="ten images of one label that show one person",
         next_test="show all images of one label in one camera",
         remedies=("relabel",),
+    )
+
+
+def judge_largest(case: Case) -> Verdict:
+    """Fire where the label with the most images holds strangers."""
+    times, confusion = case.measured("largest_label").get(""), case.measured("pair_confusion").get("largest label")
+    if times is None or confusion is None or times < _FAR_LARGER or confusion < _STRANGERS_INSIDE:
+        return None
+    text = f"one label has {times:.1f} times the usual number of images, and of other labels' images {confusion:.0%} look nearer"
+    return Finding(
+        code="labels-mixed",
+        title="One label is a collection of strangers",
+        severity="data",
+        confidence=0.75,
+        evidence=(Evidence(text, confusion, 0.1, _SOURCE),),
+        causes=("identities-merged", "labels-noisy"),
+        refuted_by="ten images of the largest label that show one person",
+        next_test="show thirty images of the label with the most images",
+        remedies=("relabel",),
+    )
+
+
+def judge_files(case: Case) -> Verdict:
+    """Fire where one picture is listed under several labels."""
+    share = case.measured("files_of_several_labels").get("")
+    if share is None or share < _SEVERAL:
+        return None
+    text = f"{share:.0%} of the pictures are listed under more than one label"
+    return Finding(
+        code="labels-have-twins",
+        title="The same pictures are listed under several labels",
+        severity="data",
+        confidence=0.95,
+        evidence=(Evidence(text, share, 0.0, "probe images_of_files"),),
+        causes=("identities-split", "duplicates"),
+        refuted_by="files that differ, though their pixels agree at this size",
+        next_test="list files of equal content with their labels",
+        remedies=("relabel", "clean_images"),
     )
 
 

@@ -29,6 +29,7 @@ CODE = "optimizer-not-as-configured"
 _SOURCE = "probe optimizer_settings"
 _LEAST_SHARE = 0.05  # of the weights
 _FACTOR = 3.0
+_MANY_LAYERS = 0.2  # of the tensors
 _LARGE_EPSILON = 1e-4
 
 
@@ -43,7 +44,7 @@ def judge(case: Case) -> Verdict:
         if (meaning := _meaning(name, own[name], asked[name])) is not None:
             found.append((meaning, name, share))
     if not found:
-        return None
+        return _layers(case)
     (confidence, causes), _, _ = max(found, key=lambda entry: entry[0][0])
     texts = [f"{name} {own[name]:.3g}, configured {asked[name]:.3g}, for {share:.0%} of the weights" for _, name, share in found]
     return Finding(
@@ -55,6 +56,25 @@ def judge(case: Case) -> Verdict:
         causes=causes,
         refuted_by="parameter groups that hold the configured settings just before optimizer.step()",
         next_test="print optimizer.param_groups, without their tensors, beside the configuration",
+        remedies=("repair_settings",),
+    )
+
+
+def _layers(case: Case) -> Verdict:
+    """Rates that differ from layer to layer: few weights may stand in the layers that hardly learn."""
+    share, furthest = case.measured("rates_far").get("", 0.0), case.measured("rate_furthest").get("", 1.0)
+    if share < _MANY_LAYERS:
+        return None
+    text = f"the rate of {share:.0%} of the tensors is off by a factor of 3 or more; {furthest:.2g} times the configured at most"
+    return Finding(
+        code=CODE,
+        title="Layers have other rates than configured",
+        severity="pipeline",
+        confidence=0.7,
+        evidence=(Evidence(text, furthest, 1.0, _SOURCE),),
+        causes=("learning-rate-too-low", "layers-frozen") if furthest < 1 else ("learning-rate-too-high",),
+        refuted_by="a decay of rates from layer to layer that is meant",
+        next_test="print the rate of every parameter group beside its layer",
         remedies=("repair_settings",),
     )
 

@@ -104,6 +104,8 @@ PROBE_RULES: tuple[Rule, ...] = (
     Rule("labels-split-in-batch", sampling_measured.judge_split, sampling_measured),
     Rule("labels-shifted", label_structure_measured.judge_shift, label_structure_measured),
     Rule("labels-mixed", label_structure_measured.judge_merged, label_structure_measured),
+    Rule("labels-mixed", label_structure_measured.judge_largest, label_structure_measured),
+    Rule("labels-have-twins", label_structure_measured.judge_files, label_structure_measured),
     Rule("labels-have-twins", label_structure_measured.judge_twins, label_structure_measured),
     Rule("collapsed-embeddings", collapse_measured.judge, collapse_measured),
     Rule("learning-rate-too-low", rate_measured.judge_low, rate_measured),

@@ -36,6 +36,7 @@ _WITH_POSITIVE = 0.9
 _PEOPLE = 4.0  # times chance: look-alikes share a label, so labels are people
 _CROWDED, _TIMES_CHANCE = 0.35, 3.0
 _SEVERAL_CAMERAS = 0.6
+_ALL_LISTED = 0.98  # of the classifier's people; classifiers are built from the list
 _MEANT, _OF_MEANT = "as configured", 0.85  # of what the configured sampler draws from the same list
 _APART = 0.15  # of the draws
 
@@ -52,13 +53,17 @@ def judge_order(case: Case) -> Verdict:
 def judge_listed(case: Case) -> Verdict:
     """Fire where the list of training images has labels for a part of the classifier's people only."""
     listed = case.measured("labels_listed").get("")
-    if listed is None or listed >= _SEEN:
+    if listed is None or listed >= _ALL_LISTED:
         return None
     text = f"the list of training images has {listed:.0%} of the labels that the classifier has places for"
     found = _finding(
         "too-few-identities", "The list of files has far fewer labels than the classifier", Evidence(text, listed, 1.0, _SOURCE)
     )
-    return replace(found, causes=("identities-merged", "too-few-identities"), remedies=("relabel", "more_identities"))
+    if listed < _SEEN:
+        return replace(found, causes=("identities-merged", "too-few-identities"), remedies=("relabel", "more_identities"))
+    causes = ("labels-off-by-one", "labels-shuffled", "identities-merged", "too-few-identities")
+    title = "The classifier has places for labels that no image carries"
+    return replace(found, title=title, confidence=0.7, causes=causes, remedies=("relabel", "more_identities"))
 
 
 def judge_people(case: Case) -> Verdict:

@@ -42,6 +42,9 @@ _LABELS = ("labels-off-by-one", "labels-shuffled")
 _MEANS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pieces": (("batch-too-small", "batch-norm-in-eval"), ("larger_batch", "restore_batch_norm")),
     "evaluation mode": (("batch-norm-in-eval",), ("restore_batch_norm",)),
+    "embeddings": (("wrong-head",), ("repair_step", "repair_head")),
+    "exchanged": (("wrong-head",), ("repair_step", "repair_head")),
+    "logits of features": (("wrong-head",), ("repair_step", "repair_head")),
     "half of the batch": (("batch-too-small",), ("repair_step", "larger_batch")),
     "first batch again": (("too-few-identities", "not-shuffled", "overfitting"), ("repair_step", "repair_sampling")),
 }

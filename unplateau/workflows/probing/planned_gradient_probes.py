@@ -188,7 +188,11 @@ def _delivered(bench: Bench, batch: Batch, others: dict[str, dict[str, float]]) 
         hook.remove()
     said = {name: float(value) for name, value in reported.parts.items()}
     expected = {name: float(value.detach()) for name, value in terms.parts.items()}
-    stated = (*_stated(said, expected), *_explained(said, others), *_total_over_parts(bench, said, float(reported.total)))
+    stated = (
+        *_stated(said, expected),
+        *_explained(said, expected, others),
+        *_total_over_parts(bench, said, float(reported.total)),
+    )
     if not arrived:
         return stated
     found = delivered_gradient(dict(zip(trained, gradients, strict=True)), arrived, left_over)
@@ -214,14 +218,18 @@ def _total_over_parts(bench: Bench, said: dict[str, float], total: float) -> Mea
     return (Measurement("total_over_parts", total / whole, "ratio"),) if math.isfinite(whole) and abs(whole) > _NO_LOSS else ()
 
 
-def _explained(said: dict[str, float], others: dict[str, dict[str, float]]) -> Measurements:
-    """For each kind of other labels the largest relative distance from what the step says; 0 = exactly."""
+def _explained(said: dict[str, float], expected: dict[str, float], others: dict[str, dict[str, float]]) -> Measurements:
+    """For each mistake the largest relative distance of the losses that are off from what the step says; 0 = exactly.
+
+    A mistake may be made for one loss alone: losses that are as they should be say nothing about it.
+    """
+    off = [n for n, value in expected.items() if n in said and abs(said[n] - value) > _STATED_APART * abs(value)]
     return tuple(
         Measurement(
-            "stated_explained", max(abs(said[n] - v) / max(abs(v), 1e-6) for n, v in values.items()), "relative", group=what
+            "stated_explained", max(abs(said[n] - values[n]) / max(abs(values[n]), 1e-6) for n in off), "relative", group=what
         )
         for what, values in others.items()
-        if values and values.keys() <= said.keys()
+        if off and values.keys() >= set(off)
     )
 
 

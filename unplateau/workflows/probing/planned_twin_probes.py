@@ -5,8 +5,10 @@ Measures only; their order: `planned_probes`. N images.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from statistics import median
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +20,11 @@ from unplateau.data.loader import Batch
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.extract import extract
 from unplateau.models.build import build_model
+from unplateau.probes.clothes_colours import clothes_colours
 from unplateau.probes.evaluation_again import images_again, rows_again, score_again
-from unplateau.probes.images_of_files import distinct_files, images_of_files
+from unplateau.probes.images_of_files import distinct_files, images_of_files, labels_of_files
 from unplateau.probes.inputs import inputs
+from unplateau.probes.label_structure import pair_confusion
 from unplateau.probes.model_as_configured import initial_weights_apart, outputs_apart, settings_apart
 from unplateau.probes.sets_told_apart import sets_told_apart
 from unplateau.probes.updates_kept import updates_kept
@@ -124,19 +128,37 @@ def _among_files(bench: Bench, items: tuple[Item, ...], files_NCHW: Tensor, num_
     if config.CJ.ENABLED:
         return ()  # colours are changed on purpose, so that no pixel is its file's
     padding = config.PADDING.SIZE if config.PADDING.ENABLED else 0
-    noise = [replace(m, group="files") for m in inputs(files_NCHW[:_MOST_IMAGES]) if m.name == "noise_images"]
     images_NCHW = torch.cat([batch.images_BCHW for batch in bench.first_batches])[:num_images].cpu()
     labels_N = torch.cat([batch.person_ids_B for batch in bench.first_batches])[:num_images].cpu()
     if images_NCHW.shape[1:] != files_NCHW.shape[1:]:
         return (Measurement("pixels_of_file", 0.0, "share", note="another size"),)
     files = distinct_files(files_NCHW, torch.tensor([item.person_id for item in items]))
+    listed = (*_noise(files_NCHW), *labels_of_files(files), *_largest_label(bench, files_NCHW, items))
     normalisation = (bench.parts.config.MODEL.PIXEL_MEAN, bench.parts.config.MODEL.PIXEL_STD)
-    found = (*noise, *images_of_files(images_NCHW, labels_N, files, padding=padding, normalisation=normalisation))
+    found = (*listed, *images_of_files(images_NCHW, labels_N, files, padding=padding, normalisation=normalisation))
     rows = meant_rows(bench, seed=0)
     if rows is None:
         return found
     drawn = rows.flatten()[:num_images]
     return (*found, Measurement("files_in_batch", len(drawn.unique()) / len(drawn), "share", group=MEANT))
+
+
+def _noise(files_NCHW: Tensor) -> Measurements:
+    return tuple(replace(m, group="files") for m in inputs(files_NCHW[:_MOST_IMAGES]) if m.name == "noise_images")
+
+
+def _largest_label(bench: Bench, files_NCHW: Tensor, items: tuple[Item, ...]) -> Measurements:
+    """Whether the label with the most images is one person: images that nobody knew a label for end up under one."""
+    counts = Counter(item.person_id for item in bench.train_items)
+    largest, count = max(counts.items(), key=lambda pair: pair[1])
+    inside = [row for row, item in enumerate(items) if item.person_id == largest][:_SET_IMAGES]
+    outside = [row for row, item in enumerate(items) if item.person_id != largest]
+    rows = [*inside, *outside[:: max(1, len(outside) // _SET_IMAGES)]]
+    cameras_N = torch.tensor([items[row].camera_id for row in rows])
+    ids_N = torch.tensor([-1 if place < len(inside) else place for place in range(len(rows))])  # nobody else has a partner
+    colours_ND = clothes_colours(files_NCHW[rows].cpu(), cameras_N)
+    confused = [replace(m, group="largest label") for m in pair_confusion(colours_ND, ids_N, cameras_N)]
+    return (Measurement("largest_label", count / median(counts.values()), "times the median"), *confused)
 
 
 def _kinds(bench: Bench) -> Measurements:

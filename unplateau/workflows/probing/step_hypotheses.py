@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unplateau.data.loader import Batch
 from unplateau.engine.train_step import forward_losses
+from unplateau.models.classifiers import LinearClassifier
 from unplateau.workflows.probing.bench import Bench
 
 Losses = dict[str, float]
@@ -36,6 +37,12 @@ def losses_otherwise(bench: Bench, batch: Batch, earlier: Sequence[Batch]) -> di
     if last.person_ids_B.shape == ids_B.shape:
         found["labels of the batch before"] = _losses(bench, replace(batch, person_ids_B=last.person_ids_B))
         found["images of the batch before"] = _losses(bench, replace(batch, images_BCHW=last.images_BCHW))
+    if bool((batch.camera_ids_B >= 0).all()) and int(batch.camera_ids_B.max()) < bench.num_identities:
+        found["camera ids for labels"] = _losses(bench, replace(batch, person_ids_B=batch.camera_ids_B))
+    for parts in _PIECES:
+        if len(ids_B) % parts == 0:
+            dealt_B = ids_B.view(parts, -1).T.reshape(-1)
+            found[f"labels dealt out by {parts}"] = _losses(bench, replace(batch, person_ids_B=dealt_B))
     found["the first batch again"] = _losses(bench, earlier[0])
     half = len(ids_B) // 2
     if half > 1:
@@ -43,12 +50,35 @@ def losses_otherwise(bench: Bench, batch: Batch, earlier: Sequence[Batch]) -> di
         found["the second half of the batch alone"] = _losses(bench, _rows(batch, slice(half, None)))
     with _norms_in_evaluation(bench.parts.model):
         found["batch normalisation in evaluation mode"] = _losses(bench, batch)
+    found |= _other_outputs(bench, batch)
     return {what: losses for what, losses in found.items() if losses} | _in_pieces(bench, batch) | _one_by_one(bench, batch)
 
 
 def _losses(bench: Bench, batch: Batch) -> Losses:
     with same_draws():
         return {name: float(value) for name, value in forward_losses(bench.parts, batch).parts.items()}
+
+
+def _other_outputs(bench: Bench, batch: Batch) -> dict[str, Losses]:
+    """The losses of a step that mixes up what the network gives: features for metric losses, embeddings, logits."""
+    with same_draws():
+        outputs = bench.outputs(batch)
+    classifier, logits_BI = bench.parts.model.head.classifier, outputs.logits_BI
+    swapped = outputs.embeddings_BD.float()
+    takes_both = outputs.features_BD.shape == outputs.embeddings_BD.shape
+    found: dict[str, tuple[Tensor, Tensor | None]] = {}
+    if takes_both:
+        found["metric losses on embeddings"] = (swapped, logits_BI)
+    if isinstance(classifier, LinearClassifier) and takes_both:
+        of_features_BI = classifier(outputs.features_BD, batch.person_ids_B).float()
+        found["logits of features"] = (outputs.features_BD.float(), of_features_BI)
+        found["metric losses on embeddings, logits of features"] = (swapped, of_features_BI)
+    if logits_BI is not None and outputs.features_BD.shape[1] > int(batch.person_ids_B.max()):
+        found["features and logits exchanged"] = (logits_BI.float(), outputs.features_BD.float())
+    return {
+        what: {name: float(value) for name, value in bench.parts.losses(features_BD, logits, batch.person_ids_B).parts.items()}
+        for what, (features_BD, logits) in found.items()
+    }
 
 
 def _rows(batch: Batch, rows: slice) -> Batch:
