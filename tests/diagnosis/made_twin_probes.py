@@ -76,6 +76,11 @@ TWIN_FIRING: dict[str, Case] = {
     "too-few-identities  ": measured(
         {**DRAWN, **PEOPLE}, {**MEANT, "cameras": {"drawn_apart": 0.8, "drawn_apart_by_chance": 0.05}}
     ),
+    "batch-too-small   ": measured(
+        {**DRAWN, "identities_in_batch_mean": 2.0, "images_in_batch": 4.0, "identities_seen": 0.38},
+        {**MEANT, "people": {"drawn_apart": 0.6, "drawn_apart_by_chance": 0.0}},
+        batch_size=64,
+    ),
     "batch-too-small  ": measured({**DRAWN, "identities_in_batch_mean": 8.0}, MEANT),
     "copied-images    ": measured({**PICTURES, "files_in_batch": 0.4}, {"as configured": {"files_in_batch": 1.0}}),
     "step-not-as-meant  ": measured(

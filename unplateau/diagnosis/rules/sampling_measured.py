@@ -69,7 +69,7 @@ def judge_listed(case: Case) -> Verdict:
 def judge_people(case: Case) -> Verdict:
     """Fire where far fewer people come up than random draws would show; sure only where labels are known to be people."""
     seen, expected = case.measured("identities_seen").get(""), case.measured("identities_expected").get("")
-    meant = case.measured("identities_seen").get(_MEANT)
+    meant = case.measured("identities_seen").get(_MEANT) if not _is_smaller_than_meant(case) else None
     if seen is None or expected is None or seen >= (_SEEN * expected if meant is None else _OF_MEANT * meant):
         return None
     if isinstance(label_structure_measured.judge_merged(case), Finding):
@@ -128,6 +128,8 @@ def judge_cameras(case: Case) -> Verdict:
 def judge_drawn(case: Case) -> Verdict:
     """Fire where some cameras, or some people, are drawn far more often than the configured sampler draws them."""
     apart, chance = case.measured("drawn_apart"), case.measured("drawn_apart_by_chance")
+    if _is_smaller_than_meant(case):
+        return None  # smaller batches show fewer people: `judge_batch`
     off = [of for of, share in apart.items() if share > _APART + _TIMES_CHANCE * chance.get(of, 0.0)]
     if not off or ("people" in off and "cameras" not in off and not _labels_are_people(case)):
         return None
@@ -139,6 +141,11 @@ def judge_drawn(case: Case) -> Verdict:
         Evidence(text, apart[of], chance.get(of), _SOURCE),
     )
     return replace(found, confidence=0.7, causes=(*found.causes, "no-pk-sampling"))
+
+
+def _is_smaller_than_meant(case: Case) -> bool:
+    people = case.measured("identities_in_batch_mean")
+    return people.get("", 0.0) < _OF_MEANT * people.get(_MEANT, 0.0)
 
 
 def _labels_are_people(case: Case) -> bool:
