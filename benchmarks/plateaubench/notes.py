@@ -19,7 +19,7 @@ The list of faults was known to those who wrote the rules. Rules were tuned on t
 is `plateaubench_first_look.md`, and it is the number that says how the diagnosis does on kinds it was not tuned on. Afterwards
 rules were mended for kinds of the held-out half too; those kinds stand in the calibration half here (`TUNED_SINCE`), and what is
 left of the held-out half is what was right, or silent, at first sight: its row below flatters. What says how the diagnosis does
-on kinds it does not know are `plateaubench_unseen_first.md`, `..._second.md` and `..._third.md`: only the last for today's rules.
+on kinds it does not know are the files `plateaubench_unseen_*.md`: only the last one for today's rules.
 
 {_COUNTED}"""
 

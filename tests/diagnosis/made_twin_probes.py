@@ -42,6 +42,10 @@ TWIN_FIRING: dict[str, Case] = {
     "model-not-as-configured  ": output("training: backbone.layers.0.1 (BatchNorm2d)", zeros=0.3, random=0.5),
     "model-not-as-configured    ": output("evaluation: head.neck (BatchNorm1d)", rank=0.1),
     "gradient-not-of-losses  ": measured({}, {"triplet": {"loss_gradient_ratio": 0.0}}),
+    "gradient-not-of-losses    ": measured(
+        {}, {"cross_entropy": {**BACK, "loss_targets_kept": 0.0, "loss_gradient_cosine": -1.0}}
+    ),
+    "model-not-as-configured       ": output("training: head.classifier (LinearClassifier)", zeros=0.5, random=0.7),
     "gradient-not-of-losses   ": measured({}, {"triplet": {**BACK, "loss_gradient_cosine": -1.0}}),
     "rate-not-as-configured": measured({**WATCHED, "rate_highest": 0.1}, **PLANNED),
     "rate-not-as-configured ": measured({**WATCHED, "rate_mean": 5e-5}, **PLANNED),

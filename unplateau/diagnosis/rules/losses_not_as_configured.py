@@ -32,7 +32,7 @@ _SOURCE = "probe losses_as_configured"
 _APART = 0.02  # of the larger value; the same batch and the same outputs, so only rounding should differ
 _LEAST = 0.01  # nats
 _FITS = 2e-3  # relative error in every batch
-_TARGETS_KEPT = 0.9
+_TARGETS_KEPT, _TURNED_ROUND = 0.9, -0.2
 _NEVER_ACTIVE = 0.01  # of the configured value
 _SAME_GRADIENT, _GRADIENT_LESS, _GRADIENT_GONE = 0.98, 0.95, 0.01  # from the same outputs: only rounding should differ
 
@@ -75,6 +75,8 @@ def judge_targets(case: Case) -> Verdict:
     kept = case.measured("loss_targets_kept").get("cross_entropy")
     if kept is None or kept > _TARGETS_KEPT:
         return None
+    if case.measured("loss_gradient_cosine").get("cross_entropy", 0.0) < _TURNED_ROUND:
+        return None  # pushed away from their own label: not the labels, the sign
     text = f"{1 - kept:.0%} of the images are pulled towards another label than their own"
     return Finding(
         code=CODE,

@@ -94,13 +94,14 @@ def _of_output(case: Case, where: str) -> _Known:
 
 
 def _of_mode(case: Case, where: str) -> _Known:
-    if "classifier" in where:
-        return 0.85, ("wrong-head", "softmax-before-ce", "missing-cosine-scale")
     only_in_training = where.startswith("training")
     if case.measured("output_zeros").get(where, 0.0) > _ZEROS:
         if only_in_training or case.measured("output_random").get(where, 0.0) > _RANDOM:
             return 0.85, ("dropout-too-strong",) if only_in_training else ("dropout-too-strong", "evaluated-in-train-mode")
-        return 0.8, ("dead-units",)
+        if "classifier" not in where:
+            return 0.8, ("dead-units",)
+    if "classifier" in where:
+        return 0.85, ("wrong-head", "softmax-before-ce", "missing-cosine-scale")
     if case.measured("output_random").get(where, 0.0) > _RANDOM:
         return 0.7, ("dropout-too-strong", "augmentation-too-strong")
     if case.measured("output_rank").get(where, 1.0) < _RANK_LEFT:
