@@ -16,7 +16,7 @@ from unplateau.base.errors import ConfigError, DataError
 from unplateau.config.schema import Config
 from unplateau.data.find import find_items
 from unplateau.data.fingerprint import fingerprint
-from unplateau.data.image_source import open_images
+from unplateau.data.image_source import ImageSource, open_images
 from unplateau.data.items import Found, Item
 from unplateau.data.lint import lint, render
 from unplateau.data.loader import TrainLoader
@@ -173,9 +173,7 @@ def build_session(
     to_embed = ToEmbed(config, device, ranks, model, step.way, images_to_embed(config, plan), images_of_evaluation)
     embedding = choose_embedding(to_embed)
     scorer = Scorer(config, device=device, ranks=ranks, way=embedding.way)
-    for task in (plan.validation, plan.train_identities):
-        if task is not None:
-            scorer.open(task, images=images if task.protocol == "held-out" else None)
+    _open_tasks(scorer, plan, images)
     parts = Parts(
         config=config,
         device=device,
@@ -197,6 +195,12 @@ def build_session(
     )
     notes = (*plan.notes, *built.notes, *loader.notes)
     return Session(parts, schedule, plan, scorer, built.report, has_fresh_head, notes, step, embedding)
+
+
+def _open_tasks(scorer: Scorer, plan: DataPlan, images: ImageSource) -> None:
+    for task in (plan.validation, plan.train_identities):
+        if task is not None:
+            scorer.open(task, images=images if task.protocol == "held-out" else None)
 
 
 def images_to_embed(config: Config, plan: DataPlan) -> int:
