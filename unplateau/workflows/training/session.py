@@ -190,11 +190,13 @@ def build_session(
         memory=StepMemory.from_config(config, ranks.world_size),
     )
     schedule = Schedule.from_config(config, loader.steps_per_epoch)
-    has_fresh_head = (
-        config.MODEL.HEADS.CLS_LAYER == "Linear" and not config.MODEL.WEIGHTS and "CrossEntropyLoss" in config.MODEL.LOSSES.NAME
-    )
     notes = (*plan.notes, *built.notes, *loader.notes)
-    return Session(parts, schedule, plan, scorer, built.report, has_fresh_head, notes, step, embedding)
+    return Session(parts, schedule, plan, scorer, built.report, _has_fresh_head(config), notes, step, embedding)
+
+
+def _has_fresh_head(config: Config) -> bool:
+    model = config.MODEL
+    return model.HEADS.CLS_LAYER == "Linear" and not model.WEIGHTS and "CrossEntropyLoss" in model.LOSSES.NAME
 
 
 def _open_tasks(scorer: Scorer, plan: DataPlan, images: ImageSource) -> None:
