@@ -68,7 +68,8 @@ def main() -> None:
     lines = [
         "# PlateauBench: other data, another network, another seed",
         "`benchmarks/plateaubench/across.py`, from the reports beside it (each says its machine, seeds and protocol). With "
-        "watching and probes; intervals are of 95 %. Rules, thresholds and fault kinds were tuned on the first row, and one rule on a run of Market-1501.",
+        "watching and probes; intervals are of 95 %. Rules, thresholds and fault kinds were tuned on the first row, "
+        "and one rule on a run of Market-1501.",
         table(arguments.results),
     ]
     text = "\n\n".join(lines) + "\n"
