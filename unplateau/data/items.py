@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 DISTRACTOR = 0  # gallery images of nobody in particular (Market-1501's `0000_*`); never a right answer
 JUNK = -1  # images that are neither right nor wrong (Market-1501's `-1_*`); dropped when a data set is read
 UNKNOWN_CAMERA = -1
@@ -70,3 +72,13 @@ def num_cameras(items: Sequence[Item]) -> int:
     1
     """
     return len({item.camera_id for item in items if item.camera_id != UNKNOWN_CAMERA})
+
+
+def spread(items: Sequence[Item], most: int) -> tuple[Item, ...]:
+    """Return at most so many of the items, from the first to the last at even distances.
+
+    >>> [item.person_id for item in spread([Item("", person, 0, "") for person in range(9)], 3)]
+    [0, 4, 8]
+    """
+    rows = np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)
+    return tuple(items[row] for row in rows.tolist())

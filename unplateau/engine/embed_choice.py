@@ -12,16 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unplateau.config.schema import Config
 from unplateau.data.image_source import DecodedImages
-from unplateau.data.items import Item
+from unplateau.data.items import Item, spread
 from unplateau.data.loader import Batch, EvaluationLoader
-from unplateau.engine.embedding import embed, embedding_network, folded_network, layout_of
+from unplateau.engine.embedding import IMAGES_COMPARED, embed, embedding_network, folded_network, layout_of
 from unplateau.engine.precision import layouts, number_formats, precision_of
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.step_choice import machine, wait
@@ -33,7 +32,6 @@ _SHARE_OF_RUN = 0.02
 _ROUNDS = 3  # the first one checks
 _MOST_IMAGES_ON_CPU = 16  # a pass of ResNet-50 then takes a second; larger ones are faster by a few per cent in every way
 _DIFFERENT_IMAGES = 16
-_IMAGES_COMPARED = 4  # of a folded copy with the model
 _HOPELESS = 1.3  # times the fastest so far, after the first timed round
 _HEAD_STARTS = {"plain": 1.0, "fp32": 1.02, "half": 1.1}  # what another way, and fewer bits, must at least gain
 _SHORTEST = 1e-150  # of a network with random weights all of an embedding may be tiny
@@ -128,9 +126,8 @@ def winner(timings: tuple[EmbedTiming, ...]) -> EmbedWay:
 
 def images_as_evaluated(items: Sequence[Item], config: Config, device: torch.device) -> Batch:
     """Return some of the images as a score sees them, read from their files: no cache is made for so few."""
-    rows = np.linspace(0, len(items) - 1, min(_DIFFERENT_IMAGES, len(items))).astype(int)
     images = DecodedImages(config.INPUT.SIZE_TEST)
-    return next(iter(EvaluationLoader([items[row] for row in rows.tolist()], config, device=device, images=images)))
+    return next(iter(EvaluationLoader(spread(items, _DIFFERENT_IMAGES), config, device=device, images=images)))
 
 
 class _Runner:
@@ -161,7 +158,7 @@ class _Runner:
         return None if self.timing.problem else given_BD
 
     def _made(self, way: EmbedWay) -> nn.Module:
-        few = _first(self._batch, _IMAGES_COMPARED)
+        few = _first(self._batch, IMAGES_COMPARED)
         network = folded_network(self._model, way, few) if way.is_folded else embedding_network(self._model, way, lambda: few)
         if network is None:
             raise RuntimeError("no batch norm can be folded")

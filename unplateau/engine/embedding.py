@@ -14,6 +14,7 @@ from unplateau.data.loader import Batch
 from unplateau.models.folding import folded
 from unplateau.runs.embed_choice import EmbedWay
 
+IMAGES_COMPARED = 4  # of a copy that embeds faster with the model, each time one is made
 _log = logging.getLogger(__name__)
 
 

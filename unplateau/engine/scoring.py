@@ -9,9 +9,9 @@ from torch import nn
 
 from unplateau.config.schema import Config
 from unplateau.data.image_source import ImageSource, open_images
-from unplateau.data.items import Item
+from unplateau.data.items import Item, spread
 from unplateau.data.loader import Batch, EvaluationLoader
-from unplateau.engine.embedding import embed, embedding_network
+from unplateau.engine.embedding import IMAGES_COMPARED, embed, embedding_network
 from unplateau.engine.precision import precision_of
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.smaller_batches import SmallerBatches
@@ -21,8 +21,6 @@ from unplateau.evaluation.rank_lists import rank_lists
 from unplateau.evaluation.ranking import Retrieval, retrieve
 from unplateau.evaluation.reranking import Reranking, retrieve_reranked
 from unplateau.runs.embed_choice import EmbedWay
-
-_IMAGES_COMPARED = 4  # with which a copy that embeds faster is compared with the model, each time
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,7 @@ class Scorer:
     def some_images(self, task: RetrievalTask, *, most: int) -> Batch:
         """Return a few of the gallery's images, the same ones on every rank."""
         self.open(task)
-        rows = np.linspace(0, len(task.gallery) - 1, min(most, len(task.gallery))).astype(int)
-        items = tuple(task.gallery[row] for row in rows.tolist())
-        return next(iter(self._loader(items, self._loaders[task.gallery].images)))
+        return next(iter(self._loader(spread(task.gallery, most), self._loaders[task.gallery].images)))
 
     def score(self, model: nn.Module, task: RetrievalTask, *, rerank: bool = False) -> Retrieval:
         """Return how well `model` finds the task's queries. To be called on every rank; each extracts its share.
@@ -90,7 +86,7 @@ class Scorer:
     def _network(self, model: nn.Module, task: RetrievalTask) -> nn.Module:
         def few() -> Batch:
             if task.gallery not in self._few:
-                self._few[task.gallery] = self.some_images(task, most=_IMAGES_COMPARED)
+                self._few[task.gallery] = self.some_images(task, most=IMAGES_COMPARED)
             return self._few[task.gallery]
 
         return embedding_network(model, self._way, few)

@@ -28,7 +28,7 @@ def inputs(images_BCHW: Tensor) -> tuple[Measurement, ...]:
     images_BCHW = images_BCHW.float()
     channels_CN = images_BCHW.transpose(0, 1).flatten(1)
     means, stds = channels_CN.mean(1).tolist(), channels_CN.std(1, correction=0).tolist()
-    blank_B = (images_BCHW.amax((2, 3)) - images_BCHW.amin((2, 3)) < _BLANK_RANGE).all(1)
+    blank_B = _are_blank(images_BCHW)
     measurements = [
         Measurement("input_mean", max(abs(mean) for mean in means), "standard deviations"),
         Measurement("input_std", sorted(stds)[len(stds) // 2], "standard deviations"),
@@ -37,12 +37,23 @@ def inputs(images_BCHW: Tensor) -> tuple[Measurement, ...]:
         Measurement("duplicate_images", _duplicates(images_BCHW[~blank_B]) / len(images_BCHW), "share"),
         Measurement("num_images", float(len(images_BCHW)), "images"),
         Measurement("pixel_correlation", _neighbours(images_BCHW), "correlation"),
-        Measurement("noise_images", _without_structure(images_BCHW[~blank_B]) / len(images_BCHW), "share"),
+        noise_images(images_BCHW),
     ]
     for channel, (mean, std) in enumerate(zip(means, stds, strict=True)):
         measurements.append(Measurement("channel_mean", mean, "standard deviations", group=f"channel {channel}"))
         measurements.append(Measurement("channel_std", std, "standard deviations", group=f"channel {channel}"))
     return tuple(measurements)
+
+
+@torch.no_grad()
+def noise_images(images_BCHW: Tensor) -> Measurement:
+    """Return noise_images: the share of images, none of them blank, whose neighbouring pixels say nothing of each other."""
+    images_BCHW = images_BCHW.float()
+    return Measurement("noise_images", _without_structure(images_BCHW[~_are_blank(images_BCHW)]) / len(images_BCHW), "share")
+
+
+def _are_blank(images_BCHW: Tensor) -> Tensor:
+    return (images_BCHW.amax((2, 3)) - images_BCHW.amin((2, 3)) < _BLANK_RANGE).all(1)
 
 
 def _neighbours(images_BCHW: Tensor) -> float | None:

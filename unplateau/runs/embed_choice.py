@@ -5,11 +5,11 @@ A score is comparable with the run's others only where it was computed alike. Me
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from unplateau.base.errors import CheckpointError
-from unplateau.base.files import finite, read_json, write_json
+from unplateau.base.files import finite, write_json
 from unplateau.runs.layout import RunFolder
-from unplateau.runs.step_choice import BASES, Basis, StepWay
+from unplateau.runs.step_choice import BASES, Basis, StepWay, basis_of, read_choice
 
 SCHEMA_VERSION = 1
 
@@ -89,22 +89,19 @@ def read_embed_choice(folder: RunFolder) -> EmbedChoice | None:
     Raises:
         CheckpointError: the file is damaged.
     """
-    try:
-        plain = read_json(folder.embed_choice)
-        timings = tuple(_timing(one) for one in plain["timings"])
-        basis = next(name for name in ("set", "rule", "measured") if name == plain["basis"])
-        others = (timings, int(plain["num_images"]), str(plain["machine"]), float(plain["spent_seconds"]))
-        choice = EmbedChoice(EmbedWay(**plain["way"]), basis, *others)  # type: ignore[arg-type]
-        choice.line()  # fails where the parts do not belong together
-        return choice
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, StopIteration) as problem:
-        raise CheckpointError(
-            f"{folder.embed_choice} cannot be read ({type(problem).__name__}), so it is not known in which number format the "
-            "run's scores were computed. Delete the file to score as its steps were computed, or start again under another "
-            "--run-name."
-        ) from problem
+    return read_choice(
+        folder.embed_choice, _choice,
+        "in which number format the run's scores were computed. Delete the file to score as its steps were computed, or start "
+        "again under another --run-name.",
+    )  # fmt: skip
+
+
+def _choice(plain: dict[str, Any]) -> EmbedChoice:
+    timings = tuple(_timing(one) for one in plain["timings"])
+    others = (timings, int(plain["num_images"]), str(plain["machine"]), float(plain["spent_seconds"]))
+    choice = EmbedChoice(EmbedWay(**plain["way"]), basis_of(plain), *others)
+    choice.line()  # fails where the parts do not belong together
+    return choice
 
 
 def _timing(plain: dict[str, object]) -> EmbedTiming:

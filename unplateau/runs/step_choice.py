@@ -4,8 +4,10 @@ A run that goes on computes as it began: another format or layout rounds otherwi
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from unplateau.base.errors import CheckpointError
 from unplateau.base.files import finite, read_json, write_json
@@ -14,6 +16,8 @@ from unplateau.runs.layout import RunFolder
 SCHEMA_VERSION = 1
 
 Basis = Literal["set", "rule", "measured"]
+_BASES: tuple[Basis, ...] = ("set", "rule", "measured")
+Choice = TypeVar("Choice")
 BASES: dict[str, str] = {
     "set": "as the configuration says",
     "rule": "by rule",
@@ -107,18 +111,40 @@ def read_step_choice(folder: RunFolder) -> StepChoice | None:
     Raises:
         CheckpointError: the file is damaged.
     """
+    return read_choice(
+        folder.step_choice, _choice,
+        "in which number format the run was computed. Delete the file to go on with the one chosen by rule, or start again under "
+        "another --run-name.",
+    )  # fmt: skip
+
+
+def read_choice(path: Path, made: Callable[[dict[str, Any]], Choice], unknown: str) -> Choice | None:
+    """Return what was kept of a choice; None where nothing was.
+
+    Args:
+        path: of the JSON file.
+        made: makes the choice of what the file holds; whatever it raises, the file is damaged.
+        unknown: what is not known without it, and what to do.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
     try:
-        plain = read_json(folder.step_choice)
-        timings = tuple(_timing(one) for one in plain["timings"])
-        basis = next(name for name in ("set", "rule", "measured") if name == plain["basis"])
-        return StepChoice(StepWay(**plain["way"]), basis, timings, plain["machine"], plain["spent_seconds"])  # type: ignore[arg-type]
+        return made(read_json(path))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as problem:
-        raise CheckpointError(
-            f"{folder.step_choice} cannot be read ({type(problem).__name__}), so it is not known in which number format the run "
-            "was computed. Delete the file to go on with the one chosen by rule, or start again under another --run-name."
-        ) from problem
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, StopIteration) as problem:
+        raise CheckpointError(f"{path} cannot be read ({type(problem).__name__}), so it is not known {unknown}") from problem
+
+
+def basis_of(plain: dict[str, Any]) -> Basis:
+    """Return on what a kept choice rests. Raises StopIteration on another word."""
+    return next(name for name in _BASES if name == plain["basis"])
+
+
+def _choice(plain: dict[str, Any]) -> StepChoice:
+    timings = tuple(_timing(one) for one in plain["timings"])
+    return StepChoice(StepWay(**plain["way"]), basis_of(plain), timings, plain["machine"], plain["spent_seconds"])
 
 
 def _timing(plain: dict[str, object]) -> StepTiming:

@@ -125,12 +125,12 @@ class TrainingReader:
         self._seen, self._steps_when_armed = None, self.optimizer_steps
 
     def _on_optimizer_step(self, *_: Any) -> None:
+        started = time.perf_counter()
         self.optimizer_steps += 1
         self._rates.add(self.optimizers)
         if self._before is not None and self._seen is None:
-            started = time.perf_counter()
             self._seen = see(self._before, self.optimizers)
-            self._clock.book(time.perf_counter() - started)
+        self._clock.book(time.perf_counter() - started)
 
     def _rate(self) -> dict[str, float]:
         rates = [float(group["lr"]) for optimizer in self.optimizers for group in optimizer.param_groups]

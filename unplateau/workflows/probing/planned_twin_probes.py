@@ -23,7 +23,7 @@ from unplateau.models.build import build_model
 from unplateau.probes.clothes_colours import clothes_colours
 from unplateau.probes.evaluation_again import images_again, rows_again, score_again
 from unplateau.probes.images_of_files import distinct_files, images_of_files, labels_of_files
-from unplateau.probes.inputs import inputs
+from unplateau.probes.inputs import noise_images
 from unplateau.probes.label_structure import pair_confusion
 from unplateau.probes.model_as_configured import initial_weights_apart, outputs_apart, settings_apart
 from unplateau.probes.sets_told_apart import sets_told_apart
@@ -133,7 +133,8 @@ def _among_files(bench: Bench, items: tuple[Item, ...], files_NCHW: Tensor, num_
     if images_NCHW.shape[1:] != files_NCHW.shape[1:]:
         return (Measurement("pixels_of_file", 0.0, "share", note="another size"),)
     files = distinct_files(files_NCHW, torch.tensor([item.person_id for item in items]))
-    listed = (*_noise(files_NCHW), *labels_of_files(files), *_largest_label(bench, files_NCHW, items))
+    noise = replace(noise_images(files_NCHW[:_MOST_IMAGES]), group="files")
+    listed = (noise, *labels_of_files(files), *_largest_label(bench, files_NCHW, items))
     normalisation = (bench.parts.config.MODEL.PIXEL_MEAN, bench.parts.config.MODEL.PIXEL_STD)
     found = (*listed, *images_of_files(images_NCHW, labels_N, files, padding=padding, normalisation=normalisation))
     rows = meant_rows(bench, seed=0)
@@ -141,10 +142,6 @@ def _among_files(bench: Bench, items: tuple[Item, ...], files_NCHW: Tensor, num_
         return found
     drawn = rows.flatten()[:num_images]
     return (*found, Measurement("files_in_batch", len(drawn.unique()) / len(drawn), "share", group=MEANT))
-
-
-def _noise(files_NCHW: Tensor) -> Measurements:
-    return tuple(replace(m, group="files") for m in inputs(files_NCHW[:_MOST_IMAGES]) if m.name == "noise_images")
 
 
 def _largest_label(bench: Bench, files_NCHW: Tensor, items: tuple[Item, ...]) -> Measurements:
