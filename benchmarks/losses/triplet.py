@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.machine import machine_line
-from unplateau.losses.pairs import mean_of_valid, pairs_of
-from unplateau.losses.triplet import TripletLoss, hardest_distances
+from unplateau.losses.pairs import pairs_of
+from unplateau.losses.triplet import TripletLoss, mean_over_hardest
 
 BATCHES, IMAGES_EACH, DIM, MARGIN, CALLS = (32, 64, 128), 4, 512, 0.3, 20
 
@@ -62,9 +62,7 @@ def row(batch: int, pairs: int) -> str:
 
 
 def loss_alone(features_BD: Tensor, labels_B: Tensor) -> Tensor:
-    pairs = pairs_of(labels_B)
-    d_ap_B, d_an_B = hardest_distances(features_BD, pairs)
-    return mean_of_valid(F.relu(d_ap_B - d_an_B + MARGIN), pairs)
+    return mean_over_hardest(features_BD, pairs_of(labels_B), margin=MARGIN)[0]
 
 
 def loss_and_measurements(features_BD: Tensor, labels_B: Tensor) -> Tensor:

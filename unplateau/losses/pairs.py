@@ -23,6 +23,8 @@ class Pairs:
     """bool: the anchor has a positive and a negative."""
     num_valid: Tensor
     """int64, 0-d: such anchors."""
+    share_B: Tensor
+    """float32: each anchor's share of a mean over such anchors; all 0 where there is none."""
 
 
 def pairs_of(person_ids_B: Tensor) -> Pairs:
@@ -30,7 +32,8 @@ def pairs_of(person_ids_B: Tensor) -> Pairs:
     same_BB = person_ids_B[:, None] == person_ids_B
     positives_B = same_BB.sum(1) - 1
     valid_B = (positives_B > 0) & (positives_B < len(person_ids_B) - 1)
-    return Pairs(same_BB, positives_B, valid_B, valid_B.sum())
+    num_valid = valid_B.sum()
+    return Pairs(same_BB, positives_B, valid_B, num_valid, valid_B / num_valid.clamp(min=1))
 
 
 def mean_of_valid(values_B: Tensor, pairs: Pairs) -> Tensor:

@@ -35,24 +35,31 @@ class TripletLoss(Loss):
         if self.unit_features:
             features_BD = unit_length(features_BD)
         pairs = pairs_of(person_ids_B)
-        mine = hardest_distances if self.hard_mining else weighted_distances
-        d_ap_B, d_an_B = mine(features_BD, pairs)
+        if self.hard_mining:
+            value, distances_2B = mean_over_hardest(features_BD, pairs, margin=self.margin)
+            d_ap_B, d_an_B = distances_2B.unbind()
+            return Term(value, self._measurements(d_ap_B, d_an_B, pairs))
+        d_ap_B, d_an_B = weighted_distances(features_BD, pairs)
         excess_B = d_ap_B - d_an_B
         loss_B = F.relu(excess_B + self.margin) if self.margin > 0 else F.softplus(excess_B)
         return Term(mean_of_valid(loss_B, pairs), self._measurements(d_ap_B.detach(), d_an_B.detach(), pairs))
 
     def _measurements(self, d_ap_B: Tensor, d_an_B: Tensor, pairs: Pairs) -> dict[str, Tensor]:
-        active_B = (d_ap_B + self.margin > d_an_B).to(d_ap_B.dtype)
-        means_3 = mean_of_valid(torch.stack([d_ap_B, d_an_B, active_B]), pairs)
+        active_B = (d_ap_B + self.margin > d_an_B).type_as(d_ap_B)
+        means_3 = torch.stack([d_ap_B, d_an_B, active_B]) @ pairs.share_B.to(d_ap_B.dtype)
         return dict(zip(("d_ap", "d_an", "active_triplets"), means_3.unbind(), strict=True)) | pair_counts(pairs)
+
+
+def mean_over_hardest(features_BD: Tensor, pairs: Pairs, *, margin: float) -> tuple[Tensor, Tensor]:
+    """Return the batch-hard loss, differentiable once, and without gradient each anchor's d_ap and d_an, (2, B)."""
+    return _MeanOverHardest.apply(features_BD, _hardest_rows(features_BD.detach(), pairs), pairs, margin)
 
 
 def hardest_distances(features_BD: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
     """Return each anchor's distance to its farthest positive and to its nearest negative.
 
     Pairs are chosen by one matrix product without gradient, then only the chosen distances are computed, from
-    differences: exact for near-identical features, and the backward pass costs O(B D) instead of two matrix products.
-    Differentiable once.
+    differences: exact for near-identical features.
 
     Args:
         features_BD: any floating type.
@@ -61,8 +68,8 @@ def hardest_distances(features_BD: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor
     Returns:
         d_ap_B, d_an_B; of no meaning where `pairs.valid_B` is False.
     """
-    chosen_2B = _hardest_rows(features_BD.detach(), pairs)
-    d_ap_B, d_an_B = _DistancesToRows.apply(features_BD, chosen_2B)
+    neighbours_2BD = features_BD[_hardest_rows(features_BD.detach(), pairs)].view(2, *features_BD.shape)
+    d_ap_B, d_an_B = torch.linalg.vector_norm(features_BD - neighbours_2BD, dim=2).unbind()
     return d_ap_B, d_an_B
 
 
@@ -80,37 +87,48 @@ def weighted_distances(features_BD: Tensor, pairs: Pairs) -> tuple[Tensor, Tenso
     return (distances_BB * weights_positive_BB).sum(1), (distances_BB * weights_negative_BB).sum(1)
 
 
-class _DistancesToRows(torch.autograd.Function):
-    """Distances of all rows to chosen ones. Written out because at a batch of 64 each operation costs as much as it computes:
-    one node of five operations in the backward pass takes the place of five nodes."""
+class _MeanOverHardest(torch.autograd.Function):
+    """The mean loss over anchors with a pair, and their distances. Written out, gradient with value, because at a batch of 64
+    each operation costs as much as it computes: one node takes the place of a dozen. Differentiable once."""
 
     @staticmethod
-    def forward(ctx: Any, features_BD: Tensor, chosen_2B: Tensor) -> tuple[Tensor, Tensor]:
-        differences_2BD = features_BD - features_BD.index_select(0, chosen_2B).view(2, *features_BD.shape)
-        distances_2B = torch.linalg.vector_norm(differences_2BD, dim=2)
-        ctx.save_for_backward(differences_2BD, distances_2B, chosen_2B)
+    def forward(ctx: Any, features_BD: Tensor, rows_2B: Tensor, pairs: Pairs, margin: float) -> tuple[Tensor, Tensor]:
+        towards_2BD = features_BD.index_select(0, rows_2B).view(2, *features_BD.shape).sub_(features_BD)
+        distances_2B = torch.linalg.vector_norm(towards_2BD, dim=2)
         d_ap_B, d_an_B = distances_2B.unbind()
-        return d_ap_B.clone(), d_an_B.clone()
+        value, slope_B = _mean_and_slope(d_ap_B - d_an_B + margin, pairs, is_hinge=margin > 0)
+        smallest = torch.finfo(distances_2B.dtype).tiny  # a distance of 0 has differences of 0, so its gradient is 0
+        # the anchor is drawn to its positive and driven from its negative
+        per_length_2B = torch.stack((-slope_B, slope_B)) / distances_2B.clamp(min=smallest)
+        to_positive_BD, to_negative_BD = of_pairs_2BD = towards_2BD.mul_(per_length_2B[:, :, None])
+        of_features_BD = to_positive_BD + to_negative_BD
+        ctx.save_for_backward(of_features_BD.index_add_(0, rows_2B, of_pairs_2BD.flatten(0, 1), alpha=-1))
+        ctx.mark_non_differentiable(distances_2B)
+        return value, distances_2B
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_ap_B: Tensor, of_an_B: Tensor) -> tuple[Tensor, None]:
-        differences_2BD, distances_2B, chosen_2B = ctx.saved_tensors
-        smallest = torch.finfo(distances_2B.dtype).tiny  # a distance of 0 has differences of 0, so its gradient is 0
-        per_length_2B = torch.stack((of_ap_B, of_an_B)) / distances_2B.clamp(min=smallest)
-        gradient_2BD = differences_2BD * per_length_2B[:, :, None]
-        gradient_BD = gradient_2BD.sum(0).index_add_(0, chosen_2B, gradient_2BD.flatten(0, 1), alpha=-1)
-        return gradient_BD, None
+    def backward(ctx: Any, of_value: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        (of_features_BD,) = ctx.saved_tensors
+        return of_features_BD * of_value, None, None, None
+
+
+def _mean_and_slope(excess_B: Tensor, pairs: Pairs, *, is_hinge: bool) -> tuple[Tensor, Tensor]:
+    if is_hinge:
+        slope_B = pairs.share_B.to(excess_B.dtype) * (excess_B > 0)
+        return excess_B.dot(slope_B), slope_B
+    share_B = pairs.share_B.to(excess_B.dtype)
+    return F.softplus(excess_B).dot(share_B), excess_B.sigmoid() * share_B
 
 
 @torch.no_grad()
 def _hardest_rows(features_BD: Tensor, pairs: Pairs) -> Tensor:
     centred_BD = features_BD - features_BD.mean(0)  # less cancellation in the expanded square
     # |a - b|^2 without |a|^2, which is the same for all candidates of an anchor
-    nearness_BB = torch.addmm(centred_BD.square().sum(1), centred_BD, centred_BD.T, alpha=-2)
+    nearness_BB = torch.addmm(torch.linalg.vecdot(centred_BD, centred_BD), centred_BD, centred_BD.T, alpha=-2)
     # the anchor itself is among its positives at distance 0, the least: chosen only where nothing is farther
-    farthest_positive_B = torch.where(pairs.same_BB, nearness_BB, -torch.inf).argmax(1)
-    nearest_negative_B = torch.where(pairs.same_BB, torch.inf, nearness_BB).argmin(1)
+    farthest_positive_B = nearness_BB.masked_fill(~pairs.same_BB, -torch.inf).argmax(1)
+    nearest_negative_B = nearness_BB.masked_fill_(pairs.same_BB, torch.inf).argmin(1)
     return torch.cat([farthest_positive_B, nearest_negative_B])
 
 
