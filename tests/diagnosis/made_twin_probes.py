@@ -48,6 +48,8 @@ TWIN_FIRING: dict[str, Case] = {
     "model-not-as-configured       ": output("training: head.classifier (LinearClassifier)", zeros=0.5, random=0.7),
     "gradient-not-of-losses   ": measured({}, {"triplet": {**BACK, "loss_gradient_cosine": -1.0}}),
     "rate-not-as-configured": measured({**WATCHED, "rate_highest": 0.1}, **PLANNED),
+    "rate-not-as-configured    ": measured({**WATCHED, "rate_at_zero": 0.8, "rate_mean": 1e-4}, **PLANNED),
+    "rate-not-as-configured     ": measured({**WATCHED, "rate_valleys": 7.0}, **PLANNED, schedule="MultiStepLR"),
     "rate-not-as-configured ": measured({**WATCHED, "rate_mean": 5e-5}, **PLANNED),
     "blank-images ": measured({"noise_images": 0.8, "blank_images": 0.0}),
     "augmentation-too-strong  ": measured({"noise_images": 0.8}, {"files": {"noise_images": 0.0}}),
@@ -60,6 +62,7 @@ TWIN_FIRING: dict[str, Case] = {
         {"rate": {"setting_trained": 0.5, "setting_configured": 1.0, "setting_differs": 0.9}},
     ),
     "labels-mixed  ": measured({"largest_label": 12.0}, {"largest label": {"pair_confusion": 0.45}}),
+    "labels-mixed   ": measured({"label_images": 500.0, "pair_confusion": 0.1}, {"across cameras": {"pair_confusion": 0.48}}),
     "labels-have-twins ": measured({"files_of_several_labels": 1.0}),
     "preparation-differs      ": measured(
         {"looks_found_again": 1.2}, {"the middle, 0.55": {"looks_found_again": 0.8}, "query": AGAIN, "gallery": AGAIN}
@@ -104,6 +107,8 @@ TWIN_FIRING: dict[str, Case] = {
         {"updates_over_steps": 1.0}, {"backbone.a": {"updates_over_steps": 0.1}, "head": {"updates_over_steps": 1.0}}
     ),
     "no-positives    ": measured({"same_camera_in_batch": 1.0, "same_camera_of_label": 0.2}, triplet_weight=1.0),
+    "total-not-of-losses ": measured({"total_over_parts": 1.01}, {"initial weights": {"total_over_parts": 52.0}}),
+    "layers-not-trained    ": measured({"unheld_leaves": 0.6, "hidden_leaves": 0.6}),
     "total-not-of-losses": measured({**DELIVERED, "gradient_delivered_cosine": 0.1, "total_over_parts": 40.0}),
 }
 
@@ -149,5 +154,13 @@ TWIN_HEALTHY: dict[str, Case] = {
     "a rate of which the schedule is not known": measured({**WATCHED, "rate_mean": 1e-6}, base_learning_rate=1e-3),
     "losses that hand their gradients back": measured({}, {"triplet": BACK, "cross_entropy": BACK}),
     "erasing hides a few images": measured({**PICTURES, "images_found": 0.92}, {"upside down": {"images_found": 0.02}}),
+    "a temperature that nobody trains": measured({"unheld_leaves": 1e-6, "hidden_leaves": 1e-6}),
+    "a head that the optimiser was not given on purpose": measured({"unheld_leaves": 0.3, "hidden_leaves": 0.0}),
+    "a rate that restarts as it is meant to": measured(
+        {**WATCHED, "rate_valleys": 3.0}, **PLANNED, schedule="CosineAnnealingWarmRestarts"
+    ),
+    "looks that differ from camera to camera": measured(
+        {"label_images": 500.0, "pair_confusion": 0.15}, {"across cameras": {"pair_confusion": 0.25}}
+    ),
     "a total that is the sum of its parts": measured({"total_over_parts": 1.0}),
 }

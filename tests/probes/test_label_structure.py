@@ -48,6 +48,15 @@ def test_people_under_one_label_are_confused_with_strangers():
     assert alone < 0.02 < 0.2 < merged
 
 
+def test_people_numbered_anew_in_each_camera_are_strangers_across_cameras_alone():
+    people, cameras = torch.arange(96) % 12, torch.arange(96) // 48
+    anew = torch.where(cameras == 0, people, (people + 5) % 12)
+    found = pair_confusion(features_of(people), anew, cameras)
+    assert value(found, "pair_confusion") < 0.02
+    assert value(found, "pair_confusion", "across cameras") > 0.4
+    assert value(pair_confusion(features_of(people), people, cameras), "pair_confusion", "across cameras") < 0.02
+
+
 def test_without_two_images_in_a_camera_confusion_is_not_known():
     assert (
         value(pair_confusion(torch.randn(4, 3), torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 1])), "pair_confusion") is None

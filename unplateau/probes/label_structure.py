@@ -41,27 +41,39 @@ def shifted_agreement(features_ND: Tensor, batches: Sequence[Tensor], rows_N: Te
 
 @torch.no_grad()
 def pair_confusion(features_ND: Tensor, person_ids_N: Tensor, camera_ids_N: Tensor) -> tuple[Measurement, ...]:
-    """Measure how often an image of another label is nearer than one of the same label, both of the image's own camera.
+    """Measure how often an image of another label is nearer than one of the same label.
 
-    Within a camera light and background are the same, so that simple features tell people apart.
+    Within a camera light and background are the same, so that simple features tell people apart; across cameras they do where
+    features are on one scale in each.
 
     Returns:
         pair_confusion: mean over pairs of one label of the share of other labels' images that are nearer; 0 = always nearest
-        of all, 0.5 = as a stranger. None where no camera has two images of a label.
+        of all, 0.5 = as a stranger. Pairs of one camera, beside others of that camera, have group ""; pairs of two cameras,
+        beside others of the second, "across cameras". None where no two images of a label stand so.
     """
     unit_ND = F.normalize(features_ND.float(), dim=1)
     similarity_NN = unit_ND @ unit_ND.T
-    same_camera_NN = camera_ids_N[:, None] == camera_ids_N
-    same_label_NN = person_ids_N[:, None] == person_ids_N
-    eye_NN = torch.eye(len(unit_ND), dtype=torch.bool, device=unit_ND.device)
-    total, count = 0.0, 0
-    for row in range(len(unit_ND)):
-        own = similarity_NN[row][same_camera_NN[row] & same_label_NN[row] & ~eye_NN[row]]
-        others = similarity_NN[row][same_camera_NN[row] & ~same_label_NN[row]]
-        if len(own) and len(others):
-            total += float((others[None] > own[:, None]).float().mean())
-            count += 1
-    return (Measurement("pair_confusion", total / count if count else None, "share", note=f"{count} images"),)
+    cameras = camera_ids_N.unique().tolist()
+    found = []
+    for group, is_own in (("", True), ("across cameras", False)):
+        shares = [
+            share
+            for row, own in enumerate(camera_ids_N.tolist())
+            for camera in cameras
+            if (camera == own) == is_own
+            if (share := _confusion(row, similarity_NN[row], person_ids_N, camera_ids_N == camera)) is not None
+        ]
+        value = sum(shares) / len(shares) if shares else None
+        found.append(Measurement("pair_confusion", value, "share", group=group, note=f"{len(shares)} images"))
+    return tuple(found)
+
+
+def _confusion(row: int, similarity_N: Tensor, person_ids_N: Tensor, there_N: Tensor) -> float | None:
+    same_N = person_ids_N == person_ids_N[row]
+    mine_N = there_N & same_N
+    mine_N[row] = False
+    own, others = similarity_N[mine_N], similarity_N[there_N & ~same_N]
+    return float((others[None] > own[:, None]).float().mean()) if len(own) and len(others) else None
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """A watch keeps its share of the time that is trained; a pause in between gives it nothing."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -55,4 +57,35 @@ def test_the_rates_of_the_updates_are_remembered() -> None:
         optimizer.step()
         reader.step({"total": 1.0})
     found = {m.name: m.value for m in reader.measurements() if m.name.startswith("rate_")}
-    assert found == {"rate_highest": pytest.approx(3.0), "rate_mean": pytest.approx(11.0)}
+    assert found == {
+        "rate_highest": pytest.approx(3.0), "rate_mean": pytest.approx(11.0), "rate_at_zero": 0.0, "rate_valleys": 0.0
+    }  # fmt: skip
+
+
+def _rates_seen(rates: list[float]) -> dict[str, float | None]:
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    reader = TrainingReader(model, [optimizer], every=1000)
+    reader.open()
+    for rate in rates:
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        reader.step({"total": 1.0})
+    return {m.name: m.value for m in reader.measurements()}
+
+
+def test_a_rate_that_swings_has_valleys_and_a_warm_up_with_drops_has_none() -> None:
+    swings = [1.0 + math.cos(step / 3) for step in range(60)]  # three times down and up again
+    assert _rates_seen(swings)["rate_valleys"] == 3
+    planned = [0.01 * step for step in range(20)] + [0.2] * 20 + [0.02] * 20
+    assert _rates_seen(planned)["rate_valleys"] == 0
+    assert _rates_seen([1.0, *planned])["rate_valleys"] == 1, "the rate before the warm-up counts as a fall"
+
+
+def test_slow_falls_and_rises_count_as_much_as_fast_ones() -> None:
+    down = [0.999**step for step in range(300)]
+    assert _rates_seen(down + down[::-1])["rate_valleys"] == 1
+
+
+def test_updates_at_a_rate_of_zero_are_counted() -> None:
+    assert _rates_seen([0.0, 0.0, 0.0, 1.0])["rate_at_zero"] == 0.75

@@ -33,6 +33,7 @@ _BETTER = 1.25  # shifted over unshifted agreement
 _STRANGERS = 0.22
 _TWINS = 0.4
 _FAR_LARGER, _STRANGERS_INSIDE = 3.0, 0.3
+_STRANGERS_ACROSS, _WITHIN = 0.36, 0.6
 _SEVERAL = 0.05
 _FEWEST_IMAGES = 100
 
@@ -100,6 +101,30 @@ def judge_largest(case: Case) -> Verdict:
         causes=("identities-merged", "labels-noisy"),
         refuted_by="ten images of the largest label that show one person",
         next_test="show thirty images of the label with the most images",
+        remedies=("relabel",),
+    )
+
+
+def judge_across(case: Case) -> Verdict:
+    """Fire where labels fit within each camera and not from camera to camera."""
+    confusion = case.measured("pair_confusion")
+    within, across = confusion.get(""), confusion.get("across cameras")
+    if across is None or across < _STRANGERS_ACROSS or case.measured("label_images").get("", 0.0) < _FEWEST_IMAGES:
+        return None
+    if within is not None and within > _WITHIN * across:
+        return None  # noise everywhere: `judge_merged`
+    text = (
+        f"of images of other labels, {across:.0%} look nearer than one of the same label in another camera (10 to 25 % is usual)"
+    )
+    return Finding(
+        code="labels-mixed",
+        title="Labels fit within each camera and not from one to the next",
+        severity="data",
+        confidence=0.8,
+        evidence=(Evidence(text, across, 0.2, _SOURCE), Evidence("within a camera", within, 0.1, _SOURCE)),
+        causes=("identities-merged", "identities-split", "labels-noisy"),
+        refuted_by="ten images of one label from several cameras that show one person",
+        next_test="show all images of three labels, camera by camera",
         remedies=("relabel",),
     )
 

@@ -29,6 +29,7 @@ _SOURCE = "probe weight_motion, live updates"
 _FEWEST_UPDATES = 3  # one may be skipped by a scaler, one be at the foot of a warm-up from 0
 _STEPS_WITHOUT_UPDATE = 100  # nobody accumulates gradients over more
 _CONSTANT = 16  # elements; fewer are a scale, not a layer
+HIDDEN = 0.01  # of the elements below the loss; a temperature alone is less
 _HEADS = ("head", "heads", "classifier", "fc", "bottleneck", "cls_layer", "logits", "neck")
 
 
@@ -112,6 +113,25 @@ def judge_some_layers(case: Case) -> Verdict:
         refuted_by="a freeze that is wanted, or layers that the forward pass does not use",
         next_test="compare the list with the freeze settings, and with the layers the forward pass uses",
         remedies=("unfreeze", "fix_optimizer"),
+    )
+
+
+def judge_hidden(case: Case) -> Verdict:
+    """Fire where the loss has a gradient for weights that neither the model nor an optimiser lists."""
+    hidden = case.measured("hidden_leaves").get("", 0.0)
+    if hidden < HIDDEN:
+        return None
+    text = f"{hidden:.0%} of the weights below the loss are in no optimiser, and not among model.parameters()"
+    return Finding(
+        code="layers-not-trained",
+        title="Layers that the model does not list are not trained",
+        severity="pipeline",
+        confidence=0.9,
+        evidence=(Evidence(text, hidden, 0.0, "probe unheld_leaves"),),
+        causes=("layers-frozen", "stale-optimizer"),
+        refuted_by="weights outside the model that are kept still on purpose",
+        next_test="look for layers in plain lists, dictionaries or closures: they belong in a ModuleList or ModuleDict",
+        remedies=("fix_optimizer", "unfreeze"),
     )
 
 

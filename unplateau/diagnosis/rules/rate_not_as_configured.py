@@ -34,6 +34,8 @@ CODE = "rate-not-as-configured"
 _WATCHED = "watch"
 _OF_A_COSINE, _FEWEST_EPOCHS = 0.3, 4.0
 _TRACE = 1e-9  # of the configured rate; below it the rate is 0, which `weights_not_updated` judges
+_MANY_ZEROS = 0.2  # of the updates; warm-up begins with a single one
+_MANY_VALLEYS, _NEVER_RISE = 2.0, ("MultiStepLR", "CosineAnnealingLR")  # after warm-up
 _USUAL_DROP, _EXACTLY = 0.1, 0.02  # gamma of published schedules; of a power of it
 _LEARNED_WELL = 0.25  # of the way from floor to start: whatever the rate is, it works
 
@@ -66,6 +68,8 @@ def judge_watched(case: Case) -> Verdict:
     asked, highest, mean = case.facts.base_learning_rate, *(case.measured(name).get("") for name in ("rate_highest", "rate_mean"))
     if not asked or highest is None or mean is None or highest < _TRACE * asked or _has_learned_well(case):
         return None
+    if (found := _zeros_or_valleys(case)) is not None:
+        return found
     if highest >= RATE_IS_HIGH * asked:
         text = f"an update was done at rate {highest:.3g}, {highest / asked:.3g} times the configured {asked:.3g}"
         title, causes = "The learning rate was far above the configured one", ("learning-rate-too-high", "no-warm-up")
@@ -80,12 +84,24 @@ def judge_watched(case: Case) -> Verdict:
     )
 
 
-def _watched(title: str, causes: tuple[str, ...], evidence: Evidence) -> Finding:
+def _zeros_or_valleys(case: Case) -> Finding | None:
+    zeros, valleys = (case.measured(name).get("", 0.0) for name in ("rate_at_zero", "rate_valleys"))
+    if zeros > _MANY_ZEROS:
+        evidence = Evidence(f"{zeros:.0%} of the updates were done at rate 0", zeros, 0.0, _WATCHED)
+        return _watched("Many updates were done at a learning rate of 0", ("learning-rate-zero",), evidence, confidence=0.95)
+    if valleys >= _MANY_VALLEYS and case.facts.schedule in _NEVER_RISE:
+        evidence = Evidence(f"the rate rose again after it had fallen, {valleys:.0f} times", valleys, 0.0, _WATCHED)
+        title = f"The learning rate swings, which {case.facts.schedule} never does"
+        return _watched(title, ("schedule-too-fast", "learning-rate-too-high"), evidence)
+    return None
+
+
+def _watched(title: str, causes: tuple[str, ...], evidence: Evidence, *, confidence: float = 0.9) -> Finding:
     return Finding(
         code=CODE,
         title=title,
         severity="optimisation",
-        confidence=0.9,
+        confidence=confidence,
         evidence=(evidence,),
         causes=causes,
         refuted_by="a schedule that is meant to give these rates",

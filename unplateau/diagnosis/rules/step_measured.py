@@ -20,6 +20,7 @@ Source
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from unplateau.diagnosis.case import Case
@@ -30,7 +31,7 @@ from unplateau.runs.record import Evidence, Finding
 _SOURCE = "probe delivered_gradient"
 _APART = 2e-4  # with the same weights, batch and draws only rounding differs
 _EXPLAINED = 0.02  # of the distance that is to be explained
-_TOTAL_APART, _DROWNED = 0.02, 1.5
+_TOTAL_APART, _TRACE = 0.02, 1e-6
 _WITHHELD = 0.02  # of the gradient's square
 _ANOTHER_DIRECTION, _PILED_UP = 0.9, 0.8
 _KEPT = 0.5  # of the way the optimiser went
@@ -96,16 +97,18 @@ class _Reading(NamedTuple):
 
 def judge_total(case: Case) -> Verdict:
     """Fire where what the step minimises is not the weighted sum of its losses."""
-    ratio = case.measured("total_over_parts").get("")
-    if ratio is None or abs(ratio - 1) < _TOTAL_APART:
+    readings = case.measured("total_over_parts")  # now, and with the weights the training began with
+    when = max(readings, key=lambda when: abs(math.log(max(readings[when], _TRACE))), default="")
+    ratio = readings.get(when, 1.0)
+    if abs(ratio - 1) < _TOTAL_APART:
         return None
-    text = f"the step minimises {ratio:.3g} times the weighted sum of its losses"
+    text = f"the step minimises {ratio:.3g} times the weighted sum of its losses" + (f", with its {when}" if when else "")
     more = ratio > 1
     return Finding(
         code="total-not-of-losses",
         title="Something else than the configured losses is " + ("added to the total" if more else "in the total"),
         severity="pipeline",
-        confidence=0.9 if not 1 / _DROWNED < ratio < _DROWNED else 0.7,
+        confidence=0.72,  # its weight is seen, not what the term says
         evidence=(Evidence(text, ratio, 1.0, _SOURCE),),
         causes=("loss-weights-unbalanced",) if more else ("loss-weights-unbalanced", "detached-branch", "cross-entropy-missing"),
         refuted_by="a term beside the configured losses that is meant",

@@ -22,6 +22,7 @@ FIRST_STEPS = 6  # measured one by one: three updates make sure, and warm-up fro
 SHARE = 0.005  # of the training's time that watching may take after the first steps; a quarter of what is promised
 _LONGEST_STEP = 60.0  # seconds that count of a step, at most
 _MOST_PENDING = 1000  # steps whose losses may wait on the device
+_CHANGED = 1.02  # times; a rate that moves by less stands still
 _FIRST_ELEMENTS, _LATER_ELEMENTS = 4096, 64  # of each tensor
 
 
@@ -141,22 +142,39 @@ class _Rates:
     """The rate of every update; one that lies on a device is left alone, for reading it waits."""
 
     def __init__(self) -> None:
-        self._sum = self._highest = 0.0
-        self._count = 0
+        self._sum = self._highest = self._last = 0.0
+        self._count = self._zeros = self._valleys = 0
+        self._is_falling = False
 
     def add(self, optimizers: Sequence[Optimizer]) -> None:
         rates = [g["lr"] for optimizer in optimizers for g in optimizer.param_groups if isinstance(g["lr"], float | int)]
         if rates:
-            self._sum, self._count = self._sum + float(max(rates)), self._count + 1
+            fastest = float(max(rates))
+            self._sum, self._count, self._zeros = self._sum + fastest, self._count + 1, self._zeros + (fastest == 0)
             self._highest = max(self._highest, float(min(rates)))
+            self._turn(fastest)
+
+    def _turn(self, rate: float) -> None:
+        if self._is_falling and rate > _CHANGED * self._last:
+            self._valleys += 1
+            self._is_falling = False
+        elif rate * _CHANGED < self._last:
+            self._is_falling = True
+        if abs(rate - self._last) > (_CHANGED - 1) * self._last:  # a slow rise or fall is seen once it has come so far
+            self._last = rate
 
     def measurements(self, step: int) -> tuple[Measurement, ...]:
-        """rate_highest of the slowest group, and rate_mean of the fastest: groups with factors of their own raise no alarm."""
+        """rate_highest of the slowest group, and rate_mean of the fastest: groups with factors of their own raise no alarm.
+
+        Of the fastest also rate_at_zero (share of the updates) and rate_valleys (how often it rose again after it had fallen).
+        """
         if not self._count:
             return ()
         return (
             Measurement("rate_highest", self._highest, "learning rate", step),
             Measurement("rate_mean", self._sum / self._count, "learning rate", step),
+            Measurement("rate_at_zero", self._zeros / self._count, "share", step),
+            Measurement("rate_valleys", float(self._valleys), "times", step),
         )
 
 

@@ -24,6 +24,7 @@ from unplateau.probes.optimizer_age import optimizer_age
 from unplateau.probes.optimizer_contents import optimizer_contents
 from unplateau.probes.optimizer_settings import optimizer_settings
 from unplateau.probes.step_hooks import right_after_update
+from unplateau.probes.unheld_leaves import unheld_leaves
 from unplateau.runs.record import Measurement
 from unplateau.workflows.probing.bench import Bench
 from unplateau.workflows.probing.planned import Measurements
@@ -168,6 +169,7 @@ def _delivered(bench: Bench, batch: Batch, others: dict[str, dict[str, float]]) 
         terms = forward_losses(bench.parts, batch)
     if not trained or not terms.total.requires_grad:
         return ()
+    leaves = unheld_leaves(terms.total, bench.parts.optimizers, bench.parts.model.parameters())
     gradients = torch.autograd.grad(terms.total, list(trained.values()), allow_unused=True, materialize_grads=True)
     before, arrived = {name: p.detach().clone() for name, p in trained.items()}, {}
     left_over = {name: p.grad.clone() for name, p in trained.items() if p.grad is not None}
@@ -189,6 +191,7 @@ def _delivered(bench: Bench, batch: Batch, others: dict[str, dict[str, float]]) 
     said = {name: float(value) for name, value in reported.parts.items()}
     expected = {name: float(value.detach()) for name, value in terms.parts.items()}
     stated = (
+        *leaves,
         *_stated(said, expected),
         *_explained(said, expected, others),
         *_total_over_parts(bench, said, float(reported.total)),

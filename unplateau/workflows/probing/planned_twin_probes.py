@@ -154,7 +154,7 @@ def _largest_label(bench: Bench, files_NCHW: Tensor, items: tuple[Item, ...]) ->
     cameras_N = torch.tensor([items[row].camera_id for row in rows])
     ids_N = torch.tensor([-1 if place < len(inside) else place for place in range(len(rows))])  # nobody else has a partner
     colours_ND = clothes_colours(files_NCHW[rows].cpu(), cameras_N)
-    confused = [replace(m, group="largest label") for m in pair_confusion(colours_ND, ids_N, cameras_N)]
+    confused = [replace(m, group="largest label") for m in pair_confusion(colours_ND, ids_N, cameras_N) if not m.group]
     return (Measurement("largest_label", count / median(counts.values()), "times the median"), *confused)
 
 
