@@ -43,6 +43,7 @@ def test_nothing_measured_gives_nothing() -> None:
         ({"label_highest": 16.0}, "labels-out-of-range"),
         ({"label_lowest": -1.0}, "labels-out-of-range"),
         ({"peak_rate": 0.0}, "learning-rate-zero"),
+        ({"hidden_leaves": 0.6}, "layers-not-trained"),
         ({"trainable_tensors": 0.0}, "weights-not-updated"),
         ({"anchors_with_positive": 0.0}, "no-positives"),
         ({"identities_in_batch": 1.0}, "no-negatives"),

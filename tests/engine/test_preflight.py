@@ -107,6 +107,7 @@ FAULTY: dict[str, tuple[Callable[[Parts], Parts], str, str]] = {
     "stale optimiser": (faults.stale_optimizer, "weights-not-updated", "stale-optimizer"),
     "optimiser of copies": (faults.optimizer_of_copies, "weights-not-updated", "stale-optimizer"),
     "detached backbone": (faults.detached_backbone, "weights-not-updated", "detached-branch"),
+    "layers in a plain list": (faults.layers_in_a_plain_list, "layers-not-trained", "layers-frozen"),
     "blank images": (faults.blank_images, "blank-inputs", ""),
     "raw pixels": (faults.unnormalised_images, "inputs-not-normalised", ""),
     "labels off by one": (faults.labels_off_by_one, "labels-out-of-range", ""),

@@ -21,6 +21,7 @@ from unplateau.engine.train_step import forward_losses, train_step
 from unplateau.models.classifiers import LinearClassifier
 from unplateau.models.groups import layer_groups
 from unplateau.optim.schedules import Schedule
+from unplateau.probes.unheld_leaves import unheld_leaves
 from unplateau.probes.weight_motion import Snapshot, snapshot, weight_motion
 from unplateau.runs.record import Measurement
 
@@ -28,7 +29,7 @@ _SCALER_STEPS = 12  # an fp16 scaler starts at 2**16 and may skip steps until it
 
 
 def preflight(parts: Parts, schedule: Schedule, *, has_fresh_head: bool) -> tuple[Measurement, ...]:
-    """Measure one batch and one rehearsed step at the peak learning rate. Cost: 3 forward, 1 backward, a copy of the model.
+    """Measure one batch and one rehearsed step at the peak learning rate. Cost: 4 forward, 1 backward, a copy of the model.
 
     Args:
         parts: the training as it will run, before it is compiled or distributed.
@@ -45,6 +46,7 @@ def preflight(parts: Parts, schedule: Schedule, *, has_fresh_head: bool) -> tupl
             *seen,
             *_logits(rehearsal, batch),
             *(_initial_loss(rehearsal, batch) if has_fresh_head else ()),
+            *unheld_leaves(forward_losses(rehearsal, batch).total, rehearsal.optimizers, rehearsal.model.parameters()),
             *_motion(rehearsal, batch, schedule.peak_rate),
         )
 

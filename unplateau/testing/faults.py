@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from unplateau.data.loader import Batch, TrainLoader
 from unplateau.engine.parts import Parts
+from unplateau.optim.build import build_optimizers
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,13 @@ def detached_backbone(parts: Parts) -> Parts:
     return parts
 
 
+def layers_in_a_plain_list(parts: Parts) -> Parts:
+    """Hold the backbone's last stage in a Python list and not in a `ModuleList`, and build the optimisers afterwards."""
+    stages = cast(nn.Sequential, parts.model.backbone.stages)
+    stages[-1] = _PlainList(stages[-1])
+    return replace(parts, optimizers=build_optimizers(parts.config, parts.model, parts.losses))
+
+
 def blank_images(parts: Parts) -> Parts:
     """Replace every image by zeros."""
     return _with_batches(parts, lambda batch: replace(batch, images_BCHW=torch.zeros_like(batch.images_BCHW)))
@@ -79,6 +87,7 @@ FAULTS = (
     Fault("optimizer_of_copies", frozenset({"stale-optimizer"}), optimizer_of_copies),
     Fault("frozen_backbone", frozenset({"everything-frozen", "frozen-backbone"}), frozen_backbone),
     Fault("detached_backbone", frozenset({"detached-branch", "no-gradient"}), detached_backbone),
+    Fault("layers_in_a_plain_list", frozenset({"layers-frozen", "stale-optimizer"}), layers_in_a_plain_list),
     Fault("blank_images", frozenset({"blank-inputs"}), blank_images),
     Fault("unnormalised_images", frozenset({"inputs-not-normalised"}), unnormalised_images),
     Fault("labels_off_by_one", frozenset({"labels-out-of-range"}), labels_off_by_one),
@@ -123,6 +132,15 @@ def _flat_buffer(parameters: list[nn.Parameter]) -> nn.Parameter:
 
 def _with_batches(parts: Parts, change: Callable[[Batch], Batch]) -> Parts:
     return replace(parts, train_loader=cast(TrainLoader, _ChangedLoader(parts.train_loader, change)))
+
+
+class _PlainList(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layers = [layer]
+
+    def forward(self, features: Tensor) -> Tensor:
+        return cast(Tensor, self.layers[0](features))
 
 
 class _ChangedLoader:

@@ -48,7 +48,7 @@ def test_every_planted_fault_is_the_first_finding(fault):
         "stale_optimizer": "weights-not-updated", "optimizer_of_copies": "weights-not-updated",
         "frozen_backbone": "only-head-trained", "detached_backbone": "only-head-trained", "blank_images": "blank-inputs",
         "unnormalised_images": "inputs-not-normalised", "labels_off_by_one": "labels-out-of-range",
-        "softmax_before_cross_entropy": "softmax-before-ce",
+        "softmax_before_cross_entropy": "softmax-before-ce", "layers_in_a_plain_list": "layers-not-trained",
     }  # fmt: skip
     assert first.code == expected[fault.name]
 

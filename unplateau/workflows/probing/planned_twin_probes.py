@@ -125,16 +125,16 @@ def _files_for(bench: Bench) -> tuple[tuple[Item, ...], int]:
 
 def _among_files(bench: Bench, items: tuple[Item, ...], files_NCHW: Tensor, num_images: int) -> Measurements:
     config = bench.parts.config.INPUT
+    files = distinct_files(files_NCHW, torch.tensor([item.person_id for item in items]))
+    noise = replace(noise_images(files_NCHW[:_MOST_IMAGES]), group="files")
+    listed = (noise, *labels_of_files(files), *_largest_label(bench, files_NCHW, items))
     if config.CJ.ENABLED:
-        return ()  # colours are changed on purpose, so that no pixel is its file's
+        return listed  # colours are changed on purpose, so that no pixel is its file's
     padding = config.PADDING.SIZE if config.PADDING.ENABLED else 0
     images_NCHW = torch.cat([batch.images_BCHW for batch in bench.first_batches])[:num_images].cpu()
     labels_N = torch.cat([batch.person_ids_B for batch in bench.first_batches])[:num_images].cpu()
     if images_NCHW.shape[1:] != files_NCHW.shape[1:]:
-        return (Measurement("pixels_of_file", 0.0, "share", note="another size"),)
-    files = distinct_files(files_NCHW, torch.tensor([item.person_id for item in items]))
-    noise = replace(noise_images(files_NCHW[:_MOST_IMAGES]), group="files")
-    listed = (noise, *labels_of_files(files), *_largest_label(bench, files_NCHW, items))
+        return (*listed, Measurement("pixels_of_file", 0.0, "share", note="another size"))
     normalisation = (bench.parts.config.MODEL.PIXEL_MEAN, bench.parts.config.MODEL.PIXEL_STD)
     found = (*listed, *images_of_files(images_NCHW, labels_N, files, padding=padding, normalisation=normalisation))
     rows = meant_rows(bench, seed=0)
