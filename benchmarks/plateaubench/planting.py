@@ -25,11 +25,14 @@ from unplateau.data.loader import Batch
 from unplateau.engine.parts import Parts
 from unplateau.engine.train_step import StepTerms
 from unplateau.evaluation.embedded import Embedded
-from unplateau.evaluation.ranking import Retrieval, retrieve
+from unplateau.evaluation.matches import find_matches
+from unplateau.evaluation.ranking import Retrieval, matched_queries, measure, retrieve, summarise
 from unplateau.losses.terms import LossTerms
+from unplateau.models.reid import Outputs
 
 Inject = Callable[[Experiment], None]
 Plan = Callable[[Experiment, int], np.ndarray]
+ExtraLoss = Callable[[Parts, Batch, Outputs], Tensor]
 
 
 def change_training_pixels(experiment: Experiment, change: Transform) -> None:
@@ -108,6 +111,23 @@ def score_with(experiment: Experiment, gallery_of: Callable[[Experiment], Embedd
     evaluator.score = score  # type: ignore[method-assign]
 
 
+def rank_by(experiment: Experiment, scores_of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+    """Let a function of (features_QD, features_GD) give the scores_QG that are ranked; higher is more alike."""
+    evaluator = experiment.evaluator
+
+    def score(experiment: Experiment) -> Retrieval:
+        query, gallery = evaluator.embed(experiment, evaluator.query), evaluator.embed(experiment, evaluator.gallery)
+        matches = find_matches(query, gallery)
+        rows_Q = matched_queries(matches)
+        scores_QG = np.ascontiguousarray(scores_of(query.features_ND[rows_Q], gallery.features_ND), dtype=np.float32)
+        parts = measure([(slice(0, len(rows_Q)), scores_QG)], matches, rows_Q)
+        options = {"metric": "euclidean"}
+        dataset = evaluator.query[0].dataset
+        return summarise(parts, matches, query.person_ids_N, protocol="held-out", dataset=dataset, options=options)
+
+    evaluator.score = score  # type: ignore[method-assign]
+
+
 def norms(experiment: Experiment) -> list[nn.BatchNorm2d]:
     """Return the backbone's batch-norm layers, from the images on: any network of the bench has them before its rectifiers."""
     layers = convolutions_and_norms(experiment.model.backbone)
@@ -131,6 +151,23 @@ def regroup(experiment: Experiment, part: nn.Module, **settings: Any) -> None:
         inside = [p for p in group["params"] if id(p) in own]
         group["params"] = [p for p in group["params"] if id(p) not in own]
         experiment.optimizers[0].param_groups.append({**group, "params": inside, **settings})
+
+
+def add_loss(experiment: Experiment, extra: ExtraLoss) -> None:
+    """Add a loss of (parts, batch, outputs) to the total of every step."""
+
+    def step(parts: Parts, batch: Batch) -> StepTerms:
+        outputs = parts.network(batch.images_BCHW, person_ids_B=batch.person_ids_B)
+        terms = parts.losses(outputs.features_BD, outputs.logits_BI, batch.person_ids_B)
+        return update(parts, replace(terms, total=terms.total + extra(parts, batch, outputs)))
+
+    experiment.step = step
+
+
+def change_loss(experiment: Experiment, name: str, value: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+    """Let another function of (features_BD, logits_BI, person_ids_B) be the loss of this name."""
+    term = experiment.losses.terms[name]
+    term.register_forward_hook(lambda module, inputs, term: replace(term, value=value(*inputs)))
 
 
 def losses_of(parts: Parts, batch: Batch) -> LossTerms:

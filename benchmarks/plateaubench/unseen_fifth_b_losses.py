@@ -5,7 +5,6 @@ Shape legend: B batch, N images, D feature dim, I identities, P identities of a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
@@ -24,7 +23,6 @@ from unplateau.losses.triplet import hardest_distances
 from unplateau.models.reid import Outputs
 from unplateau.optim.build import build_optimizers
 
-_Extra = Callable[[Parts, Batch, Outputs], Tensor]
 _MARGIN = 0.3
 
 
@@ -105,7 +103,7 @@ def memory_written_by_row(experiment: Experiment) -> None:
         memory_ID[rows_B] = F.normalize(0.2 * memory_ID[rows_B] + 0.8 * unit_BD.detach())
         return loss
 
-    _add_loss(experiment, contrast)
+    planting.add_loss(experiment, contrast)
 
 
 def focal_turned_round(experiment: Experiment) -> None:
@@ -141,7 +139,7 @@ def triplets_summed(experiment: Experiment) -> None:
         excess_BBB = distances_BB[:, :, None] - distances_BB[:, None, :] + _MARGIN
         return F.relu(excess_BBB[positive_BB[:, :, None] & ~same_BB[:, None, :]]).sum()
 
-    _other_triplet(experiment, all_triplets)
+    planting.change_loss(experiment, "triplet", all_triplets)
 
 
 def pixels_rebuilt_in_a_sum(experiment: Experiment) -> None:
@@ -153,7 +151,7 @@ def pixels_rebuilt_in_a_sum(experiment: Experiment) -> None:
         small_BP = F.adaptive_avg_pool2d(batch.images_BCHW, (16, 8)).flatten(1)
         return (parts.model.get_submodule("decoder")(outputs.features_BD) - small_BP).square().sum()
 
-    _add_loss(experiment, error)
+    planting.add_loss(experiment, error)
 
 
 def filters_held_apart_too_strongly(experiment: Experiment) -> None:
@@ -163,7 +161,7 @@ def filters_held_apart_too_strongly(experiment: Experiment) -> None:
         weights = [weight.flatten(1) for weight in parts.model.backbone.parameters() if weight.ndim == 4]
         return torch.stack([(w @ w.T - torch.eye(len(w))).square().sum() for w in weights]).sum()
 
-    _add_loss(experiment, penalty)
+    planting.add_loss(experiment, penalty)
 
 
 def margin_subtracted(experiment: Experiment) -> None:
@@ -174,7 +172,7 @@ def margin_subtracted(experiment: Experiment) -> None:
         d_ap_B, d_an_B = hardest_distances(features_BD, pairs)
         return mean_of_valid(F.relu(d_ap_B - d_an_B - _MARGIN), pairs)
 
-    _other_triplet(experiment, loss)
+    planting.change_loss(experiment, "triplet", loss)
 
 
 def _groups(rows: np.ndarray, instances: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -183,18 +181,3 @@ def _groups(rows: np.ndarray, instances: int, rng: np.random.Generator) -> list[
     if len(rows) < instances:
         return [np.resize(rows, instances)]
     return list(rows[: len(rows) // instances * instances].reshape(-1, instances))
-
-
-def _other_triplet(experiment: Experiment, loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
-    """Let another function of (features, logits, labels) be the metric loss."""
-    term = experiment.losses.terms["triplet"]
-    term.register_forward_hook(lambda module, inputs, term: replace(term, value=loss(*inputs)))
-
-
-def _add_loss(experiment: Experiment, extra: _Extra) -> None:
-    def step(parts: Parts, batch: Batch) -> StepTerms:
-        outputs = parts.network(batch.images_BCHW, person_ids_B=batch.person_ids_B)
-        terms = parts.losses(outputs.features_BD, outputs.logits_BI, batch.person_ids_B)
-        return planting.update(parts, replace(terms, total=terms.total + extra(parts, batch, outputs)))
-
-    experiment.step = step

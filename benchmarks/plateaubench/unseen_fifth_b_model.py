@@ -20,8 +20,6 @@ from benchmarks.plateaubench.faults_of_data import give_classifier
 from benchmarks.plateaubench.planting import Inject
 from unplateau.data.items import Item
 from unplateau.evaluation.embedded import Embedded
-from unplateau.evaluation.matches import find_matches
-from unplateau.evaluation.ranking import Retrieval, matched_queries, measure, summarise
 from unplateau.models.reid import Outputs, ReidModel
 from unplateau.optim.build import build_optimizers
 
@@ -104,7 +102,7 @@ def factors_of_the_product_exchanged(experiment: Experiment) -> None:
         squares_QG = np.square(query_QD).sum(1)[:, None] + np.square(gallery_GD).sum(1)
         return -(-2 * squares_QG + query_QD @ gallery_GD.T)
 
-    _rank_by(experiment, scores)
+    planting.rank_by(experiment, scores)
 
 
 class _Seen(nn.Module):
@@ -203,20 +201,3 @@ def _sum(first: Embedded, second: Embedded) -> Embedded:
 
 def _look_at(experiment: Experiment, look: Callable[[ReidModel, Tensor], Tensor]) -> None:
     experiment.evaluator.model_of = lambda experiment: _Seen(experiment.model, look)  # type: ignore[assignment,return-value]
-
-
-def _rank_by(experiment: Experiment, scores_of: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
-    """Let a function of (features_QD, features_GD) give the scores_QG that are ranked; higher is more alike."""
-    evaluator = experiment.evaluator
-
-    def score(experiment: Experiment) -> Retrieval:
-        query, gallery = evaluator.embed(experiment, evaluator.query), evaluator.embed(experiment, evaluator.gallery)
-        matches = find_matches(query, gallery)
-        rows_Q = matched_queries(matches)
-        scores_QG = np.ascontiguousarray(scores_of(query.features_ND[rows_Q], gallery.features_ND), dtype=np.float32)
-        parts = measure([(slice(0, len(rows_Q)), scores_QG)], matches, rows_Q)
-        options = {"metric": "euclidean"}
-        dataset = evaluator.query[0].dataset
-        return summarise(parts, matches, query.person_ids_N, protocol="held-out", dataset=dataset, options=options)
-
-    evaluator.score = score  # type: ignore[method-assign]

@@ -25,8 +25,6 @@ from unplateau.models.classifiers import build_classifier
 from unplateau.models.reid import Outputs
 from unplateau.optim.build import build_optimizers
 
-_Extra = Callable[[Parts, Batch, Outputs], Tensor]
-
 
 def first_images_in_order(experiment: Experiment) -> None:
     """The sampler shuffles nothing: the first K images of the first person, then of the second, and so on, in every epoch."""
@@ -117,7 +115,7 @@ def contrast_of_raw_features(experiment: Experiment) -> None:
         likelihood_BB = logits_BB.log_softmax(1).masked_fill(~positive_BB, 0.0)
         return -(likelihood_BB.sum(1) / positive_BB.sum(1).clamp(min=1)).mean()
 
-    _add_loss(experiment, contrast)
+    planting.add_loss(experiment, contrast)
 
 
 def confidence_punished(experiment: Experiment) -> None:
@@ -127,7 +125,7 @@ def confidence_punished(experiment: Experiment) -> None:
         assert outputs.logits_BI is not None
         return 10 * (outputs.logits_BI.softmax(1) * outputs.logits_BI.log_softmax(1)).sum(1).mean()
 
-    _add_loss(experiment, negative_entropy)
+    planting.add_loss(experiment, negative_entropy)
 
 
 def taught_by_random_weights(experiment: Experiment) -> None:
@@ -139,7 +137,7 @@ def taught_by_random_weights(experiment: Experiment) -> None:
             taught_BD = F.normalize(teacher(batch.images_BCHW).features_BD)
         return 100 * (F.normalize(outputs.features_BD) - taught_BD).square().sum(1).mean()
 
-    _add_loss(experiment, distance)
+    planting.add_loss(experiment, distance)
 
 
 def metric_ramp_without_end(experiment: Experiment) -> None:
@@ -202,15 +200,6 @@ def _other_metric_labels(experiment: Experiment, labels_of: Callable[[Batch], Te
         terms = parts.losses(outputs.features_BD, outputs.logits_BI, batch.person_ids_B)
         other = parts.losses.terms["triplet"](outputs.features_BD, outputs.logits_BI, labels_of(batch)).value
         return planting.update(parts, _with_part(terms, "triplet", other))
-
-    experiment.step = step
-
-
-def _add_loss(experiment: Experiment, extra: _Extra) -> None:
-    def step(parts: Parts, batch: Batch) -> StepTerms:
-        outputs = parts.network(batch.images_BCHW, person_ids_B=batch.person_ids_B)
-        terms = parts.losses(outputs.features_BD, outputs.logits_BI, batch.person_ids_B)
-        return planting.update(parts, replace(terms, total=terms.total + extra(parts, batch, outputs)))
 
     experiment.step = step
 

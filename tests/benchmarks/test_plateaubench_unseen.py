@@ -14,11 +14,21 @@ from benchmarks.plateaubench.unseen_fifth_b import FAULTS as FIFTH_B
 from benchmarks.plateaubench.unseen_first import FAULTS as FIRST
 from benchmarks.plateaubench.unseen_fourth import FAULTS as FOURTH
 from benchmarks.plateaubench.unseen_second import FAULTS as SECOND
+from benchmarks.plateaubench.unseen_sixth_b import FAULTS as SIXTH_B
 from benchmarks.plateaubench.unseen_third import FAULTS as THIRD
 from unplateau.base.errors import UsageError
 from unplateau.diagnosis.causes import BY_CODE
 
-UNSEEN = (*FIRST, *SECOND, *FOURTH, *FIFTH_A, *FIFTH_B)
+UNSEEN = (*FIRST, *SECOND, *FOURTH, *FIFTH_A, *FIFTH_B, *SIXTH_B)
+TABLES = {
+    "first": FIRST,
+    "second": SECOND,
+    "third": THIRD,
+    "fourth": FOURTH,
+    "fifth a": FIFTH_A,
+    "fifth b": FIFTH_B,
+    "sixth b": SIXTH_B,
+}
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {"raw_ids_for_labels": "IndexError", "one_class_too_few": "IndexError"}
 
@@ -35,9 +45,7 @@ def outcome(experiment):
     return story.problem, [str(line) for line in story.log], scored.embed(experiment, scored.gallery).features_ND.tobytes()
 
 
-@pytest.mark.parametrize(
-    "faults", [FIRST, SECOND, THIRD, FOURTH, FIFTH_A, FIFTH_B], ids=["first", "second", "third", "fourth", "fifth a", "fifth b"]
-)
+@pytest.mark.parametrize("faults", TABLES.values(), ids=TABLES)
 def test_each_file_has_twenty_two_kinds_or_more_of_the_published_vocabulary(faults):
     assert len({planted.kind for planted in faults}) >= 22
     for planted in faults:
@@ -46,9 +54,7 @@ def test_each_file_has_twenty_two_kinds_or_more_of_the_published_vocabulary(faul
 
 
 def test_no_kind_is_in_two_tables():
-    tables = [
-        {planted.kind for planted in faults} for faults in (planning.FAULTS, FIRST, SECOND, THIRD, FOURTH, FIFTH_A, FIFTH_B)
-    ]
+    tables = [{planted.kind for planted in faults} for faults in (planning.FAULTS, *TABLES.values())]
     assert len(set().union(*tables)) == sum(map(len, tables))
     assert len({planted.name for planted in UNSEEN}) == len(UNSEEN)
 
