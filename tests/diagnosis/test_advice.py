@@ -141,6 +141,12 @@ def test_a_refit_that_trained_its_chosen_epochs_is_not_told_to_go_on() -> None:
     assert "use best_model.pth" in _advice(refit) and "STOP_EPOCH" not in _advice(refit)
 
 
+def test_a_run_that_validated_nothing_is_not_said_to_have_never_plateaued() -> None:
+    blind = _ending("completed", FLAT)
+    blind = replace(blind, epochs=tuple(replace(epoch, validation=None) for epoch in blind.epochs))
+    assert "nobody can tell" in _advice(blind) and "plateau" not in _advice(blind)
+
+
 def test_divergence_asks_for_a_lower_rate() -> None:
     assert "SOLVER.BASE_LR 0.00012" in _advice(_ending("diverged", [], detail="triplet became nan at step 3 (epoch 1)"))
 

@@ -75,6 +75,8 @@ def advise(ending: Ending) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return evidence, (f"No {missing}, so nothing can be resumed. Start again: {ending.resume_command}",)
     if _is_refit(ending):
         return evidence, ("All epochs that were asked for are trained: use best_model.pth.",)
+    if ending.code == "completed" and ending.epochs and _best_map(ending) is None:
+        return evidence, ("All epochs are trained and none was validated, so nobody can tell whether it was still improving.",)
     return evidence, (PROMISED[ending.code], *_what_next(ending, trend))
 
 
