@@ -17,12 +17,13 @@ from unplateau.data.loader import Batch
 from unplateau.data.samplers import BatchShape
 from unplateau.doctor.facts import Forecast, Machine, PlanNeed
 from unplateau.engine.burst import batches_from
+from unplateau.engine.embed_choice import ToEmbed, choose_embedding
 from unplateau.engine.forecast import blank_batch, forecast_memory
 from unplateau.engine.freezing import freeze
 from unplateau.engine.host_memory import keep_freed_memory
 from unplateau.engine.memory_plan import MemoryPlan, ladder
 from unplateau.engine.parts import Parts
-from unplateau.engine.precision import Precision, choose_device, choose_precision
+from unplateau.engine.precision import Precision, choose_device, choose_precision, ways
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.train_step import train_step
 from unplateau.workflows.training.session import DataPlan, Session, build_session, plan_data
@@ -150,21 +151,30 @@ def _times(session: Session, plan: DataPlan) -> tuple[float, float]:
         float(train_step(parts, batch).total)  # waits for the device
         seconds.append(time.perf_counter() - started)
     num_validated = len(plan.validation.query) + len(plan.validation.gallery) if plan.validation is not None else 0
-    embedding = _seconds_an_embedding(parts, batch) if num_validated else 0.0
+    embedding = _seconds_an_embedding(parts, batch, num_validated) if num_validated else 0.0
     return statistics.median(seconds[1:]), embedding * num_validated
 
 
-@torch.inference_mode()
-def _seconds_an_embedding(parts: Parts, batch: Batch) -> float:
+def _seconds_an_embedding(parts: Parts, batch: Batch, num_validated: int) -> float:
+    """Seconds for each image, in the way that the training will choose for its validations."""
+    config, passes = parts.config, 2 if parts.config.TEST.FLIP.ENABLED else 1
     parts.model.eval()
+    num_images = passes * num_validated * max(1, config.SOLVER.MAX_EPOCH // config.TEST.EVAL_PERIOD)
+    likely = ways(config, parts.device, parts.model)[-1]
+    choice = choose_embedding(ToEmbed(config, parts.device, Ranks(), parts.model, likely, num_images, lambda: batch))
+    chosen = [timing for timing in choice.timings if timing.way == choice.way]
+    return passes * (chosen[0].seconds / choice.num_images if chosen else _seconds_as_steps(parts, batch))
+
+
+@torch.inference_mode()
+def _seconds_as_steps(parts: Parts, batch: Batch) -> float:
     seconds = []
     for _ in range(3):
         started = time.perf_counter()
         with parts.precision.autocast():
             float(parts.model(batch.images_BCHW, camera_ids_B=batch.camera_ids_B).embeddings_BD.sum())
         seconds.append(time.perf_counter() - started)
-    passes = 2 if parts.config.TEST.FLIP.ENABLED else 1
-    return passes * statistics.median(seconds) / len(batch.person_ids_B)
+    return statistics.median(seconds) / len(batch.person_ids_B)
 
 
 def _name(device: torch.device) -> str:
