@@ -1,3 +1,6 @@
+import contextlib
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -36,3 +39,9 @@ def test_images_that_are_used_lower_the_loss_below_that_of_blank_ones():
 def test_images_that_are_ignored_make_no_difference():
     found = measure(uses_images=0.0)
     assert value(found, "loss_on_images") == value(found, "loss_on_blanks")
+
+
+def test_a_training_without_a_finite_loss_is_measured_as_such():
+    batches = [(torch.zeros(2, 3, 2, 2), torch.zeros(2, dtype=torch.long))] * 4
+    found = blank_input(lambda images, labels: float("nan"), batches, contextlib.nullcontext)
+    assert all(math.isnan(m.value) for m in found)

@@ -7,6 +7,7 @@ Shape legend: B batch, C/H/W image.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from math import isfinite, nan
 from statistics import fmean, pstdev
 
 import torch
@@ -36,8 +37,9 @@ def blank_input(
     with untouched():
         blank = [step(torch.zeros_like(images), ids) for images, ids in batches]
     half = len(batches) // 2
+    noise = pstdev(seen[half:]) if all(map(isfinite, seen[half:])) else nan  # a training that has gone wrong may have no loss
     return (
         Measurement("loss_on_images", fmean(seen[half:]), unit, len(batches)),
         Measurement("loss_on_blanks", fmean(blank[half:]), unit, len(batches)),
-        Measurement("loss_on_images_noise", pstdev(seen[half:]), unit, len(batches)),
+        Measurement("loss_on_images_noise", noise, unit, len(batches)),
     )
