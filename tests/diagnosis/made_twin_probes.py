@@ -24,6 +24,7 @@ PEOPLE = {"identities_seen": 0.95, "labels_listed": 1.0}
 PLANNED = {"base_learning_rate": 1e-3, "iterations_per_epoch": 100, "milestones": (40.0,), "warm_up_epochs": 10.0}
 WATCHED = {"watched_steps": 6000.0, "rate_highest": 1e-3, "rate_mean": 7e-4}
 BACK = {"loss_gradient_cosine": 1.0, "loss_gradient_ratio": 1.0}
+OTHER_LOSS = {"loss_trained": 0.02, "loss_configured": 3.9}
 
 
 TWIN_FIRING: dict[str, Case] = {
@@ -62,6 +63,21 @@ TWIN_FIRING: dict[str, Case] = {
         {"rate": {"setting_trained": 0.5, "setting_configured": 1.0, "setting_differs": 0.9}},
     ),
     "labels-mixed  ": measured({"largest_label": 12.0}, {"largest label": {"pair_confusion": 0.45}}),
+    "evaluation-not-repeated   ": measured({}, {"gallery": {"blank_images": 0.6}}),
+    "evaluation-not-repeated    ": measured({"pair_confusion": 0.1}, {"evaluation": {"pair_confusion": 0.4}}),
+    "evaluation-not-repeated     ": measured(
+        {}, {"across cameras": {"pair_confusion": 0.15}, "evaluation, across cameras": {"pair_confusion": 0.45}}
+    ),
+    "gradient-not-of-losses      ": measured({"gradient_delivered": 0.0}, {"initial weights": {"gradient_delivered": 0.0}}),
+    "gradient-not-of-losses       ": measured({}, {"initial weights": {"gradient_absent": 0.97}}),
+    "losses-not-as-configured      ": measured(
+        {}, {"cross_entropy": {**OTHER_LOSS, "target_own": 0.04, "target_spread": 1e-6}}, label_smoothing=0.1
+    ),
+    "losses-not-as-configured    ": measured({}, {"cross_entropy": {**OTHER_LOSS, "loss_gradient_ratio": 0.0}}),
+    "model-not-as-configured         ": measured(
+        {"output_differs": 2.0},
+        {"training: backbone.a (Conv2d)": {"output_differs": 2.0, "input_differs": 2.0, "input_explained": 1.0}},
+    ),
     "labels-mixed   ": measured({"label_images": 500.0, "pair_confusion": 0.1}, {"across cameras": {"pair_confusion": 0.48}}),
     "labels-have-twins ": measured({"files_of_several_labels": 1.0}),
     "preparation-differs      ": measured(
@@ -154,6 +170,13 @@ TWIN_HEALTHY: dict[str, Case] = {
     "a rate of which the schedule is not known": measured({**WATCHED, "rate_mean": 1e-6}, base_learning_rate=1e-3),
     "losses that hand their gradients back": measured({}, {"triplet": BACK, "cross_entropy": BACK}),
     "erasing hides a few images": measured({**PICTURES, "images_found": 0.92}, {"upside down": {"images_found": 0.02}}),
+    "an evaluation of people who look alike": measured(
+        {"pair_confusion": 0.2}, {"evaluation": {"pair_confusion": 0.3}, "query": {"blank_images": 0.01}}
+    ),
+    "units that were dead from the start": measured(
+        {}, {"initial weights": {"gradient_absent": 0.97}, "initial weights, backbone.a": {"dead_units": 1.0}}
+    ),
+    "a batch without a gradient": measured({"gradient_delivered": 0.0}, {"initial weights": {"gradient_delivered": 1.0}}),
     "a temperature that nobody trains": measured({"unheld_leaves": 1e-6, "hidden_leaves": 1e-6}),
     "a head that the optimiser was not given on purpose": measured({"unheld_leaves": 0.3, "hidden_leaves": 0.0}),
     "a rate that restarts as it is meant to": measured(

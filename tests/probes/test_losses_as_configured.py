@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import torch
 
 from unplateau.losses.combine import Losses
 from unplateau.losses.cross_entropy import CrossEntropyLoss
+from unplateau.losses.terms import Term
 from unplateau.losses.triplet import TripletLoss
 from unplateau.models.reid import Outputs
 from unplateau.probes.losses_as_configured import loss_gradients, losses_as_configured
@@ -104,3 +107,26 @@ def test_the_labels_that_a_cross_entropy_uses_are_read_from_its_gradient():
 
     assert kept(CrossEntropyLoss(smoothing=0.0)) == 1.0
     assert kept(OfOthers(smoothing=0.1)) < 0.2
+
+
+class OfSoftenedTargets(CrossEntropyLoss):
+    """Takes the softmax of one-hot labels for its targets."""
+
+    def term(self, features_BD, logits_BI, person_ids_B):
+        target_BI = torch.nn.functional.one_hot(person_ids_B, logits_BI.shape[1]).float().softmax(1)
+        return Term(-(target_BI * logits_BI.log_softmax(1)).sum(1).mean(), {})
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
+def test_the_share_of_the_own_label_is_read_from_the_gradient(smoothing):
+    trained = Losses({"cross_entropy": CrossEntropyLoss(smoothing=smoothing)}, {"cross_entropy": 1.0})
+    found, identities = loss_gradients(trained, losses(), outputs(), IDS), outputs().logits_BI.shape[1]
+    assert value(found, "target_own", "cross_entropy") == pytest.approx(1 - smoothing + smoothing / identities, abs=1e-5)
+    assert value(found, "target_spread", "cross_entropy") < 1e-5
+
+
+def test_targets_that_are_softened_are_read_from_the_gradient():
+    trained = Losses({"cross_entropy": OfSoftenedTargets(smoothing=0.0)}, {"cross_entropy": 1.0})
+    found, identities = loss_gradients(trained, losses(), outputs(), IDS), outputs().logits_BI.shape[1]
+    assert value(found, "target_own", "cross_entropy") == pytest.approx(math.e / (math.e + identities - 1), abs=1e-5)
+    assert value(found, "target_spread", "cross_entropy") < 1e-5

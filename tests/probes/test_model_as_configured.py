@@ -58,6 +58,22 @@ def test_a_hook_is_told_by_the_first_module_whose_output_differs():
     assert where["evaluation: 1 (Linear)"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_images_that_are_changed_before_the_first_layer_are_told_apart_from_a_layer_that_differs():
+    def differing_input(change):
+        trained = network()
+        trained[0][0].register_forward_pre_hook(lambda module, inputs: (change(inputs[0]),))
+        _, found = parting(trained)
+        return value(found, "input_differs", "training: 0.0 (Conv2d)"), value(found, "input_explained", "training: 0.0 (Conv2d)")
+
+    apart, explained = differing_input(lambda images: 2 * images - 1)
+    assert apart > 0.5 and explained == pytest.approx(1.0)
+    apart, explained = differing_input(lambda images: images.flip(3))
+    assert apart > 0.5 and explained < 0.5
+    hooked = network()
+    hooked[0][0].register_forward_hook(lambda module, inputs, output: output.relu())
+    assert not any(name == "input_differs" for name, _ in values(parting(hooked)[1]))
+
+
 def test_dropout_in_a_hook_shows_in_training_alone_as_zeros_that_other_draws_move():
     trained = network()
     trained[0][0].register_forward_hook(lambda module, inputs, output: nn.functional.dropout(output, 0.5, module.training))

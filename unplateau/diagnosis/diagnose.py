@@ -17,8 +17,9 @@ _KNOWN = 0.8  # a measured cause this sure explains the symptoms below, where th
 _SYMPTOMS = (
     "batch-not-learnable", "images-ignored", "collapsed-embeddings", "uniform-logits", "dead-units", "nothing-to-learn",
     "fitting-noise", "learning-rate-too-low", "learning-rate-too-high", "overfitting", "labels-have-twins",
-    "classifier-not-trained", "losses-in-conflict", "losses-unbalanced", "diverged", "evaluation-broken", "steps-too-small",
-    "only-head-trained", "weights-barely-move", "softmax-before-ce", "batch-norm-not-updated",
+    "classifier-not-trained", "losses-in-conflict", "losses-unbalanced", "diverged", "evaluation-broken",
+    "evaluation-not-repeated", "steps-too-small", "only-head-trained", "weights-barely-move", "softmax-before-ce",
+    "batch-norm-not-updated",
 )  # fmt: skip
 """What many causes look like. A finding of these codes that names its cause for sure counts as a cause."""
 _SURE_OF_CAUSE = 0.75  # from here on a finding has excluded other causes

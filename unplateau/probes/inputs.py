@@ -33,7 +33,7 @@ def inputs(images_BCHW: Tensor) -> tuple[Measurement, ...]:
         Measurement("input_mean", max(abs(mean) for mean in means), "standard deviations"),
         Measurement("input_std", sorted(stds)[len(stds) // 2], "standard deviations"),
         Measurement("inputs_finite", float(torch.isfinite(images_BCHW).float().mean()), "share"),
-        Measurement("blank_images", float(blank_B.float().mean()), "share"),
+        blank_images(images_BCHW),
         Measurement("duplicate_images", _duplicates(images_BCHW[~blank_B]) / len(images_BCHW), "share"),
         Measurement("num_images", float(len(images_BCHW)), "images"),
         Measurement("pixel_correlation", _neighbours(images_BCHW), "correlation"),
@@ -50,6 +50,11 @@ def noise_images(images_BCHW: Tensor) -> Measurement:
     """Return noise_images: the share of images, none of them blank, whose neighbouring pixels say nothing of each other."""
     images_BCHW = images_BCHW.float()
     return Measurement("noise_images", _without_structure(images_BCHW[~_are_blank(images_BCHW)]) / len(images_BCHW), "share")
+
+
+def blank_images(images_BCHW: Tensor) -> Measurement:
+    """Return blank_images: the share of images of one colour."""
+    return Measurement("blank_images", float(_are_blank(images_BCHW.float()).float().mean()), "share")
 
 
 def _are_blank(images_BCHW: Tensor) -> Tensor:

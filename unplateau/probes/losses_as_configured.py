@@ -63,7 +63,7 @@ def loss_gradients(trained: Losses, configured: Losses, outputs: Outputs, person
         For each loss that is trained and has a gradient as configured: loss_gradient_cosine (None where nothing comes back) and
         loss_gradient_ratio, the length of the trained loss's gradient over the configured one's. For the cross-entropy also
         loss_targets_kept: share of the images whose logits are pulled most towards their own label, of those where the configured
-        loss does that.
+        loss does that; and target_own and target_spread, see `_targets_own`.
     """
     found = []
     for name in configured.scales:
@@ -77,6 +77,7 @@ def loss_gradients(trained: Losses, configured: Losses, outputs: Outputs, person
             found.append(Measurement("loss_gradient_ratio", own / size, "ratio", group=name))
             if name == "cross_entropy" and outputs.logits_BI is not None:
                 found.append(_targets_kept(mine, theirs, outputs.logits_BI.shape[1], person_ids_B.cpu()))
+                found += _targets_own(mine, outputs.logits_BI, person_ids_B.cpu())
     return tuple(found)
 
 
@@ -88,6 +89,24 @@ def _targets_kept(mine: Tensor, theirs: Tensor, num_identities: int, person_ids_
     kept_B = used_B.argmin(1) == person_ids_B
     share = float(kept_B[readable_B].double().mean()) if bool(readable_B.any()) else None
     return Measurement("loss_targets_kept", share, "share", group="cross_entropy", note=f"{int(readable_B.sum())} images")
+
+
+def _targets_own(mine: Tensor, logits_BI: Tensor, person_ids_B: Tensor) -> list[Measurement]:
+    """The target that a mean cross-entropy must have used: probabilities less B times its gradient at the logits.
+
+    target_own is the share that the image's own label has in it, median over images; target_spread the range of all other shares,
+    near 0 where the rest is spread evenly.
+    """
+    probabilities_BI = logits_BI.detach().double().softmax(1).cpu()
+    count = len(person_ids_B)
+    target_BI = probabilities_BI - count * mine[-probabilities_BI.numel() :].view_as(probabilities_BI)
+    own_B = target_BI.gather(1, person_ids_B[:, None])[:, 0]
+    others_BI = target_BI.scatter(1, person_ids_B[:, None], torch.nan)
+    lowest_B, highest_B = others_BI.nan_to_num(torch.inf).amin(1), others_BI.nan_to_num(-torch.inf).amax(1)
+    return [
+        Measurement("target_own", float(own_B.median()), "share", group="cross_entropy"),
+        Measurement("target_spread", float((highest_B - lowest_B).median()), "share", group="cross_entropy"),
+    ]
 
 
 def _gradient(losses: Losses, name: str, outputs: Outputs, person_ids_B: Tensor) -> Tensor:

@@ -88,14 +88,20 @@ def outputs_apart(trained: nn.Module, configured: nn.Module, forward: Callable[[
         output_differs: relative difference of the output of the first module that differs, in the order of the forward pass,
         with "mode: path (class)" as group; with group "" the largest of them, 0 where none differs. Of that module too
         output_zeros (share of its output that is 0, beyond the configured model's), output_random (relative difference of its
-        output under other draws) and output_rank (effective rank of its output over that of the configured model's).
+        output under other draws) and output_rank (effective rank of its output over that of the configured model's); and, where
+        it is given something else already and nothing before it differs, input_differs (relative) and input_explained (share of
+        its variance that a factor and an offset for each channel explain).
     """
     _give_weights(trained, configured)
     classes = {path or _WHOLE: type(module).__name__ for path, module in trained.named_modules()}
     found: list[Measurement] = []
     for mode in ("evaluation", "training"):
         is_training = mode == "training"
-        mine, theirs = (_outputs(one, forward, is_training=is_training) for one in (trained, configured))
+        given: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
+        mine, theirs = (
+            _outputs(one, forward, is_training=is_training, given=into)
+            for one, into in zip((trained, configured), given, strict=True)
+        )
         path = next((path for path in mine if path in theirs and _apart(mine[path], theirs[path]) > _APART), None)
         if path is None:
             continue
@@ -106,9 +112,23 @@ def outputs_apart(trained: nn.Module, configured: nn.Module, forward: Callable[[
             Measurement("output_zeros", zeros, "share", group=group),
             Measurement("output_random", _apart(again, mine[path]), "relative", group=group),
             Measurement("output_rank", _rank(mine[path]) / max(_rank(theirs[path]), 1e-9), "ratio", group=group),
+            *_inputs_apart(given[0].get(path), given[1].get(path), group),
         ]
     largest = max((m.value or 0.0 for m in found if m.name == "output_differs"), default=0.0)
     return (Measurement("output_differs", largest, "relative"), *found)
+
+
+def _inputs_apart(mine: Tensor | None, theirs: Tensor | None, group: str) -> tuple[Measurement, ...]:
+    if mine is None or theirs is None or mine.shape != theirs.shape or mine.dim() < 2 or (apart := _apart(mine, theirs)) < _APART:
+        return ()
+    one_CN, other_CN = (tensor.transpose(0, 1).flatten(1) for tensor in (mine, theirs))
+    one_CN, other_CN = (values - values.mean(1, keepdim=True) for values in (one_CN, other_CN))
+    correlation_C = nn.functional.cosine_similarity(one_CN, other_CN, dim=1)
+    explained = float(correlation_C.square().min())
+    return (
+        Measurement("input_differs", apart, "relative", group=group),
+        Measurement("input_explained", explained, "share", group=group),
+    )
 
 
 def _difference(mine: nn.Module | None, theirs: nn.Module | None) -> str:
@@ -140,14 +160,22 @@ def _give_weights(trained: nn.Module, configured: nn.Module) -> None:
             tensor.copy_(source[name])
 
 
-def _outputs(model: nn.Module, forward: Callable[[nn.Module], Any], *, is_training: bool, seed: int = 0) -> dict[str, Tensor]:
-    """Outputs of all modules by path, each as it ends and after all of its hooks, (B, D); the first call of each counts."""
+def _outputs(
+    model: nn.Module, forward: Callable[[nn.Module], Any], *, is_training: bool, seed: int = 0,
+    given: dict[str, Tensor] | None = None,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Outputs of all modules by path, each as it ends and after all of its hooks, (B, D); the first call of each counts.
+
+    What each is given, after the hooks before it, goes into `given`.
+    """
     seen: dict[str, Tensor] = {}
 
     def watch(path: str) -> Callable[..., None]:
         def take(module: nn.Module, inputs: Any, output: Any) -> None:
             if path not in seen and (values := [tensor.detach().double() for tensor in _tensors(output)]):
                 seen[path] = _joined(values)
+                if given is not None and (first := next(_tensors(inputs), None)) is not None:
+                    given[path] = first.detach().double()
 
         return take
 

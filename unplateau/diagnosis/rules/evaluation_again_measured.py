@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.rules import files_measured
+from unplateau.diagnosis.rules.motion_measured import HIDDEN
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -31,6 +32,8 @@ _SOURCE = "probe evaluation_again"
 _ROWS = 0.05  # share
 _BATCH_DIFFERENCE = 0.05
 _OTHER_SCORE = 0.05  # mAP
+_BLANK = 0.1
+_STRANGERS, _STRANGERS_ACROSS, _WORSE, _ACROSS = 0.22, 0.36, 1.8, "evaluation, across cameras"
 _TOLD_APART = 0.9  # 0.5 = not at all
 
 
@@ -50,7 +53,10 @@ def judge(case: Case) -> Verdict:
         causes += [] if causes else ["evaluation-preprocessing", "stale-weights-evaluated", "same-camera-not-filtered"]
     if not evidence:
         return None
-    return _finding(AGAIN, "The evaluation is not what the trained weights give", 0.95, evidence, causes)
+    confidence = (
+        0.7 if case.measured("hidden_leaves").get("", 0.0) > HIDDEN else 0.95
+    )  # layers made anew, or out of eval()'s reach
+    return _finding(AGAIN, "The evaluation is not what the trained weights give", confidence, evidence, causes)
 
 
 def judge_kinds(case: Case) -> Verdict:
@@ -65,6 +71,32 @@ def judge_kinds(case: Case) -> Verdict:
     causes = ["evaluation-preprocessing"] + ([] if "queries | gallery" in apart else ["augmentation-too-strong"])
     sets = " and ".join(apart)
     return _finding(KINDS, f"Pictures of one held-out split are of two kinds: {sets}", 0.7, lines, causes)
+
+
+def judge_blank(case: Case) -> Verdict:
+    """Fire where a part of the images that are searched, or searched for, is of one colour."""
+    blank = {name: case.measured("blank_images").get(name, 0.0) for name in ("query", "gallery")}
+    if max(blank.values()) < _BLANK:
+        return None
+    lines = [
+        Evidence(f"{share:.0%} of the {name} images are of one colour", share, 0.0, _SOURCE) for name, share in blank.items()
+    ]
+    causes = ["blank-images", "evaluation-preprocessing"]
+    return _finding(AGAIN, "Images that are ranked are blank", 0.9, lines, causes)
+
+
+def judge_people(case: Case) -> Verdict:
+    """Fire where images of one id of the evaluation look like strangers, though training's do not."""
+    confusion = case.measured("pair_confusion")
+    for group, trained, least in (("evaluation", "", _STRANGERS), (_ACROSS, "across cameras", _STRANGERS_ACROSS)):
+        there, here = confusion.get(group), confusion.get(trained)
+        if there is not None and here is not None and there > max(least, _WORSE * here):
+            text = f"{there:.0%} of others look nearer than an image of the same id ({here:.0%} among training images)"
+            causes = ["evaluation-preprocessing"]
+            return _finding(
+                AGAIN, "Ids of the evaluation are several people", 0.8, [Evidence(text, there, here, _SOURCE)], causes
+            )
+    return None
 
 
 _STAGES = (

@@ -123,7 +123,7 @@ def judge_dropout(case: Case) -> Verdict:
     if share is None or share < _MOST_DROPPED:
         return None
     noise, zeros = case.measured("forward_noise").get("", 0.0), case.measured("zeros_differ").get("")
-    is_dropout = zeros is None or zeros > _DROPPED
+    is_dropout = (zeros is None or zeros > _DROPPED) and not _is_noise(case)
     text = f"two passes on one batch differ by {noise:.2f} of their mean: as if {share:.0%} of the units were dropped"
     return Finding(
         code="dropout-too-strong",
@@ -136,6 +136,12 @@ def judge_dropout(case: Case) -> Verdict:
         next_test="two passes on one batch in training mode with dropout at 0",
         remedies=("less_dropout",),
     )
+
+
+def _is_noise(case: Case) -> bool:
+    """Whether the first output that differs from the configured model's is random without being 0."""
+    zeros = case.measured("output_zeros")
+    return any(value > _DROPPED and zeros.get(where, 1.0) < _DROPPED for where, value in case.measured("output_random").items())
 
 
 def judge_zero_weights(case: Case) -> Verdict:

@@ -32,6 +32,7 @@ _FEWEST_LINES = 4
 _LEFT_OVER = 0.01  # of the total; logs are rounded to three digits
 _FACTOR = 3.0
 _DROWNED = 10.0  # times its parts; a total of another convention stays below
+_CONSTANT, _VARIES = 1e-4, 0.1  # of the mean
 _NOTHING = 0.05  # of the configured weight
 
 
@@ -58,6 +59,29 @@ def judge(case: Case) -> Verdict:
         refuted_by="a part of the total that the log does not show",
         next_test="print the weights where the losses are added",
         remedies=("add_cross_entropy", "rebalance_losses") if missing else ("rebalance_losses",),
+    )
+
+
+def judge_constant(case: Case) -> Verdict:
+    """Fire where the total stays the same while its parts do not."""
+    lines = _lines(case)
+    asked = {"cross_entropy": case.facts.cross_entropy_weight, "triplet": case.facts.triplet_weight}
+    if lines is None or not all(asked.values()):
+        return None
+    total, parts = lines[:, 0], lines[:, 1:] @ np.array([asked[name] for name in _PARTS], dtype=float)
+    if np.ptp(total) > _CONSTANT * np.abs(total).mean() or np.ptp(parts) < _VARIES * np.abs(parts).mean():
+        return None
+    text = f"the total is {total.mean():.4g} in every line, while its parts go from {parts.max():.3g} to {parts.min():.3g}"
+    return Finding(
+        code=CODE,
+        title="The total does not follow its parts",
+        severity="pipeline",
+        confidence=0.8,
+        evidence=(Evidence(text, float(total.mean()), float(parts.mean()), "log, total against its parts"),),
+        causes=("no-gradient", "detached-branch", "gradient-clipped-away"),
+        refuted_by="a total that changes with its parts in the training step",
+        next_test="print the total beside the sum of its parts: a clamp, or a division by itself, leaves nothing to follow",
+        remedies=("restore_gradient", "rebalance_losses"),
     )
 
 
@@ -97,6 +121,8 @@ def _weights(case: Case) -> dict[str, float] | None:
     if (lines := _lines(case)) is None:
         return None
     total, parts = lines[:, 0], lines[:, 1:]
+    if np.ptp(total) < _CONSTANT * np.abs(total).mean():
+        return None  # whatever it is made of, it does not show: `judge_constant`
     weights, _, rank, _ = np.linalg.lstsq(parts, total, rcond=1e-6)
     if rank < len(_PARTS) or np.abs(parts @ weights - total).max() > _LEFT_OVER * np.abs(total).mean():
         return None

@@ -143,7 +143,13 @@ def judge_smoothing(case: Case) -> Verdict:
     )
 
 
-_TOO_MUCH = 0.45
+def _from_targets(case: Case) -> float | None:
+    """What the targets that the loss must have used take from the own label, where all others share it evenly."""
+    own, spread = case.measured("target_own").get("cross_entropy"), case.measured("target_spread").get("cross_entropy", 1.0)
+    return None if own is None or spread > _EVENLY or not 0 <= own <= 1 else 1 - own
+
+
+_TOO_MUCH, _EVENLY = 0.45, 1e-3
 
 
 def _differs(case: Case, name: str) -> bool:
@@ -158,8 +164,15 @@ def _fits(case: Case, what: str) -> bool:
 
 def _explained(case: Case, name: str) -> tuple[list[Evidence], list[str]]:
     """Return what gives the loss its value in every batch, and its causes; no evidence and all causes where nothing does."""
+    if case.measured("loss_gradient_ratio").get(name, 1.0) < _GRADIENT_GONE:
+        evidence = Evidence(f"nothing of {name} comes back to the network: a clamp, or a number", 0.0, 1.0, _SOURCE)
+        return [evidence], ["detached-branch", "no-gradient", *(["cross-entropy-missing"] if name == "cross_entropy" else [])]
     known = [what for what in case.measured("loss_explained") if what.startswith(f"{name}: ") and _fits(case, what)]
     best = min(known, key=lambda what: case.measured("loss_explained")[what], default=None)
+    spread_out = _from_targets(case) if name == "cross_entropy" else None
+    if best is None and spread_out is not None and spread_out >= _TOO_MUCH:
+        text = f"the targets it must have used give the own label {1 - spread_out:.0%}, and all others the same"
+        return [Evidence(text, 1 - spread_out, 0.9, _SOURCE)], ["label-smoothing-too-strong"]
     if best is None:
         return [], list(_POSSIBLE.get(name, ("loss-weights-unbalanced",)))
     error, what = case.measured("loss_explained")[best], best.removeprefix(f"{name}: ")

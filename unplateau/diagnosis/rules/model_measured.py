@@ -30,6 +30,7 @@ _SOURCE = "probe model_as_configured"
 _RANDOM, _ZEROS = 0.01, 0.01
 _OTHER_LENGTH = 2.0  # times
 _LOADED = 0.1  # of the tensors; a classifier of another number of people is not loaded
+_AFFINE = 0.999  # of the variance of each channel
 _RANK_LEFT = 0.6  # of the effective rank that the configured model's output has
 _Known = tuple[float, tuple[str, ...]]
 
@@ -94,6 +95,10 @@ def _of_output(case: Case, where: str) -> _Known:
 
 
 def _of_mode(case: Case, where: str) -> _Known:
+    if case.measured("input_differs").get(where, 0.0) > 0:
+        if case.measured("input_explained").get(where, 0.0) > _AFFINE:
+            return 0.85, ("inputs-not-normalised",)
+        return 0.7, ("augmentation-too-strong", "inputs-not-normalised")
     only_in_training = where.startswith("training")
     if case.measured("output_zeros").get(where, 0.0) > _ZEROS:
         if only_in_training or case.measured("output_random").get(where, 0.0) > _RANDOM:

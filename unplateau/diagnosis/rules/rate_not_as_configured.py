@@ -87,8 +87,13 @@ def judge_watched(case: Case) -> Verdict:
 def _zeros_or_valleys(case: Case) -> Finding | None:
     zeros, valleys = (case.measured(name).get("", 0.0) for name in ("rate_at_zero", "rate_valleys"))
     if zeros > _MANY_ZEROS:
-        evidence = Evidence(f"{zeros:.0%} of the updates were done at rate 0", zeros, 0.0, _WATCHED)
-        return _watched("Many updates were done at a learning rate of 0", ("learning-rate-zero",), evidence, confidence=0.95)
+        evidence = Evidence(f"{zeros:.0%} of the updates were done at rate 0, or next to it", zeros, 0.0, _WATCHED)
+        return _watched(
+            "Many updates were done at a learning rate of 0",
+            ("learning-rate-zero", "schedule-too-fast"),
+            evidence,
+            confidence=0.95,
+        )
     if valleys >= _MANY_VALLEYS and case.facts.schedule in _NEVER_RISE:
         evidence = Evidence(f"the rate rose again after it had fallen, {valleys:.0f} times", valleys, 0.0, _WATCHED)
         title = f"The learning rate swings, which {case.facts.schedule} never does"

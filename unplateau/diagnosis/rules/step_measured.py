@@ -30,8 +30,11 @@ from unplateau.runs.record import Evidence, Finding
 
 _SOURCE = "probe delivered_gradient"
 _APART = 2e-4  # with the same weights, batch and draws only rounding differs
+_GONE = 1e-6  # of a loss
 _EXPLAINED = 0.02  # of the distance that is to be explained
 _TOTAL_APART, _TRACE = 0.02, 1e-6
+_MOST_ABSENT, _DEAD = 0.5, 0.5
+_AT_START = "initial weights"
 _WITHHELD = 0.02  # of the gradient's square
 _ANOTHER_DIRECTION, _PILED_UP = 0.9, 0.8
 _KEPT = 0.5  # of the way the optimiser went
@@ -91,6 +94,8 @@ class _Reading(NamedTuple):
         off = {name: ratio for name, ratio in said.items() if abs(ratio - 1) > _APART}
         errors = case.measured("stated_explained" + when)
         best = min(errors, key=lambda what: errors[what], default="")
+        if off and max(off.values()) < _GONE:
+            return cls(off, "")  # a loss of 0 is explained by whatever leaves nothing to compute
         enough = _EXPLAINED * max((abs(ratio - 1) for ratio in off.values()), default=0.0)
         return cls(off, best if best and errors[best] < enough else "")
 
@@ -127,6 +132,27 @@ def judge_withheld(case: Case) -> Verdict:
     return _direction(
         "Some weights are kept from their gradient", 0.85, text, share, ("no-gradient", "layers-frozen", "detached-branch")
     )
+
+
+def judge_nothing_arrives(case: Case) -> Verdict:
+    """Fire where the losses have a gradient and the optimiser is given 0 for all of it."""
+    readings = case.measured("gradient_delivered")
+    if not readings or any(value > 0 for value in readings.values()):
+        return None
+    return _direction(
+        "Nothing of the losses' gradient reaches the optimiser", 0.85, "every tensor gets exactly 0 at the optimiser", 0.0,
+        ("no-gradient", "detached-branch", "gradient-clipped-away"),
+    )  # fmt: skip
+
+
+def judge_absent(case: Case) -> Verdict:
+    """Fire where most weights had no gradient from the first step on, and not because their units were dead."""
+    share = case.measured("gradient_absent").get(_AT_START)
+    dead = max((value for group, value in case.measured("dead_units").items() if group.startswith(_AT_START)), default=0.0)
+    if share is None or share < _MOST_ABSENT or dead > _DEAD:
+        return None
+    text = f"{share:.0%} of the weights have a gradient of exactly 0 with the weights the training began with"
+    return _direction("The losses have no gradient for most weights", 0.8, text, share, ("detached-branch", "no-gradient"))
 
 
 def judge_undone(case: Case) -> Verdict:

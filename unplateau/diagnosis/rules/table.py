@@ -66,6 +66,7 @@ RULES: tuple[Rule, ...] = (
     Rule("steps-too-small", steps_too_small.judge, steps_too_small),
     Rule("rate-not-as-configured", rate_not_as_configured.judge, rate_not_as_configured),
     Rule("loss-weights-not-as-configured", loss_weights.judge, loss_weights),
+    Rule("loss-weights-not-as-configured", loss_weights.judge_constant, loss_weights),
     Rule("learning-rate-too-high", learning_rate_too_high.judge, learning_rate_too_high),
     Rule("fitting-noise", fitting_noise.judge, fitting_noise),
     Rule("learning-rate-too-low", learning_rate_too_low.judge, learning_rate_too_low),

@@ -22,6 +22,7 @@ FIRST_STEPS = 6  # measured one by one: three updates make sure, and warm-up fro
 SHARE = 0.005  # of the training's time that watching may take after the first steps; a quarter of what is promised
 _LONGEST_STEP = 60.0  # seconds that count of a step, at most
 _MOST_PENDING = 1000  # steps whose losses may wait on the device
+_NO_RATE = 1e-6  # of the highest so far; nobody trains with it
 _CHANGED = 1.02  # times; a rate that moves by less stands still
 _FIRST_ELEMENTS, _LATER_ELEMENTS = 4096, 64  # of each tensor
 
@@ -142,7 +143,7 @@ class _Rates:
     """The rate of every update; one that lies on a device is left alone, for reading it waits."""
 
     def __init__(self) -> None:
-        self._sum = self._highest = self._last = 0.0
+        self._sum = self._highest = self._peak = self._last = 0.0
         self._count = self._zeros = self._valleys = 0
         self._is_falling = False
 
@@ -150,7 +151,9 @@ class _Rates:
         rates = [g["lr"] for optimizer in optimizers for g in optimizer.param_groups if isinstance(g["lr"], float | int)]
         if rates:
             fastest = float(max(rates))
-            self._sum, self._count, self._zeros = self._sum + fastest, self._count + 1, self._zeros + (fastest == 0)
+            self._peak = max(self._peak, fastest)
+            self._sum, self._count = self._sum + fastest, self._count + 1
+            self._zeros += fastest <= _NO_RATE * self._peak
             self._highest = max(self._highest, float(min(rates)))
             self._turn(fastest)
 
@@ -166,7 +169,8 @@ class _Rates:
     def measurements(self, step: int) -> tuple[Measurement, ...]:
         """rate_highest of the slowest group, and rate_mean of the fastest: groups with factors of their own raise no alarm.
 
-        Of the fastest also rate_at_zero (share of the updates) and rate_valleys (how often it rose again after it had fallen).
+        Of the fastest also rate_at_zero (share of the updates at 0, or at a millionth of its highest) and rate_valleys (how
+        often it rose again after it had fallen).
         """
         if not self._count:
             return ()

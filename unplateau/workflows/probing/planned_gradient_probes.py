@@ -171,6 +171,7 @@ def _delivered(bench: Bench, batch: Batch, others: dict[str, dict[str, float]]) 
         return ()
     leaves = unheld_leaves(terms.total, bench.parts.optimizers, bench.parts.model.parameters())
     gradients = torch.autograd.grad(terms.total, list(trained.values()), allow_unused=True, materialize_grads=True)
+    absent = sum(g.numel() for g in gradients if not bool(g.count_nonzero())) / sum(g.numel() for g in gradients)
     before, arrived = {name: p.detach().clone() for name, p in trained.items()}, {}
     left_over = {name: p.grad.clone() for name, p in trained.items() if p.grad is not None}
 
@@ -192,6 +193,7 @@ def _delivered(bench: Bench, batch: Batch, others: dict[str, dict[str, float]]) 
     expected = {name: float(value.detach()) for name, value in terms.parts.items()}
     stated = (
         *leaves,
+        Measurement("gradient_absent", absent, "share"),
         *_stated(said, expected),
         *_explained(said, expected, others),
         *_total_over_parts(bench, said, float(reported.total)),

@@ -5,6 +5,7 @@ Measures only; their order: `planned_probes`. N images.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,13 +18,14 @@ from unplateau.base.errors import WeightsError
 from unplateau.config.schema import Config
 from unplateau.data.items import Item
 from unplateau.data.loader import Batch
+from unplateau.engine.scoring import RetrievalTask
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.extract import extract
 from unplateau.models.build import build_model
 from unplateau.probes.clothes_colours import clothes_colours
 from unplateau.probes.evaluation_again import images_again, rows_again, score_again
 from unplateau.probes.images_of_files import distinct_files, images_of_files, labels_of_files
-from unplateau.probes.inputs import noise_images
+from unplateau.probes.inputs import blank_images, noise_images
 from unplateau.probes.label_structure import pair_confusion
 from unplateau.probes.model_as_configured import initial_weights_apart, outputs_apart, settings_apart
 from unplateau.probes.sets_told_apart import sets_told_apart
@@ -38,6 +40,7 @@ _MOST_FILES = 2048
 _MOST_IMAGES, _FEWEST_IMAGES = 64, 24
 _PIXELS = 64 * 64 * 32  # looked for among the files, where that many images are there
 _MOST_QUERIES, _MOST_GALLERY, _PIECE = 256, 1024, 256
+_MOST_PEOPLED, _FEWEST_PEOPLED = 384, 48  # images whose people are looked at
 _SET_IMAGES, _FEWEST_IN_SET = 128, 24
 
 
@@ -101,11 +104,28 @@ def evaluation_again(bench: Bench, _: Measurements) -> Measurements:
         some, share = chosen[name][:_PIECE], len(chosen[name]) / max(len(items), 1)
         plain_NCHW = bench.plain_images(some, bench.parts.config.INPUT.SIZE_TEST)
         found += images_again(plain_NCHW, bench.evaluation_images(some), group=name)
+        found += [replace(blank_images(plain_NCHW), group=name)]
         found += [Measurement("evaluation_share", share, "share", group=name)]
     found += score_again(embedded["query"], embedded["gallery"])
+    found += _people_of(bench, task)
     for name, items in chosen.items():
         found += rows_again(embedded[name], bench.embedded(items), group=name)
     return tuple(found)
+
+
+def _people_of(bench: Bench, task: RetrievalTask) -> Measurements:
+    """Whether the ids of the evaluation are one person each, by the colours of clothes."""
+    people: dict[int, list[Item]] = {}
+    for item in (*task.query, *task.gallery):
+        people.setdefault(item.person_id, []).append(item)
+    items = tuple(itertools.islice((item for person, own in people.items() if person > 0 for item in own), _MOST_PEOPLED))
+    if len(items) < _FEWEST_PEOPLED:
+        return ()
+    ids_N, cameras_N = (torch.tensor([getattr(item, name) for item in items]) for name in ("person_id", "camera_id"))
+    colours_ND = clothes_colours(bench.plain_images(items, bench.parts.config.INPUT.SIZE_TEST).cpu(), cameras_N)
+    found = {m.group: m for m in pair_confusion(colours_ND, ids_N, cameras_N)}
+    names = {"": "evaluation", "across cameras": "evaluation, across cameras"}
+    return tuple(replace(m, group=names[group]) for group, m in found.items())
 
 
 def _files_for(bench: Bench) -> tuple[tuple[Item, ...], int]:
