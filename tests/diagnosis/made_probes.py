@@ -163,7 +163,7 @@ PROBED_FIRING: dict[str, Case] = {
         {"looks_found_again": 0.71}, {"the middle, 0.7": {"looks_found_again": 0.6}, "upside down": {"looks_found_again": 0.9}}
     ),
     "step-not-as-meant ": measured(
-        {}, {"triplet": {"stated_over_expected": 1.0005}, "images in 4 pieces": {"stated_explained": 1e-7}}
+        {}, {"triplet": {"stated_over_expected": 1.0005}, "images in 4 pieces": {"stated_unexplained": 1e-7}}
     ),
     "gradient-clipped-away   ": measured(
         {**DELIVERED, "gradient_delivered": 2.0**-16, "gradient_arrived_spread": 0.5, "gradient_rms": 4e-7, "weight_rms": 0.05}

@@ -84,7 +84,7 @@ TWIN_FIRING: dict[str, Case] = {
         {"looks_found_again": 1.2}, {"the middle, 0.55": {"looks_found_again": 0.8}, "query": AGAIN, "gallery": AGAIN}
     ),
     "step-not-as-meant   ": measured(
-        {}, {"triplet": {"stated_over_expected": 0.3}, "metric losses on embeddings": {"stated_explained": 1e-6}}
+        {}, {"triplet": {"stated_over_expected": 0.3}, "metric losses on embeddings": {"stated_unexplained": 1e-6}}
     ),
     "too-few-identities   ": measured({"labels_listed": 0.25}),
     "losses-not-as-configured  ": measured(
@@ -110,7 +110,7 @@ TWIN_FIRING: dict[str, Case] = {
         {},
         {
             "triplet": {"stated_over_expected": 0.0, "stated_over_expected_at_start": 1.3},
-            "8 pieces in a row, each with losses of its own": {"stated_explained": 1.0, "stated_explained_at_start": 0.0},
+            "8 pieces in a row, each with losses of its own": {"stated_unexplained": 1.0, "stated_unexplained_at_start": 0.0},
         },
     ),
     "model-not-as-configured   ": output("evaluation: backbone.layers.3 (Sequential)"),

@@ -51,7 +51,7 @@ def judge(case: Case) -> Verdict:
     for name, value in case.measured("loss_trained").items():
         wanted = case.measured("loss_configured").get(name, value)
         if abs(value - wanted) > max(_LEAST, _APART * max(abs(value), abs(wanted))):
-            why, named = _explained(case, name) if abs(value) > _NEVER_ACTIVE * abs(wanted) else ([], list(_NEVER[name]))
+            why, named = ([], list(_NEVER[name])) if _is_never_active(case, name, value, wanted) else _explained(case, name)
             evidence += [Evidence(f"{name} {value:.3f}, as configured {wanted:.3f}", value, wanted, _SOURCE), *why]
             causes += named
             is_explained = is_explained and bool(why)
@@ -155,6 +155,11 @@ _TOO_MUCH, _EVENLY = 0.45, 1e-3
 def _differs(case: Case, name: str) -> bool:
     value, wanted = case.measured("loss_trained").get(name), case.measured("loss_configured").get(name)
     return value is not None and wanted is not None and abs(value - wanted) > max(_LEAST, _APART * max(abs(value), abs(wanted)))
+
+
+def _is_never_active(case: Case, name: str, value: float, wanted: float) -> bool:
+    is_small = abs(value) <= _NEVER_ACTIVE * abs(wanted)
+    return is_small and case.measured("loss_gradient_ratio").get(name, 0.0) < _GRADIENT_GONE
 
 
 def _fits(case: Case, what: str) -> bool:

@@ -92,12 +92,11 @@ class _Reading(NamedTuple):
         """A training that has gone wrong may have losses that anything explains, or nothing: so its start is asked too."""
         said = case.measured("stated_over_expected" + when)
         off = {name: ratio for name, ratio in said.items() if abs(ratio - 1) > _APART}
-        errors = case.measured("stated_explained" + when)
+        errors = case.measured("stated_unexplained" + when)
         best = min(errors, key=lambda what: errors[what], default="")
         if off and max(off.values()) < _GONE:
             return cls(off, "")  # a loss of 0 is explained by whatever leaves nothing to compute
-        enough = _EXPLAINED * max((abs(ratio - 1) for ratio in off.values()), default=0.0)
-        return cls(off, best if best and errors[best] < enough else "")
+        return cls(off, best if best and errors[best] < _EXPLAINED else "")
 
 
 def judge_total(case: Case) -> Verdict:

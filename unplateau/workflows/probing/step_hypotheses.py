@@ -34,6 +34,7 @@ def losses_otherwise(bench: Bench, batch: Batch, earlier: Sequence[Batch]) -> di
     bench.training_mode()
     ids_B, last = batch.person_ids_B, earlier[-1]
     found = {f"labels rolled by {by}": _losses(bench, replace(batch, person_ids_B=ids_B.roll(by))) for by in _ROLLS}
+    found["the first image's label for all"] = _losses(bench, replace(batch, person_ids_B=ids_B[:1].expand_as(ids_B)))
     if last.person_ids_B.shape == ids_B.shape:
         found["labels of the batch before"] = _losses(bench, replace(batch, person_ids_B=last.person_ids_B))
         found["images of the batch before"] = _losses(bench, replace(batch, images_BCHW=last.images_BCHW))
