@@ -78,6 +78,12 @@ TWIN_FIRING: dict[str, Case] = {
         {"output_differs": 2.0},
         {"training: backbone.a (Conv2d)": {"output_differs": 2.0, "input_differs": 2.0, "input_explained": 1.0}},
     ),
+    "gradient-not-of-losses        ": measured(
+        {"output_differs": 0.0, "model_gradient_gone": 0.4, "model_gradient_ratio": 0.7, "model_gradient_cosine": 0.7}
+    ),
+    "gradient-not-of-losses         ": measured(
+        {"output_differs": 0.0, "model_gradient_gone": 0.0, "model_gradient_ratio": 1.0, "model_gradient_cosine": -0.4}
+    ),
     "labels-mixed   ": measured({"label_images": 500.0, "pair_confusion": 0.1}, {"across cameras": {"pair_confusion": 0.48}}),
     "labels-have-twins ": measured({"files_of_several_labels": 1.0}),
     "preparation-differs      ": measured(
@@ -177,6 +183,9 @@ TWIN_HEALTHY: dict[str, Case] = {
         {}, {"initial weights": {"gradient_absent": 0.97}, "initial weights, backbone.a": {"dead_units": 1.0}}
     ),
     "a batch without a gradient": measured({"gradient_delivered": 0.0}, {"initial weights": {"gradient_delivered": 1.0}}),
+    "a model with the configured way back": measured(
+        {"model_gradient_gone": 0.0, "model_gradient_ratio": 1.001, "model_gradient_cosine": 0.9999}
+    ),
     "a temperature that nobody trains": measured({"unheld_leaves": 1e-6, "hidden_leaves": 1e-6}),
     "a head that the optimiser was not given on purpose": measured({"unheld_leaves": 0.3, "hidden_leaves": 0.0}),
     "a rate that restarts as it is meant to": measured(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from unplateau.probes.model_as_configured import initial_weights_apart, outputs_apart, settings_apart
+from unplateau.probes.model_as_configured import gradients_apart, initial_weights_apart, outputs_apart, settings_apart
 
 from .reading import value, values
 
@@ -123,3 +123,41 @@ def test_weights_a_training_began_with_are_compared_with_those_of_its_seed():
     found = values(initial_weights_apart(begun, network()))
     assert found["initial_weights_differ", ""] == pytest.approx(1 / 6)
     assert found["initial_length", "0.0.weight"] == pytest.approx(1e-3)
+
+
+class Backward(torch.autograd.Function):
+    """Changes nothing on the way there."""
+
+    @staticmethod
+    def forward(ctx, values, factor):
+        ctx.factor = factor
+        return values.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.factor, None
+
+
+def sent_back(factor, layer=1):
+    trained = network()
+    trained[0][layer].register_forward_hook(lambda module, inputs, output: Backward.apply(output, factor))
+    return values(gradients_apart(trained, network(), lambda model: [model(IMAGES)]))
+
+
+def test_the_way_back_through_a_model_is_compared_where_its_outputs_agree():
+    same = sent_back(1.0)
+    assert same["model_gradient_cosine", ""] == pytest.approx(1.0) and same["model_gradient_ratio", ""] == pytest.approx(1.0)
+    assert same["model_gradient_gone", ""] == 0.0
+    cut = sent_back(0.0)
+    assert 0 < cut["model_gradient_gone", ""] < 1 and cut["model_gradient_ratio", ""] < 1
+    turned = sent_back(-1.0)
+    assert turned["model_gradient_gone", ""] == 0.0 and turned["model_gradient_cosine", ""] < 0.98
+
+
+def test_a_model_without_a_way_back_hands_back_nothing():
+    found = values(gradients_apart(network(), network(), lambda model: [model(IMAGES)]))
+    assert found["model_gradient_ratio", ""] == pytest.approx(1.0)
+    cut = network()
+    cut[1].register_forward_hook(lambda module, inputs, output: output.detach())
+    found = values(gradients_apart(cut, network(), lambda model: [model(IMAGES)]))
+    assert found["model_gradient_ratio", ""] == 0.0 and found["model_gradient_gone", ""] == pytest.approx(1.0)

@@ -7,7 +7,7 @@ Shape legend: B batch, D values an image.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -116,6 +116,47 @@ def outputs_apart(trained: nn.Module, configured: nn.Module, forward: Callable[[
         ]
     largest = max((m.value or 0.0 for m in found if m.name == "output_differs"), default=0.0)
     return (Measurement("output_differs", largest, "relative"), *found)
+
+
+def gradients_apart(
+    trained: nn.Module, configured: nn.Module, forward: Callable[[nn.Module], Sequence[Tensor]]
+) -> tuple[Measurement, ...]:
+    """Send the same values back through both, and compare what arrives at the weights: outputs may agree where this does not.
+
+    Args:
+        trained: the model that trains.
+        configured: another with its weights and outputs, in the same mode.
+        forward: runs a model on a batch and returns outputs with their graph.
+
+    Returns:
+        model_gradient_cosine and model_gradient_ratio (length over the configured one's), and model_gradient_gone: share of the
+        square of the configured gradient whose tensors get exactly 0. Tensors that are frozen are left out.
+    """
+    names = [name for name, p in trained.named_parameters() if p.requires_grad and name in dict(configured.named_parameters())]
+    mine, theirs = (_sent_back(one, names, forward) for one in (trained, configured))
+    one, other = (torch.cat([gradient.flatten() for gradient in gradients]) for gradients in (mine, theirs))
+    size, own = float(other.norm()), float(one.norm())
+    if size <= _TINY:
+        return ()
+    gone = sum(float(b.square().sum()) for a, b in zip(mine, theirs, strict=True) if not bool(a.count_nonzero()))
+    return (
+        Measurement("model_gradient_cosine", float(one @ other) / (own * size) if own > 0 else None, "cosine"),
+        Measurement("model_gradient_ratio", own / size, "ratio"),
+        Measurement("model_gradient_gone", gone / size**2, "share"),
+    )
+
+
+def _sent_back(model: nn.Module, names: Sequence[str], forward: Callable[[nn.Module], Sequence[Tensor]]) -> list[Tensor]:
+    parameters = dict(model.named_parameters())
+    wanted = [parameters[name] for name in names]
+    with torch.enable_grad(), _draws(0):
+        outputs = forward(model)
+        values = [torch.randn(tensor.shape, generator=torch.Generator().manual_seed(0)).to(tensor) for tensor in outputs]
+        total = torch.stack([(tensor * value).sum() for tensor, value in zip(outputs, values, strict=True)]).sum()
+        if not total.requires_grad:
+            return [torch.zeros_like(parameter, dtype=torch.double) for parameter in wanted]
+        found = torch.autograd.grad(total, wanted, allow_unused=True, materialize_grads=True)
+    return [gradient.double() for gradient in found]
 
 
 def _inputs_apart(mine: Tensor | None, theirs: Tensor | None, group: str) -> tuple[Measurement, ...]:

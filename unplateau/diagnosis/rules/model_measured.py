@@ -31,6 +31,7 @@ _RANDOM, _ZEROS = 0.01, 0.01
 _OTHER_LENGTH = 2.0  # times
 _LOADED = 0.1  # of the tensors; a classifier of another number of people is not loaded
 _AFFINE = 0.999  # of the variance of each channel
+_GONE, _SAME_WAY, _SAME_LENGTH = 0.02, 0.98, 0.05
 _RANK_LEFT = 0.6  # of the effective rank that the configured model's output has
 _Known = tuple[float, tuple[str, ...]]
 
@@ -55,6 +56,31 @@ def judge(case: Case) -> Verdict:
         refuted_by="a change of the model that is meant",
         next_test="print the model beside one that is built from the configuration anew",
         remedies=tuple(dict.fromkeys(("repair_head", *(BY_CODE[cause].cure for cause in causes)))),
+    )
+
+
+def judge_backward(case: Case) -> Verdict:
+    """Fire where outputs are as configured and the way back from them is not."""
+    ratio, gone = case.measured("model_gradient_ratio").get(""), case.measured("model_gradient_gone").get("", 0.0)
+    cosine = case.measured("model_gradient_cosine").get("", 0.0)
+    if ratio is None or (gone < _GONE and cosine > _SAME_WAY and 1 - _SAME_LENGTH < ratio < 1 + _SAME_LENGTH):
+        return None
+    cut = gone >= _GONE
+    what = (
+        f"tensors with {gone:.0%} of its square get exactly 0"
+        if cut
+        else f"its cosine is {cosine:.2f}, its length {ratio:.3g} times"
+    )
+    return Finding(
+        code="gradient-not-of-losses",
+        title="The model gives the right outputs and hands back another gradient",
+        severity="pipeline",
+        confidence=0.85 if cut else 0.7,
+        evidence=(Evidence(f"beside the configured model's gradient: {what}", gone if cut else ratio, None, _SOURCE),),
+        causes=("detached-branch", "no-gradient", *(() if cut else ("gradient-clipped-away",))),
+        refuted_by="a stop-gradient that is meant",
+        next_test="backward from one output of this model and of one built anew, and compare the gradients layer by layer",
+        remedies=("restore_gradient", "repair_head"),
     )
 
 

@@ -71,6 +71,7 @@ PROBE_RULES: tuple[Rule, ...] = (
     Rule("gradient-not-of-losses", losses_not_as_configured.judge_gradients, losses_not_as_configured),
     Rule("model-not-as-configured", model_measured.judge_start, model_measured),
     Rule("model-not-as-configured", model_measured.judge, model_measured),
+    Rule("gradient-not-of-losses", model_measured.judge_backward, model_measured),
     Rule("label-smoothing-too-strong", losses_not_as_configured.judge_smoothing, losses_not_as_configured),
     Rule("loss-cut-off", loss_cut_off.judge, loss_cut_off),
     Rule("missing-cosine-scale", head_measured.judge_logits, head_measured),

@@ -18,6 +18,7 @@ from unplateau.base.errors import WeightsError
 from unplateau.config.schema import Config
 from unplateau.data.items import Item
 from unplateau.data.loader import Batch
+from unplateau.engine.freezing import freeze
 from unplateau.engine.scoring import RetrievalTask
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.extract import extract
@@ -27,7 +28,7 @@ from unplateau.probes.evaluation_again import images_again, rows_again, score_ag
 from unplateau.probes.images_of_files import distinct_files, images_of_files, labels_of_files
 from unplateau.probes.inputs import blank_images, noise_images
 from unplateau.probes.label_structure import pair_confusion
-from unplateau.probes.model_as_configured import initial_weights_apart, outputs_apart, settings_apart
+from unplateau.probes.model_as_configured import gradients_apart, initial_weights_apart, outputs_apart, settings_apart
 from unplateau.probes.sets_told_apart import sets_told_apart
 from unplateau.probes.updates_kept import updates_kept
 from unplateau.runs.record import Measurement
@@ -62,7 +63,18 @@ def model_again(bench: Bench, _: Measurements) -> Measurements:
     found = (*begun, *settings_apart(trained, configured))
     if any(m.group for m in found if m.name == "modules_differ"):
         return found  # what is of another kind gives other outputs
-    return (*found, *outputs_apart(trained, configured, lambda one: bench.outputs(batch, one)))
+    outputs = outputs_apart(trained, configured, lambda one: bench.outputs(batch, one))
+    if any(m.value for m in outputs if m.name == "output_differs"):
+        return (*found, *outputs)
+    bench.training_mode()
+    configured.train()
+    freeze(configured, config, bench.step)
+    return (*found, *outputs, *gradients_apart(trained, configured, lambda one: _features_and_logits(one, batch)))
+
+
+def _features_and_logits(model: nn.Module, batch: Batch) -> list[Tensor]:
+    outputs = model(batch.images_BCHW, person_ids_B=batch.person_ids_B, camera_ids_B=batch.camera_ids_B)
+    return [tensor for tensor in (outputs.features_BD, outputs.logits_BI) if tensor is not None]
 
 
 def _begun(bench: Bench, built: nn.Module) -> Measurements:
