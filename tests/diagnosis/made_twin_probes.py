@@ -84,6 +84,9 @@ TWIN_FIRING: dict[str, Case] = {
     "gradient-not-of-losses         ": measured(
         {"output_differs": 0.0, "model_gradient_gone": 0.0, "model_gradient_ratio": 1.0, "model_gradient_cosine": -0.4}
     ),
+    "step-not-as-meant    ": measured(
+        {}, {"triplet": {"stated_over_expected": 32.0}, "cross_entropy": {"stated_over_expected": 32.0}}
+    ),
     "labels-mixed   ": measured({"label_images": 500.0, "pair_confusion": 0.1}, {"across cameras": {"pair_confusion": 0.48}}),
     "labels-have-twins ": measured({"files_of_several_labels": 1.0}),
     "preparation-differs      ": measured(

@@ -29,6 +29,7 @@ _SOURCE = "probe weight_motion, live updates"
 _FEWEST_UPDATES = 3  # one may be skipped by a scaler, one be at the foot of a warm-up from 0
 _STEPS_WITHOUT_UPDATE = 100  # nobody accumulates gradients over more
 _CONSTANT = 16  # elements; fewer are a scale, not a layer
+_NO_RATE, _LONG = 1e-6, 0.2  # of the highest logged rate; of the logged points
 HIDDEN = 0.01  # of the elements below the loss; a temperature alone is less
 _HEADS = ("head", "heads", "classifier", "fc", "bottleneck", "cls_layer", "logits", "neck")
 
@@ -44,7 +45,7 @@ def judge_nothing_moves(case: Case) -> Verdict:
             return Abstained("the optimiser has not stepped yet")
         text = f"the optimiser did not step once in {steps:.0f} training steps"
         return _nothing("The optimiser never steps", text, ("scaler-always-skips", "no-gradient"), "fix_mixed_precision")
-    if moved is None or updates < _FEWEST_UPDATES or moved > 0:
+    if moved is None or updates < _FEWEST_UPDATES or moved > 0 or _is_rate_gone(case):
         return None
     with_gradient = case.measured("unmoved_with_gradient").get("", 0.0)
     text = f"all weights watched are equal to the bit after {updates:.0f} updates at a learning rate above 0"
@@ -76,7 +77,7 @@ def judge_rate_zero(case: Case) -> Verdict:
 def judge_only_head(case: Case) -> Verdict:
     """Fire where only head layers move."""
     still, moving = _groups(case)
-    if not still or not moving or not all(_is_head(group) for group in moving) or _is_wanted(case, still):
+    if not still or not moving or not all(_is_head(group) for group in moving) or _is_wanted(case, still) or _is_rate_gone(case):
         return None
     if not any(not _is_head(group) for group in still):
         return None
@@ -98,7 +99,7 @@ def judge_only_head(case: Case) -> Verdict:
 def judge_some_layers(case: Case) -> Verdict:
     """Fire where some layers, not the whole backbone, do not move."""
     still, moving = _groups(case)
-    if not still or not moving or _is_wanted(case, still) or isinstance(judge_only_head(case), Finding):
+    if not still or not moving or _is_wanted(case, still) or _is_rate_gone(case) or isinstance(judge_only_head(case), Finding):
         return None
     causes, confidence, evidence = _why_still(case, still)
     if causes[0] != "stale-optimizer":  # frozen stems and pretrained layers left over without use are common and harmless
@@ -114,6 +115,12 @@ def judge_some_layers(case: Case) -> Verdict:
         next_test="compare the list with the freeze settings, and with the layers the forward pass uses",
         remedies=("unfreeze", "fix_optimizer"),
     )
+
+
+def _is_rate_gone(case: Case) -> bool:
+    """Whether the run ended at next to no rate: then weights are equal to the bit for want of digits."""
+    rates = case.curve("learning_rate")
+    return rates is not None and bool((rates.y < _NO_RATE * rates.y.max()).mean() > _LONG)
 
 
 def judge_hidden(case: Case) -> Verdict:

@@ -30,7 +30,7 @@ from unplateau.runs.record import Evidence, Finding
 
 _SOURCE = "probe delivered_gradient"
 _APART = 2e-4  # with the same weights, batch and draws only rounding differs
-_GONE = 1e-6  # of a loss
+_GONE, _SAME_FACTOR = 1e-6, 1e-3  # of a loss
 _EXPLAINED = 0.02  # of the distance that is to be explained
 _TOTAL_APART, _TRACE = 0.02, 1e-6
 _MOST_ABSENT, _DEAD = 0.5, 0.5
@@ -61,12 +61,20 @@ def judge_losses(case: Case) -> Verdict:
     off, best = next((one for one in readings if one.explained), readings[0])
     if not off:
         return None
-    explained = {best} if best else set()
+    factor = _common_factor(off)
+    explained = (
+        {best} if best else {f"a factor of {factor:.4g} on every loss, as of sums where means are meant"} if factor else set()
+    )
     evidence = [
         Evidence(f"the step says {ratio:.3g} times the {name} of its batch", ratio, 1.0, _SOURCE) for name, ratio in off.items()
     ]
     evidence += [Evidence(f"explained by {what}", source=_SOURCE) for what in sorted(explained)]
     known, remedies = next((means for part, means in _MEANS.items() if part in best), (_LABELS, ("relabel",)))
+    if factor and not best:
+        known, remedies = (
+            ("learning-rate-too-high" if factor > 1 else "learning-rate-too-low", "loss-weights-unbalanced"),
+            ("repair_step",),
+        )
     causes = known if explained else (*_LABELS, "augmentation-too-strong", "loss-weights-unbalanced", "batch-too-small")
     return Finding(
         code="step-not-as-meant",
@@ -79,6 +87,13 @@ def judge_losses(case: Case) -> Verdict:
         next_test=_NEXT,
         remedies=remedies if explained else ("repair_step",),
     )
+
+
+def _common_factor(off: dict[str, float]) -> float | None:
+    """The factor on all of several losses, where it is one."""
+    factors = list(off.values())
+    is_one = len(factors) > 1 and min(factors) > _GONE and max(factors) - min(factors) < _SAME_FACTOR * max(factors)
+    return factors[0] if is_one and abs(factors[0] - 1) > _TOTAL_APART else None
 
 
 class _Reading(NamedTuple):
