@@ -35,6 +35,7 @@ _WATCHED = "watch"
 _OF_A_COSINE, _FEWEST_EPOCHS = 0.3, 4.0
 _TRACE = 1e-9  # of the configured rate; below it the rate is 0, which `weights_not_updated` judges
 _MANY_ZEROS = 0.2  # of the updates; warm-up begins with a single one
+_NO_RATE = 1e-6  # of the highest
 _MANY_VALLEYS, _NEVER_RISE = 2.0, ("MultiStepLR", "CosineAnnealingLR")  # after warm-up
 _USUAL_DROP, _EXACTLY = 0.1, 0.02  # gamma of published schedules; of a power of it
 _LEARNED_WELL = 0.25  # of the way from floor to start: whatever the rate is, it works
@@ -88,17 +89,19 @@ def _zeros_or_valleys(case: Case) -> Finding | None:
     zeros, valleys = (case.measured(name).get("", 0.0) for name in ("rate_at_zero", "rate_valleys"))
     if zeros > _MANY_ZEROS:
         evidence = Evidence(f"{zeros:.0%} of the updates were done at rate 0, or next to it", zeros, 0.0, _WATCHED)
-        return _watched(
-            "Many updates were done at a learning rate of 0",
-            ("learning-rate-zero", "schedule-too-fast"),
-            evidence,
-            confidence=0.95,
-        )
+        return _watched("Many updates were done at a learning rate of 0", _why_zero(case), evidence, confidence=0.95)
     if valleys >= _MANY_VALLEYS and case.facts.schedule in _NEVER_RISE:
         evidence = Evidence(f"the rate rose again after it had fallen, {valleys:.0f} times", valleys, 0.0, _WATCHED)
         title = f"The learning rate swings, which {case.facts.schedule} never does"
         return _watched(title, ("schedule-too-fast", "learning-rate-too-high"), evidence)
     return None
+
+
+def _why_zero(case: Case) -> tuple[str, ...]:
+    """A rate that ends at 0 was dropped to it; one that was 0 before never began."""
+    rates = case.curve("learning_rate")
+    fell = rates is not None and rates.y[-1] < _NO_RATE * rates.y.max()
+    return ("learning-rate-zero", "schedule-too-fast") if fell else ("learning-rate-zero",)
 
 
 def _watched(title: str, causes: tuple[str, ...], evidence: Evidence, *, confidence: float = 0.9) -> Finding:
