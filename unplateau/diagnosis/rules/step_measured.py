@@ -43,6 +43,7 @@ _SETTLED, _LARGE = 100.0, 0.5  # the first steps of Adam, and those of one that 
 _SMALLEST, _LARGEST = 0.008, 3.0  # rates; healthy runs of our benchmark step by 0.018 to 0.21
 _NEXT = "call model and losses by hand on one batch, and compare loss and gradient with those inside the training step"
 _LABELS = ("labels-off-by-one", "labels-shuffled")
+_ANY_MISTAKE = (*_LABELS, "augmentation-too-strong", "loss-weights-unbalanced", "batch-too-small")
 _MEANS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pieces": (("batch-too-small", "batch-norm-in-eval"), ("larger_batch", "restore_batch_norm")),
     "evaluation mode": (("batch-norm-in-eval",), ("restore_batch_norm",)),
@@ -61,32 +62,41 @@ def judge_losses(case: Case) -> Verdict:
     off, best = next((one for one in readings if one.explained), readings[0])
     if not off:
         return None
-    factor = _common_factor(off)
-    explained = (
-        {best} if best else {f"a factor of {factor:.4g} on every loss, as of sums where means are meant"} if factor else set()
-    )
+    known = _meaning(off, best)
     evidence = [
         Evidence(f"the step says {ratio:.3g} times the {name} of its batch", ratio, 1.0, _SOURCE) for name, ratio in off.items()
     ]
-    evidence += [Evidence(f"explained by {what}", source=_SOURCE) for what in sorted(explained)]
-    known, remedies = next((means for part, means in _MEANS.items() if part in best), (_LABELS, ("relabel",)))
-    if factor and not best:
-        known, remedies = (
-            ("learning-rate-too-high" if factor > 1 else "learning-rate-too-low", "loss-weights-unbalanced"),
-            ("repair_step",),
-        )
-    causes = known if explained else (*_LABELS, "augmentation-too-strong", "loss-weights-unbalanced", "batch-too-small")
+    if known is not None:
+        evidence.append(Evidence(f"explained by {known.what}", source=_SOURCE))
     return Finding(
         code="step-not-as-meant",
         title="The training step computes other losses than model and losses give for its batch",
         severity="pipeline",
-        confidence=0.9 if explained else 0.65,
+        confidence=0.65 if known is None else 0.9,
         evidence=tuple(evidence),
-        causes=causes,
+        causes=_ANY_MISTAKE if known is None else known.causes,
         refuted_by="a step that is meant to change its batch, such as mixup",
         next_test=_NEXT,
-        remedies=remedies if explained else ("repair_step",),
+        remedies=("repair_step",) if known is None else known.remedies,
     )
+
+
+class _Meaning(NamedTuple):
+    """What explains the losses that a step reports."""
+
+    what: str
+    causes: tuple[str, ...]
+    remedies: tuple[str, ...]
+
+
+def _meaning(off: dict[str, float], best: str) -> _Meaning | None:
+    if best:
+        return _Meaning(best, *next((means for part, means in _MEANS.items() if part in best), (_LABELS, ("relabel",))))
+    if (factor := _common_factor(off)) is None:
+        return None
+    rate = "learning-rate-too-high" if factor > 1 else "learning-rate-too-low"
+    what = f"a factor of {factor:.4g} on every loss, as of sums where means are meant"
+    return _Meaning(what, (rate, "loss-weights-unbalanced"), ("repair_step",))
 
 
 def _common_factor(off: dict[str, float]) -> float | None:
