@@ -136,7 +136,8 @@ def _write(plan: Sequence[Planned], folder: Path, options: argparse.Namespace) -
     rows = _repairs(results, folder, options.repair)
     report = text(results, title=heading, machine=machine_line(), note=said, repair=summary(rows, len(results.hurt)))
     stem = file_stem(options.data, options.backbone, is_quick=options.quick)
-    out = options.results or Path("benchmarks/results") / stem
+    # some runs alone are no report of the whole: it stays beside them unless asked for
+    out = options.results or (folder if options.only else Path("benchmarks/results")) / stem
     write_text(out.with_suffix(".md"), report)
     repair = asdict(counted(rows, len(results.hurt)))
     write_json(out.with_suffix(".json"), {**as_json(results, machine=machine_line()), "repair": repair})
@@ -194,7 +195,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", default=(), help="names of faults and healthy kinds")
     parser.add_argument("--title", default="", help="of the report")
     parser.add_argument("--note", default="", help="what the report says about itself, in place of the usual text")
-    parser.add_argument("--results", type=Path, help="report, without suffix")
+    parser.add_argument("--results", type=Path, help="report, without suffix; beside the runs where --only chose some")
     parser.add_argument("--repair", action="store_true", help="train what the first two remedies change, on top of each fault")
     parser.add_argument(
         "--probe-again", nargs="*", metavar="PROBE", help="train nothing; run these probes, or all, on the states that were kept"
