@@ -15,6 +15,7 @@ from unplateau.runs.foreign_logs import tensorboard, text_lines, training_log
 from unplateau.runs.foreign_logs.config_facts import facts_of_config
 from unplateau.runs.foreign_logs.read import read_log
 from unplateau.runs.foreign_logs.training_log import LogBuilder, LogPoint
+from unplateau.runs.layout import RunFolder
 
 
 def _written(path, text: str):
@@ -165,3 +166,14 @@ def test_losses_beyond_what_can_be_squared_count_as_lost_and_are_judged(tmp_path
 
 def test_a_number_of_thousands_of_digits_in_a_configuration_is_no_fact():
     assert facts_of_config({"MODEL.HEADS.NUM_CLASSES": 10**400, "SOLVER.MAX_EPOCH": 5}).num_identities is None
+
+
+def test_a_run_of_ours_that_ended_before_its_first_epoch_says_where_the_reason_is(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.config.write_text("SEED: 0\n", encoding="utf-8")
+    folder.log.write_text("Started\n", encoding="utf-8")
+    with pytest.raises(RecordError, match="has finished no epoch.*Wait for its first epoch"):
+        read_log(tmp_path)
+    folder.stopping_reason.write_text("Error\n", encoding="utf-8")
+    with pytest.raises(RecordError, match=r"STOPPING_REASON.txt says why it ended"):
+        read_log(tmp_path)

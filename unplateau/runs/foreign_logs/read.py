@@ -9,7 +9,7 @@ from unplateau.base.errors import DataNotFoundError, RecordError
 from unplateau.runs.foreign_logs import columns, fast_reid, ours, strong_baseline, tensorboard, torchreid
 from unplateau.runs.foreign_logs.text_lines import first_lines
 from unplateau.runs.foreign_logs.training_log import TrainingLog
-from unplateau.runs.layout import is_run_folder
+from unplateau.runs.layout import RunFolder, is_run_folder
 
 FORMATS = (
     "unplateau run folder", "fast-reid metrics.json or log.txt",
@@ -93,4 +93,14 @@ def _read_folder(path: Path, given: dict[str, str]) -> TrainingLog:
         raise DataNotFoundError(
             f"--log-file {path} is a folder without {', '.join(_IN_A_FOLDER[:3])} or events.out.tfevents.*. Name the file."
         )
-    return _read(found, given)
+    try:
+        return _read(found, given)
+    except RecordError:
+        if is_run_folder(path) and not RunFolder(path).metrics.exists():  # not that of another trainer either
+            raise _unfinished(RunFolder(path)) from None
+        raise
+
+
+def _unfinished(folder: RunFolder) -> RecordError:
+    told = f"{folder.stopping_reason} says why it ended." if folder.stopping_reason.is_file() else "Wait for its first epoch."
+    return RecordError(f"The run in {folder.path} has finished no epoch, so there is nothing to diagnose yet. {told}")
