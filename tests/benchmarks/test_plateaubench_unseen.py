@@ -15,13 +15,14 @@ from benchmarks.plateaubench.unseen_first import FAULTS as FIRST
 from benchmarks.plateaubench.unseen_fourth import FAULTS as FOURTH
 from benchmarks.plateaubench.unseen_second import FAULTS as SECOND
 from benchmarks.plateaubench.unseen_seventh_a import FAULTS as SEVENTH_A
+from benchmarks.plateaubench.unseen_seventh_b import FAULTS as SEVENTH_B
 from benchmarks.plateaubench.unseen_sixth_a import FAULTS as SIXTH_A
 from benchmarks.plateaubench.unseen_sixth_b import FAULTS as SIXTH_B
 from benchmarks.plateaubench.unseen_third import FAULTS as THIRD
 from unplateau.base.errors import UsageError
 from unplateau.diagnosis.causes import BY_CODE
 
-UNSEEN = (*FIRST, *SECOND, *FOURTH, *FIFTH_A, *FIFTH_B, *SIXTH_A, *SIXTH_B, *SEVENTH_A)
+UNSEEN = (*FIRST, *SECOND, *FOURTH, *FIFTH_A, *FIFTH_B, *SIXTH_A, *SIXTH_B, *SEVENTH_A, *SEVENTH_B)
 TABLES = {
     "first": FIRST,
     "second": SECOND,
@@ -32,6 +33,7 @@ TABLES = {
     "sixth a": SIXTH_A,
     "sixth b": SIXTH_B,
     "seventh a": SEVENTH_A,
+    "seventh b": SEVENTH_B,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
