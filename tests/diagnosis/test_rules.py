@@ -176,6 +176,9 @@ HEALTHY = {
         facts=dataclasses.replace(MARKET, cross_entropy_weight=0.0),
         measurements=pair({"": (0.1, 0.1), "backbone.a": (0.1, 0.0), "head.classifier": (0.0, 1.0)}, buffers=0.0),
     ),
+    "a freeze that is wanted": Case(
+        facts=LogFacts(frozen_layers=("backbone.b",)), measurements=pair({**LAYERS, "backbone.b": (0.0, 1.0)})
+    ),
     "checkpoints of a healthy run": Case(measurements=pair({**LAYERS, "(root)": (0.0, 1.0)}, buffers=0.0)),
 }  # fmt: skip
 

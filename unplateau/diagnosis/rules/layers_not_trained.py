@@ -68,12 +68,14 @@ def judge(case: Case) -> Verdict:
 
 
 def _groups(case: Case) -> tuple[list[str], list[str]]:
-    """Return the layer groups that moved and that did not; constants such as pixel means are no layers."""
+    """Return the layer groups that moved and that did not, against the wish of the configuration; constants such as pixel means are no layers."""
     elements, unchanged = case.measured("elements"), case.measured("tensors_unchanged")
     layers = [group for group in unchanged if group not in ("", "buffers", "(root)") and elements.get(group, 0.0) > _CONSTANT]
     if case.facts.cross_entropy_weight == 0:  # the classifier is there and nothing trains it
         layers = [group for group in layers if not _is_classifier(group)]
-    return [group for group in layers if unchanged[group] < 1], [group for group in layers if unchanged[group] == 1]
+    wanted = tuple(case.facts.frozen_layers or ())
+    still = [group for group in layers if unchanged[group] == 1 and not (wanted and group.startswith(wanted))]
+    return [group for group in layers if unchanged[group] < 1], still
 
 
 def _is_classifier(group: str) -> bool:
