@@ -68,7 +68,7 @@ def judge(case: Case) -> Verdict:
 
 
 def _groups(case: Case) -> tuple[list[str], list[str]]:
-    """Return the layer groups that moved and that did not, against the wish of the configuration; constants such as pixel means are no layers."""
+    """Return the layer groups that moved, and those that did not without a wish for it; a pixel mean is no layer."""
     elements, unchanged = case.measured("elements"), case.measured("tensors_unchanged")
     layers = [group for group in unchanged if group not in ("", "buffers", "(root)") and elements.get(group, 0.0) > _CONSTANT]
     if case.facts.cross_entropy_weight == 0:  # the classifier is there and nothing trains it
