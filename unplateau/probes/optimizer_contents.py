@@ -21,7 +21,8 @@ def optimizer_contents(
         step: of the run.
 
     Returns:
-        optimizer_state_tensors (parameters with state: 0 before the first step that did anything), parameters_held (share of
+        optimizer_state_tensors (parameters with state: 0 before the first step that did anything), trainable_tensors (the
+        model's that require a gradient), parameters_held (share of
         trained elements that are in an optimiser, by identity), foreign_tensors (held, but not the model's), highest_rate,
         highest_decay and highest_epsilon (of all groups; 0 where an optimiser has none), decay_is_decoupled (1 for AdamW).
     """
@@ -35,6 +36,7 @@ def optimizer_contents(
     states = sum(len(optimizer.state) for optimizer in optimizers)
     return (
         Measurement("optimizer_state_tensors", float(states), "tensors", step),
+        Measurement("trainable_tensors", float(len(trained)), "tensors", step),
         Measurement("parameters_held", sum(p.numel() for p in trained if id(p) in held) / max(elements, 1), "share", step),
         Measurement("foreign_tensors", float(len(held - own)), "tensors", step),
         Measurement("highest_rate", _highest(groups, "lr"), "learning rate", step),

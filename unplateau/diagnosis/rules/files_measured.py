@@ -31,6 +31,7 @@ _SOURCE = "probe images_of_files"
 _FOUND = 0.4  # of an image's pixels; erasing covers at most so much that more is left
 _MOST_FOUND, _USUALLY_FOUND = 0.5, 0.88  # of the images; healthy runs find 95 % and more
 _EXPLAINED = 0.5  # of the images that are not found
+_ALIKE = 0.02  # of the files
 _LABELS_FIT = 0.9
 _PREPARED: tuple[str, ...] = ("inputs-not-normalised", "evaluation-preprocessing")
 _CHANGED = ("augmentation-too-strong", "evaluation-preprocessing")
@@ -97,13 +98,17 @@ def judge_labels(case: Case) -> Verdict:
         code=LABELS,
         title="Images reach the network with labels of other files",
         severity="pipeline",
-        confidence=0.65 if damaged else 0.95,  # pictures that were damaged may be taken for one another
+        confidence=0.65 if damaged or _are_alike(case) else 0.95,  # such pictures may be taken for one another
         evidence=(Evidence(text, right, 1.0, _SOURCE),),
         causes=("labels-off-by-one", "labels-shuffled", "labels-noisy"),
         refuted_by="path, image and label of ten training images that belong together",
         next_test="print path and label of each image of one batch, where the batch reaches the network",
         remedies=("relabel",),
     )
+
+
+def _are_alike(case: Case) -> bool:
+    return case.measured("files_of_several_labels").get("", 0.0) > _ALIKE
 
 
 _KNOWN_OTHERWISE = (

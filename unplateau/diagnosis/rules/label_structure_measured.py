@@ -34,6 +34,7 @@ _STRANGERS = 0.22
 _TWINS = 0.4
 _FAR_LARGER, _STRANGERS_INSIDE = 3.0, 0.3
 _STRANGERS_ACROSS, _WITHIN = 0.36, 0.6
+_OTHER_COUNT = 1.02  # times
 _SEVERAL = 0.05
 _FEWEST_IMAGES = 100
 
@@ -126,6 +127,25 @@ def judge_across(case: Case) -> Verdict:
         refuted_by="ten images of one label from several cameras that show one person",
         next_test="show all images of three labels, camera by camera",
         remedies=("relabel",),
+    )
+
+
+def judge_count(case: Case) -> Verdict:
+    """Fire where the training counts another number of people than it is said to have."""
+    told, counted = case.facts.num_identities, case.measured("num_identities").get("")
+    if not told or counted is None or 1 / _OTHER_COUNT < counted / told < _OTHER_COUNT:
+        return None
+    more = counted > told
+    return Finding(
+        code="labels-have-twins" if more else "labels-mixed",
+        title=f"The training counts {counted:.0f} people, and is said to have {told}",
+        severity="data",
+        confidence=0.7,
+        evidence=(Evidence(f"{counted:.0f} labels, {told} people", counted, float(told), _SOURCE),),
+        causes=("identities-split", "duplicates") if more else ("identities-merged", "too-few-identities"),
+        refuted_by="a number of people that was told wrongly",
+        next_test="list the labels with their files, and look for one person under several of them",
+        remedies=("relabel", "clean_images") if more else ("relabel", "more_identities"),
     )
 
 

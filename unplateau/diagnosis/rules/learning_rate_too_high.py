@@ -30,6 +30,7 @@ from unplateau.runs.record import Evidence, Finding
 
 CODE = "learning-rate-too-high"
 _FEWEST_POINTS = 5
+_MORE_PEOPLE = 1.02  # times as told
 _FAR_ABOVE = 3.0
 _ABOVE_START = 0.05  # nats
 _SPIKE_NOISES = 12.0
@@ -74,6 +75,9 @@ def above_start(case: Case, loss: Curve) -> Evidence | None:
     """Return the evidence that the cross-entropy stays above every possible start, or None."""
     starts = head_starts(case)
     ln_i = uniform(case)
+    told, counted = case.facts.num_identities, case.measured("num_identities").get("")
+    if told is not None and counted is not None and counted > _MORE_PEOPLE * told:
+        return None  # the start is that of more people: `label_structure_measured`
     if loss.name != "cross_entropy" or ln_i is None or not starts:
         return None
     highest = max(start.start.mean + start.tolerance for start in starts)

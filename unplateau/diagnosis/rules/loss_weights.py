@@ -33,6 +33,8 @@ _LEFT_OVER = 0.01  # of the total; logs are rounded to three digits
 _FACTOR = 3.0
 _DROWNED = 10.0  # times its parts; a total of another convention stays below
 _CONSTANT, _VARIES = 1e-4, 0.1  # of the mean
+_SAME = 1.05  # times
+_SOURCE = "log, total against its parts"
 _NOTHING = 0.05  # of the configured weight
 
 
@@ -48,6 +50,10 @@ def judge(case: Case) -> Verdict:
     if not off or all(abs(weight - 1) < _NOTHING for weight in found.values()):
         return None
     lines = [f"weight of {name} {weight:.3g}, configured {wanted:.3g}" for name, (weight, wanted) in off.items()]
+    shares = [found[name] / asked[name] for name in _PARTS if asked[name]]  # type: ignore[operator]
+    if len(shares) > 1 and max(shares) < _SAME * min(shares):  # the weights' balance is as asked for: a factor is a rate
+        rate = "learning-rate-too-low" if shares[0] < 1 else "learning-rate-too-high"
+        return _of_a_factor(tuple(Evidence(line, None, None, _SOURCE) for line in lines), rate)
     missing = "cross_entropy" in off and off["cross_entropy"][0] < _NOTHING * off["cross_entropy"][1]
     return Finding(
         code=CODE,
@@ -76,12 +82,26 @@ def judge_constant(case: Case) -> Verdict:
         code=CODE,
         title="The total does not follow its parts",
         severity="pipeline",
-        confidence=0.8,
+        confidence=0.7,
         evidence=(Evidence(text, float(total.mean()), float(parts.mean()), "log, total against its parts"),),
-        causes=("no-gradient", "detached-branch", "gradient-clipped-away"),
+        causes=("no-gradient", "detached-branch", "gradient-clipped-away", "loss-weights-unbalanced"),
         refuted_by="a total that changes with its parts in the training step",
         next_test="print the total beside the sum of its parts: a clamp, or a division by itself, leaves nothing to follow",
         remedies=("restore_gradient", "rebalance_losses"),
+    )
+
+
+def _of_a_factor(evidence: tuple[Evidence, ...], rate: str) -> Finding:
+    return Finding(
+        code=CODE,
+        title="One factor stands before all losses",
+        severity="pipeline",
+        confidence=0.72,
+        evidence=evidence,
+        causes=(rate, "loss-weights-unbalanced"),
+        refuted_by="a factor that is meant, as of accumulated batches; Adam takes no notice of it",
+        next_test="print the total beside the sum of its parts in the training step",
+        remedies=("repair_step", "rebalance_losses"),
     )
 
 

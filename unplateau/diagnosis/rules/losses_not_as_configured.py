@@ -33,6 +33,7 @@ _APART = 0.02  # of the larger value; the same batch and the same outputs, so on
 _LEAST = 0.01  # nats
 _FITS = 2e-3  # relative error in every batch
 _TARGETS_KEPT, _TURNED_ROUND = 0.9, -0.2
+_EXACTLY_NONE = 1e-6
 _NEVER_ACTIVE = 0.01  # of the configured value
 _SAME_GRADIENT, _GRADIENT_LESS, _GRADIENT_GONE = 0.98, 0.95, 0.01  # from the same outputs: only rounding should differ
 
@@ -103,13 +104,16 @@ def judge_gradients(case: Case) -> Verdict:
     ]
     cut = all(ratio < _GRADIENT_LESS for ratio in off.values())
     gone = all(ratio < _GRADIENT_GONE for ratio in off.values())
+    faint = gone and all(ratio > _EXACTLY_NONE for ratio in off.values())  # there is a way back, and hardly anything on it
     return Finding(
         code="gradient-not-of-losses",
         title="A loss has the right value and hands back another gradient",
         severity="pipeline",
-        confidence=0.95 if gone else 0.85 if cut else 0.7,
+        confidence=0.95 if gone and not faint else 0.7 if faint else 0.85 if cut else 0.7,
         evidence=tuple(lines),
-        causes=("detached-branch", "no-gradient") if cut else ("detached-branch", "loss-weights-unbalanced", "wrong-head"),
+        causes=(*(("missing-cosine-scale",) if faint else ()), "detached-branch", "no-gradient")
+        if cut
+        else ("detached-branch", "loss-weights-unbalanced", "wrong-head"),
         refuted_by="a stop-gradient that is meant",
         next_test="call backward on each loss alone and print the gradient of the features",
         remedies=("restore_gradient", "repair_losses"),

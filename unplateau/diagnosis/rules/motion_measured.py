@@ -37,7 +37,7 @@ _HEADS = ("head", "heads", "classifier", "fc", "bottleneck", "cls_layer", "logit
 def judge_nothing_moves(case: Case) -> Verdict:
     """Fire where no weight moved in any measured update, or the optimiser never stepped."""
     moved, updates = case.measured("tensors_moved").get(""), case.measured("measured_updates").get("", 0.0)
-    if case.measured("frozen").get("", 0.0) == 1.0:
+    if case.measured("frozen").get("", 0.0) == 1.0 or case.measured("trainable_tensors").get("") == 0:
         return _nothing("Every layer is frozen", "no parameter asks for a gradient", ("everything-frozen",), "unfreeze")
     steps, optimizer_steps = case.measured("watched_steps").get("", 0.0), case.measured("optimizer_steps").get("", 1.0)
     if optimizer_steps == 0:

@@ -112,6 +112,7 @@ PROBE_RULES: tuple[Rule, ...] = (
     Rule("labels-mixed", label_structure_measured.judge_merged, label_structure_measured),
     Rule("labels-mixed", label_structure_measured.judge_largest, label_structure_measured),
     Rule("labels-mixed", label_structure_measured.judge_across, label_structure_measured),
+    Rule("labels-have-twins", label_structure_measured.judge_count, label_structure_measured),
     Rule("labels-have-twins", label_structure_measured.judge_files, label_structure_measured),
     Rule("labels-have-twins", label_structure_measured.judge_twins, label_structure_measured),
     Rule("collapsed-embeddings", collapse_measured.judge, collapse_measured),

@@ -39,6 +39,7 @@ _WITHHELD = 0.02  # of the gradient's square
 _ANOTHER_DIRECTION, _PILED_UP = 0.9, 0.8
 _KEPT = 0.5  # of the way the optimiser went
 _DELIVERED, _OF_NO_SIZE = 0.5, 1e-7
+_FIRST_OF_ADAM = 1.2  # rates
 _SETTLED, _LARGE = 100.0, 0.5  # the first steps of Adam, and those of one that is made anew, are 0.7 rates long
 _SMALLEST, _LARGEST = 0.008, 3.0  # rates; healthy runs of our benchmark step by 0.018 to 0.21
 _NEXT = "call model and losses by hand on one batch, and compare loss and gradient with those inside the training step"
@@ -211,6 +212,10 @@ def judge_large(case: Case) -> Verdict:
     step = _step_of_delivered(case)
     age = case.measured("updates_over_steps").get("", 1.0)
     has_settled = age * case.measured("steps_trained").get("", 0.0) >= _SETTLED
+    first = case.measured("step_over_rate").get(_AT_START, 0.0)
+    if first > _FIRST_OF_ADAM and case.facts.optimizer in ("Adam", "AdamW"):
+        causes = ("learning-rate-too-high", "no-warm-up", "gradients-accumulate")
+        return _size("steps-too-large", "larger", first, causes, "lower_learning_rate")  # a first step is one rate long
     if step is None or step < (_LARGE if has_settled else _LARGEST):
         return None
     causes = ("learning-rate-too-high", "gradients-accumulate", "stale-optimizer")

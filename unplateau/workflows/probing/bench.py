@@ -67,6 +67,13 @@ class Bench:
         """The first batches of an epoch, at most 32, held in memory."""
         return tuple(itertools.islice(self.parts.train_loader.epoch(1), 32))
 
+    @cached_property
+    def latest_batches(self) -> tuple[Batch, ...]:
+        """The first batches of the epoch in which the training stands, at most 32: what it draws may change on the way."""
+        if (self.epoch or 1) <= 1:
+            return self.first_batches
+        return tuple(itertools.islice(self.parts.train_loader.epoch(self.epoch or 1), 32))
+
     @property
     def begun(self) -> Parts:
         """The parts as the training began."""

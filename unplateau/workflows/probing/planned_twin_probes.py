@@ -143,7 +143,7 @@ def _people_of(bench: Bench, task: RetrievalTask) -> Measurements:
 def _files_for(bench: Bench) -> tuple[tuple[Item, ...], int]:
     """The files that the first training images may come from, and how many of these images to look for."""
     height, width = bench.parts.config.INPUT.SIZE_TRAIN
-    size, batches = len(bench.first_batches[0].person_ids_B), bench.first_batches
+    size, batches = len(bench.latest_batches[0].person_ids_B), bench.latest_batches
     most = min(_MOST_IMAGES, max(_FEWEST_IMAGES, _PIXELS // (height * width)))
     if len(bench.train_items) <= _MOST_FILES:
         return bench.train_items, most
@@ -163,8 +163,8 @@ def _among_files(bench: Bench, items: tuple[Item, ...], files_NCHW: Tensor, num_
     if config.CJ.ENABLED:
         return listed  # colours are changed on purpose, so that no pixel is its file's
     padding = config.PADDING.SIZE if config.PADDING.ENABLED else 0
-    images_NCHW = torch.cat([batch.images_BCHW for batch in bench.first_batches])[:num_images].cpu()
-    labels_N = torch.cat([batch.person_ids_B for batch in bench.first_batches])[:num_images].cpu()
+    images_NCHW = torch.cat([batch.images_BCHW for batch in bench.latest_batches])[:num_images].cpu()
+    labels_N = torch.cat([batch.person_ids_B for batch in bench.latest_batches])[:num_images].cpu()
     if images_NCHW.shape[1:] != files_NCHW.shape[1:]:
         return (*listed, Measurement("pixels_of_file", 0.0, "share", note="another size"))
     normalisation = (bench.parts.config.MODEL.PIXEL_MEAN, bench.parts.config.MODEL.PIXEL_STD)
