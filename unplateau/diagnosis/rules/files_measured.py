@@ -31,7 +31,7 @@ _SOURCE = "probe images_of_files"
 _FOUND = 0.4  # of an image's pixels; erasing covers at most so much that more is left
 _MOST_FOUND, _USUALLY_FOUND = 0.5, 0.88  # of the images; healthy runs find 95 % and more
 _EXPLAINED = 0.5  # of the images that are not found
-_ALIKE = 0.02  # of the files
+_ALIKE = 0.05  # of the files
 _LABELS_FIT = 0.9
 _PREPARED: tuple[str, ...] = ("inputs-not-normalised", "evaluation-preprocessing")
 _CHANGED = ("augmentation-too-strong", "evaluation-preprocessing")
@@ -92,23 +92,21 @@ def judge_labels(case: Case) -> Verdict:
     right, found = case.measured("labels_of_file").get(""), case.measured("images_found").get("", 0.0)
     if right is None or right > _LABELS_FIT or found < _MOST_FOUND or case.measured("files_in_batch").get("", 0.0) < _COPIES:
         return None
+    if case.measured("files_of_several_labels").get("", 0.0) > _ALIKE:
+        return None  # pictures that are alike are taken for one another
     text = f"{right:.0%} of the training images carry the label that the list gives the file they come from"
     damaged = case.measured("sets_told_apart").get("training | evaluation", 0.0) > _OF_ANOTHER_KIND
     return Finding(
         code=LABELS,
         title="Images reach the network with labels of other files",
         severity="pipeline",
-        confidence=0.65 if damaged or _are_alike(case) else 0.95,  # such pictures may be taken for one another
+        confidence=0.65 if damaged else 0.95,  # pictures that were damaged may be taken for one another
         evidence=(Evidence(text, right, 1.0, _SOURCE),),
         causes=("labels-off-by-one", "labels-shuffled", "labels-noisy"),
         refuted_by="path, image and label of ten training images that belong together",
         next_test="print path and label of each image of one batch, where the batch reaches the network",
         remedies=("relabel",),
     )
-
-
-def _are_alike(case: Case) -> bool:
-    return case.measured("files_of_several_labels").get("", 0.0) > _ALIKE
 
 
 _KNOWN_OTHERWISE = (

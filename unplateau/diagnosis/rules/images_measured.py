@@ -31,6 +31,7 @@ from unplateau.runs.record import Evidence, Finding
 
 _BLANK, _COPIED, _COPIES_IN_BATCH, _IN_BATCH = 0.05, 0.3, 0.3, 0.7
 _MEANT, _FEW_FILES, _USUALLY_FOUND = "as configured", 0.7, 0.88
+_ONE_EACH = 1.15  # pictures a person
 _AS_CONFIGURED = 0.05  # of the evaluation images, prepared again from their files
 _AGREES_PLAIN, _LEFT, _FEWEST_IMAGES = 5.0, 0.15, 100
 _PAIRED = 0.9
@@ -91,8 +92,11 @@ def judge_files(case: Case) -> Verdict:
     if case.measured("images_found").get("", 0.0) < _USUALLY_FOUND:
         return None
     text = f"{share['']:.0%} of the first images are different files, {share[_MEANT]:.0%} if drawn as configured"
+    people, images = (case.measured(name).get("", 0.0) for name in ("identities_in_batch_mean", "images_in_batch"))
+    each_once = share[""] * images <= _ONE_EACH * people  # every label has one picture: no pair is one of two images
+    causes = ("no-pk-sampling", "duplicates") if each_once else ("duplicates", "too-few-identities", "not-shuffled")
     found = _finding(
-        "copied-images", "The same files come up again and again", ("duplicates", "too-few-identities", "not-shuffled"),
+        "copied-images", "The same files come up again and again", causes,
         Evidence(text, share[""], share[_MEANT], "probe images_of_files"),
     )  # fmt: skip
     return replace(found, confidence=0.8, remedies=("repair_sampling", "clean_images"))
