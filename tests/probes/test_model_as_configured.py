@@ -161,3 +161,8 @@ def test_a_model_without_a_way_back_hands_back_nothing():
     cut[1].register_forward_hook(lambda module, inputs, output: output.detach())
     found = values(gradients_apart(cut, network(), lambda model: [model(IMAGES)]))
     assert found["model_gradient_ratio", ""] == 0.0 and found["model_gradient_gone", ""] == pytest.approx(1.0)
+
+
+def test_a_frozen_model_has_no_way_back_to_compare():
+    frozen = network().requires_grad_(False)
+    assert gradients_apart(frozen, network(), lambda model: [model(IMAGES)]) == ()

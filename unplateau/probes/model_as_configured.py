@@ -89,7 +89,7 @@ def outputs_apart(trained: nn.Module, configured: nn.Module, forward: Callable[[
         with "mode: path (class)" as group; with group "" the largest of them, 0 where none differs. Of that module too
         output_zeros (share of its output that is 0, beyond the configured model's), output_random (relative difference of its
         output under other draws) and output_rank (effective rank of its output over that of the configured model's); and, where
-        it is given something else already and nothing before it differs, input_differs (relative) and input_explained (share of
+        it is the first of all and is given something else already, input_differs (relative) and input_explained (share of
         its variance that a factor and an offset for each channel explain).
     """
     _give_weights(trained, configured)
@@ -133,6 +133,8 @@ def gradients_apart(
         square of the configured gradient whose tensors get exactly 0. Tensors that are frozen are left out.
     """
     names = [name for name, p in trained.named_parameters() if p.requires_grad and name in dict(configured.named_parameters())]
+    if not names:
+        return ()
     mine, theirs = (_sent_back(one, names, forward) for one in (trained, configured))
     one, other = (torch.cat([gradient.flatten() for gradient in gradients]) for gradients in (mine, theirs))
     size, own = float(other.norm()), float(one.norm())
@@ -207,7 +209,7 @@ def _outputs(
 ) -> dict[str, Tensor]:  # fmt: skip
     """Outputs of all modules by path, each as it ends and after all of its hooks, (B, D); the first call of each counts.
 
-    What each is given, after the hooks before it, goes into `given`.
+    What the first one is given, after the hooks before it, goes into `given`.
     """
     seen: dict[str, Tensor] = {}
 
@@ -215,7 +217,7 @@ def _outputs(
         def take(module: nn.Module, inputs: Any, output: Any) -> None:
             if path not in seen and (values := [tensor.detach().double() for tensor in _tensors(output)]):
                 seen[path] = _joined(values)
-                if given is not None and (first := next(_tensors(inputs), None)) is not None:
+                if given == {} and (first := next(_tensors(inputs), None)) is not None:
                     given[path] = first.detach().double()
 
         return take
