@@ -6,7 +6,7 @@ Measuring: `unplateau.engine.preflight`. Every check is a rule of its own below;
 import math
 from collections.abc import Mapping, Sequence
 
-from unplateau.diagnosis.rules.motion_measured import HIDDEN
+from unplateau.diagnosis.rules.motion_measured import hidden_layers
 from unplateau.runs.record import Evidence, Finding, Measurement
 
 _SOURCE = "preflight, one rehearsed step at the peak learning rate"
@@ -35,7 +35,7 @@ def judge_preflight(measurements: Sequence[Measurement], *, needs_positives: boo
         _learning_rate(values),
         _everything_frozen(values),
         _weights(measurements, values),
-        _hidden_layers(values),
+        hidden_layers(values.get("hidden_leaves", 0.0), confidence=0.95, source="preflight, the graph of the first loss"),
         _positives(values) if needs_positives else None,
         _logits(values),
         _initial_loss(values),
@@ -56,24 +56,6 @@ def _everything_frozen(values: Mapping[str, float]) -> Finding | None:
         refuted_by="a parameter with requires_grad",
         next_test="look for requires_grad_(False) in the model, and at MODEL.FREEZE_LAYERS",
         remedies=("unfreeze",),
-    )
-
-
-def _hidden_layers(values: Mapping[str, float]) -> Finding | None:
-    hidden = values.get("hidden_leaves", 0.0)
-    if hidden < HIDDEN:
-        return None
-    text = f"{hidden:.0%} of the weights below the loss are in no optimiser, and not among model.parameters()"
-    return Finding(
-        code="layers-not-trained",
-        title="Layers that the model does not list are not trained",
-        severity="pipeline",
-        confidence=0.95,
-        evidence=(Evidence(text, hidden, 0.0, "preflight, the graph of the first loss"),),
-        causes=("layers-frozen", "stale-optimizer"),
-        refuted_by="weights outside the model that are kept still on purpose: requires_grad_(False) says so",
-        next_test="look for layers in plain lists, dictionaries or closures: they belong in a ModuleList or ModuleDict",
-        remedies=("fix_optimizer", "unfreeze"),
     )
 
 

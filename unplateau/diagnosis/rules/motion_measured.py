@@ -125,18 +125,22 @@ def _is_rate_gone(case: Case) -> bool:
 
 def judge_hidden(case: Case) -> Verdict:
     """Fire where the loss has a gradient for weights that neither the model nor an optimiser lists."""
-    hidden = case.measured("hidden_leaves").get("", 0.0)
-    if hidden < HIDDEN:
+    return hidden_layers(case.measured("hidden_leaves").get("", 0.0), confidence=0.9, source="probe unheld_leaves")
+
+
+def hidden_layers(share: float, *, confidence: float, source: str) -> Finding | None:
+    """Return what a share of hidden weights says; None where it is too small to be a layer."""
+    if share < HIDDEN:
         return None
-    text = f"{hidden:.0%} of the weights below the loss are in no optimiser, and not among model.parameters()"
+    text = f"{share:.0%} of the weights below the loss are in no optimiser, and not among model.parameters()"
     return Finding(
         code="layers-not-trained",
         title="Layers that the model does not list are not trained",
         severity="pipeline",
-        confidence=0.9,
-        evidence=(Evidence(text, hidden, 0.0, "probe unheld_leaves"),),
+        confidence=confidence,
+        evidence=(Evidence(text, share, 0.0, source),),
         causes=("layers-frozen", "stale-optimizer"),
-        refuted_by="weights outside the model that are kept still on purpose",
+        refuted_by="weights outside the model that are kept still on purpose: requires_grad_(False) says so",
         next_test="look for layers in plain lists, dictionaries or closures: they belong in a ModuleList or ModuleDict",
         remedies=("fix_optimizer", "unfreeze"),
     )
