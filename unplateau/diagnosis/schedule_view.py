@@ -9,6 +9,7 @@ from unplateau.diagnosis.case import Case, Curve
 
 _RISE_THAT_IS_WARM_UP = 1.02
 RATE_IS_LOW, RATE_IS_HIGH = 1 / 3, 3.0  # times the configured rate; groups of one optimiser differ by up to 2 in recipes
+NO_RATE = 1e-6  # of the highest; nobody trains with it
 _CLEARLY_DROPPED = 0.55  # of the peak: a drop of one half or more, as schedules make them
 _ONE_EPOCH = 1.0  # trainers count epochs from 0 or from 1
 _FEWEST_RATES = 3

@@ -132,7 +132,8 @@ def gradients_apart(
         model_gradient_cosine and model_gradient_ratio (length over the configured one's), and model_gradient_gone: share of the
         square of the configured gradient whose tensors get exactly 0. Tensors that are frozen are left out.
     """
-    names = [name for name, p in trained.named_parameters() if p.requires_grad and name in dict(configured.named_parameters())]
+    known = {name for name, _ in configured.named_parameters()}
+    names = [name for name, p in trained.named_parameters() if p.requires_grad and name in known]
     if not names:
         return ()
     mine, theirs = (_sent_back(one, names, forward) for one in (trained, configured))

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.rules import files_measured
-from unplateau.diagnosis.rules.motion_measured import HIDDEN
+from unplateau.diagnosis.rules.motion_measured import has_hidden_layers
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -53,9 +53,7 @@ def judge(case: Case) -> Verdict:
         causes += [] if causes else ["evaluation-preprocessing", "stale-weights-evaluated", "same-camera-not-filtered"]
     if not evidence:
         return None
-    confidence = (
-        0.7 if case.measured("hidden_leaves").get("", 0.0) > HIDDEN else 0.95
-    )  # layers made anew, or out of eval()'s reach
+    confidence = 0.7 if has_hidden_layers(case) else 0.95
     return _finding(AGAIN, "The evaluation is not what the trained weights give", confidence, evidence, causes)
 
 

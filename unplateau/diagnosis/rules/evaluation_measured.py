@@ -22,7 +22,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
-from unplateau.diagnosis.rules.motion_measured import HIDDEN
+from unplateau.diagnosis.rules.motion_measured import has_hidden_layers
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -67,7 +67,7 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="The evaluation fails its own check",
         severity="pipeline",
-        confidence=0.7 if case.measured("hidden_leaves").get("", 0.0) > HIDDEN else 0.95,  # eval() does not reach these layers
+        confidence=0.7 if has_hidden_layers(case) else 0.95,
         evidence=tuple(evidence),
         causes=tuple(dict.fromkeys(causes)),
         refuted_by="an independent evaluation of the same checkpoint that agrees",

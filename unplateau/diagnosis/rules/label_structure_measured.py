@@ -34,7 +34,7 @@ _STRANGERS = 0.22
 _TWINS = 0.4
 _FAR_LARGER, _STRANGERS_INSIDE = 3.0, 0.3
 _STRANGERS_ACROSS, _WITHIN = 0.36, 0.6
-_OTHER_COUNT = 1.02  # times
+OTHER_COUNT = 1.02  # times
 _SEVERAL = 0.05
 _FEWEST_IMAGES = 100
 
@@ -130,12 +130,18 @@ def judge_across(case: Case) -> Verdict:
     )
 
 
+def people_over_told(case: Case) -> float | None:
+    """Return the number of people that was counted over the one that was told; None where either is not known."""
+    told, counted = case.facts.num_identities, case.measured("num_identities").get("")
+    return counted / told if told and counted is not None else None
+
+
 def judge_count(case: Case) -> Verdict:
     """Fire where the training counts another number of people than it is said to have."""
-    told, counted = case.facts.num_identities, case.measured("num_identities").get("")
-    if not told or counted is None or 1 / _OTHER_COUNT < counted / told < _OTHER_COUNT:
+    times = people_over_told(case)
+    if times is None or 1 / OTHER_COUNT < times < OTHER_COUNT:
         return None
-    more = counted > told
+    told, counted, more = case.facts.num_identities or 0, case.measured("num_identities")[""], times > 1
     return Finding(
         code="labels-have-twins" if more else "labels-mixed",
         title=f"The training counts {counted:.0f} people, and is said to have {told}",

@@ -24,13 +24,13 @@ import numpy as np
 from unplateau.curves.noise import noise_of_differences
 from unplateau.diagnosis.case import Case, Curve
 from unplateau.diagnosis.landmarks_of import head_starts, uniform
+from unplateau.diagnosis.rules.label_structure_measured import OTHER_COUNT, people_over_told
 from unplateau.diagnosis.schedule_view import in_warm_up, peak_rate, rate_over_usual, usual_rate
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CODE = "learning-rate-too-high"
 _FEWEST_POINTS = 5
-_MORE_PEOPLE = 1.02  # times as told
 _FAR_ABOVE = 3.0
 _ABOVE_START = 0.05  # nats
 _SPIKE_NOISES = 12.0
@@ -75,8 +75,7 @@ def above_start(case: Case, loss: Curve) -> Evidence | None:
     """Return the evidence that the cross-entropy stays above every possible start, or None."""
     starts = head_starts(case)
     ln_i = uniform(case)
-    told, counted = case.facts.num_identities, case.measured("num_identities").get("")
-    if told is not None and counted is not None and counted > _MORE_PEOPLE * told:
+    if (people_over_told(case) or 1.0) > OTHER_COUNT:
         return None  # the start is that of more people: `label_structure_measured`
     if loss.name != "cross_entropy" or ln_i is None or not starts:
         return None

@@ -40,7 +40,7 @@ _NOTHING = 0.05  # of the configured weight
 
 def judge(case: Case) -> Verdict:
     """Fire where the total is the sum of its parts with other weights than asked for."""
-    asked = {"cross_entropy": case.facts.cross_entropy_weight, "triplet": case.facts.triplet_weight}
+    asked = _asked(case)
     found = _weights(case)
     if any(weight is None for weight in asked.values()):
         return None
@@ -60,7 +60,7 @@ def judge(case: Case) -> Verdict:
         title="The losses are not added with the configured weights",
         severity="pipeline",
         confidence=0.95,
-        evidence=tuple(Evidence(line, *off[name], "log, total against its parts") for name, line in zip(off, lines, strict=True)),
+        evidence=tuple(Evidence(line, *off[name], _SOURCE) for name, line in zip(off, lines, strict=True)),
         causes=("cross-entropy-missing", "loss-weights-unbalanced") if missing else ("loss-weights-unbalanced",),
         refuted_by="a part of the total that the log does not show",
         next_test="print the weights where the losses are added",
@@ -71,7 +71,7 @@ def judge(case: Case) -> Verdict:
 def judge_constant(case: Case) -> Verdict:
     """Fire where the total stays the same while its parts do not."""
     lines = _lines(case)
-    asked = {"cross_entropy": case.facts.cross_entropy_weight, "triplet": case.facts.triplet_weight}
+    asked = _asked(case)
     if lines is None or not all(asked.values()):
         return None
     total, parts = lines[:, 0], lines[:, 1:] @ np.array([asked[name] for name in _PARTS], dtype=float)
@@ -83,7 +83,7 @@ def judge_constant(case: Case) -> Verdict:
         title="The total does not follow its parts",
         severity="pipeline",
         confidence=0.7,
-        evidence=(Evidence(text, float(total.mean()), float(parts.mean()), "log, total against its parts"),),
+        evidence=(Evidence(text, float(total.mean()), float(parts.mean()), _SOURCE),),
         causes=("no-gradient", "detached-branch", "gradient-clipped-away", "loss-weights-unbalanced"),
         refuted_by="a total that changes with its parts in the training step",
         next_test="print the total beside the sum of its parts: a clamp, or a division by itself, leaves nothing to follow",
@@ -120,12 +120,16 @@ def _extra(case: Case, asked: dict[str, float]) -> Finding | None:
         title="Something that the log does not show is added to the losses",
         severity="pipeline",
         confidence=0.7,
-        evidence=(Evidence(text, factor, 1.0, "log, total against its parts"),),
+        evidence=(Evidence(text, factor, 1.0, _SOURCE),),
         causes=("loss-weights-unbalanced",),
         refuted_by="another loss that is meant, at this weight",
         next_test="print every term of the total with its weight",
         remedies=("rebalance_losses",),
     )
+
+
+def _asked(case: Case) -> dict[str, float | None]:
+    return {"cross_entropy": case.facts.cross_entropy_weight, "triplet": case.facts.triplet_weight}
 
 
 def _lines(case: Case) -> np.ndarray | None:

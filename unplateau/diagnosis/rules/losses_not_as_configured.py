@@ -109,7 +109,7 @@ def judge_gradients(case: Case) -> Verdict:
         code="gradient-not-of-losses",
         title="A loss has the right value and hands back another gradient",
         severity="pipeline",
-        confidence=0.95 if gone and not faint else 0.7 if faint else 0.85 if cut else 0.7,
+        confidence=0.7 if faint or not cut else 0.95 if gone else 0.85,
         evidence=tuple(lines),
         causes=(*(("missing-cosine-scale",) if faint else ()), "detached-branch", "no-gradient")
         if cut

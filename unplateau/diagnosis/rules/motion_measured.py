@@ -22,6 +22,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.schedule_view import NO_RATE
 from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -29,8 +30,8 @@ _SOURCE = "probe weight_motion, live updates"
 _FEWEST_UPDATES = 3  # one may be skipped by a scaler, one be at the foot of a warm-up from 0
 _STEPS_WITHOUT_UPDATE = 100  # nobody accumulates gradients over more
 _CONSTANT = 16  # elements; fewer are a scale, not a layer
-_NO_RATE, _LONG = 1e-6, 0.2  # of the highest logged rate; of the logged points
-HIDDEN = 0.01  # of the elements below the loss; a temperature alone is less
+_LONG = 0.2  # of the logged points
+_HIDDEN = 0.01  # of the elements below the loss; a temperature alone is less
 _HEADS = ("head", "heads", "classifier", "fc", "bottleneck", "cls_layer", "logits", "neck")
 
 
@@ -120,7 +121,12 @@ def judge_some_layers(case: Case) -> Verdict:
 def _is_rate_gone(case: Case) -> bool:
     """Whether the run ended at next to no rate: then weights are equal to the bit for want of digits."""
     rates = case.curve("learning_rate")
-    return rates is not None and bool((rates.y < _NO_RATE * rates.y.max()).mean() > _LONG)
+    return rates is not None and bool((rates.y < NO_RATE * rates.y.max()).mean() > _LONG)
+
+
+def has_hidden_layers(case: Case) -> bool:
+    """Whether a probe saw layers that the model does not list: train() and eval() do not reach these."""
+    return case.measured("hidden_leaves").get("", 0.0) > _HIDDEN
 
 
 def judge_hidden(case: Case) -> Verdict:
@@ -130,7 +136,7 @@ def judge_hidden(case: Case) -> Verdict:
 
 def hidden_layers(share: float, *, confidence: float, source: str) -> Finding | None:
     """Return what a share of hidden weights says; None where it is too small to be a layer."""
-    if share < HIDDEN:
+    if share < _HIDDEN:
         return None
     text = f"{share:.0%} of the weights below the loss are in no optimiser, and not among model.parameters()"
     return Finding(

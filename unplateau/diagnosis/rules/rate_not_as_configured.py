@@ -26,7 +26,7 @@ import math
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.landmarks_of import floor, head_starts
-from unplateau.diagnosis.schedule_view import RATE_IS_HIGH, RATE_IS_LOW, dropped_before, peak_rate, rate_over_configured
+from unplateau.diagnosis.schedule_view import NO_RATE, RATE_IS_HIGH, RATE_IS_LOW, dropped_before, peak_rate, rate_over_configured
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -35,7 +35,6 @@ _WATCHED = "watch"
 _OF_A_COSINE, _FEWEST_EPOCHS = 0.3, 4.0
 _TRACE = 1e-9  # of the configured rate; below it the rate is 0, which `weights_not_updated` judges
 _MANY_ZEROS = 0.2  # of the updates; warm-up begins with a single one
-_NO_RATE = 1e-6  # of the highest
 _MANY_VALLEYS, _NEVER_RISE = 2.0, ("MultiStepLR", "CosineAnnealingLR")  # after warm-up
 _USUAL_DROP, _EXACTLY = 0.1, 0.02  # gamma of published schedules; of a power of it
 _LEARNED_WELL = 0.25  # of the way from floor to start: whatever the rate is, it works
@@ -100,7 +99,7 @@ def _zeros_or_valleys(case: Case) -> Finding | None:
 def _why_zero(case: Case) -> tuple[str, ...]:
     """A rate that ends at 0 was dropped to it; one that was 0 before never began."""
     rates = case.curve("learning_rate")
-    fell = rates is not None and rates.y[-1] < _NO_RATE * rates.y.max()
+    fell = rates is not None and rates.y[-1] < NO_RATE * rates.y.max()
     return ("learning-rate-zero", "schedule-too-fast") if fell else ("learning-rate-zero",)
 
 
