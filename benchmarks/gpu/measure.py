@@ -47,6 +47,8 @@ from unplateau.engine.step_choice import choose_step, computing, wait
 from unplateau.engine.train_step import train_step
 from unplateau.runs.step_choice import StepWay
 from unplateau.testing.small_market import draw_market
+from unplateau.workflows.doctor import read_machine
+from unplateau.workflows.forecast import ALLOCATOR_SLACK, forecast
 from unplateau.workflows.training.request import TrainRequest
 from unplateau.workflows.training.session import Session, build_session, plan_data
 from unplateau.workflows.training.train import run_training
@@ -201,20 +203,43 @@ def memory_rows(session: Session) -> list[str]:
         except ForecastError as error:
             return [f"Not predicted: {error}"]
         return [f"Predicted: {found.peak_bytes / 1e6:.0f} MB of tensors. Use is measured on a GPU only."]
+    batch = next(endless(parts))
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    batch = next(endless(parts))
     for _ in range(2):
         train_step(parts, batch)
-    used = torch.cuda.max_memory_allocated()
+    used, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
     total = torch.cuda.get_device_properties(parts.device).total_memory
+    free = torch.cuda.mem_get_info(parts.device)[0]
+    outside = total - free - torch.cuda.memory_reserved()
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(_LESS_MEMORY * used / total)
     less = replace(parts, memory=StepMemory.from_config(config, 1))
     train_step(less, batch)
     torch.cuda.set_per_process_memory_fraction(1.0)
     told = " ".join(less.memory.told) or "It fitted all the same."
-    return [f"Used by a step: {used / 1e6:.0f} MB. In {_LESS_MEMORY:.0%} of that: {told}"]
+    return [
+        *forecast_rows(config, used, reserved, outside),
+        f"In {_LESS_MEMORY:.0%} of the tensors' memory: {told}",
+    ]
+
+
+def forecast_rows(config: Config, used: int, reserved: int, outside: int) -> list[str]:
+    """What `unplateau doctor --config` says of the same training, beside what it takes."""
+    found = forecast(config, read_machine(config, is_asked=False))
+    predicted = found.plans[0].peak_bytes
+    return [
+        "| | predicted | measured | ratio |",
+        "|---|---|---|---|",
+        f"| tensors and the gaps between them, MB | {predicted / 1e6:.0f} | {reserved / 1e6:.0f} | {predicted / reserved:.2f} |",
+        f"| tensors alone, MB | {predicted / ALLOCATOR_SLACK / 1e6:.0f} | {used / 1e6:.0f} "
+        f"| {predicted / ALLOCATOR_SLACK / used:.2f} |",
+        f"| context and libraries, MB | {found.outside_bytes / 1e6:.0f} | {outside / 1e6:.0f} "
+        f"| {found.outside_bytes / max(outside, 1):.2f} |",
+        f"| a step, its images included, ms | {1e3 * found.seconds_a_step:.1f} | above | |",
+        f"| validation of an epoch, s | {found.validation_seconds:.2f} | below | |",
+        "",
+    ]
 
 
 def configured(arguments: argparse.Namespace, folder: Path) -> tuple[tuple[str, ...], Config]:
