@@ -9,6 +9,7 @@ from benchmarks.plateaubench.backbones import CHANGES, STANDARD
 from benchmarks.plateaubench.experiment import build
 from benchmarks.plateaubench.planning import faults_of
 from benchmarks.plateaubench.training import run
+from benchmarks.plateaubench.unseen_eighth_a import FAULTS as EIGHTH_A
 from benchmarks.plateaubench.unseen_fifth_a import FAULTS as FIFTH_A
 from benchmarks.plateaubench.unseen_fifth_b import FAULTS as FIFTH_B
 from benchmarks.plateaubench.unseen_first import FAULTS as FIRST
@@ -22,7 +23,7 @@ from benchmarks.plateaubench.unseen_third import FAULTS as THIRD
 from unplateau.base.errors import UsageError
 from unplateau.diagnosis.causes import BY_CODE
 
-UNSEEN = (*FIRST, *SECOND, *FOURTH, *FIFTH_A, *FIFTH_B, *SIXTH_A, *SIXTH_B, *SEVENTH_A, *SEVENTH_B)
+UNSEEN = (*FIRST, *SECOND, *FOURTH, *FIFTH_A, *FIFTH_B, *SIXTH_A, *SIXTH_B, *SEVENTH_A, *SEVENTH_B, *EIGHTH_A)
 TABLES = {
     "first": FIRST,
     "second": SECOND,
@@ -34,6 +35,7 @@ TABLES = {
     "sixth b": SIXTH_B,
     "seventh a": SEVENTH_A,
     "seventh b": SEVENTH_B,
+    "eighth a": EIGHTH_A,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
@@ -41,7 +43,10 @@ BREAKS = {
     "one_class_too_few": "IndexError",
     "blank_image_divided_by_its_deviation": "Diverged",
 }
-LATE = {"plateau_counted_in_batches": 8}  # epochs after which these show; three are enough for all others
+LATE = {
+    "plateau_counted_in_batches": 8,
+    "scale_raised_where_it_overflows": 30,
+}  # epochs after which these show; three are enough for all others
 
 
 @lru_cache(maxsize=2)
