@@ -8,7 +8,8 @@ from typing import Any
 from benchmarks.plateaubench.training import case_of, known_before_probing, measurements
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.causes import BY_CODE
-from unplateau.diagnosis.diagnose import LIKELY, diagnose
+from unplateau.diagnosis.diagnose import diagnose
+from unplateau.diagnosis.track_record import LIKELY
 from unplateau.runs.record import Finding
 from unplateau.workflows.probing.probe import sure_finding, with_measured
 

@@ -9,6 +9,7 @@ from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.diagnose import Diagnosis
 from unplateau.diagnosis.motion_table import motion_table, moved_answer
 from unplateau.diagnosis.targets import Row, target_table
+from unplateau.diagnosis.track_record import record_of
 from unplateau.runs.record import Evidence, Finding, to_plain
 
 _WIDTH = 118
@@ -84,6 +85,8 @@ def _finding(number: int, finding: Finding) -> str:
         lines.append(_wrapped("possible causes", ", ".join(finding.causes) + " (this evidence does not tell them apart)"))
     elif finding.causes:
         lines.append(_wrapped("cause", finding.causes[0]))
+    if finding.causes and record_of(finding.code):
+        lines.append(_wrapped("track record", record_of(finding.code)))
     if finding.refuted_by:
         lines.append(_wrapped("would be refuted by", finding.refuted_by))
     if finding.next_test:

@@ -8,10 +8,10 @@ from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.causes import BY_CODE
 from unplateau.diagnosis.rules.table import RULES
 from unplateau.diagnosis.rules.unknown import unknown
+from unplateau.diagnosis.track_record import LIKELY, PROVEN, as_recorded
 from unplateau.diagnosis.verdict import Abstained, Rule
 from unplateau.runs.record import Finding
 
-LIKELY = 0.5  # below it a finding is a possibility, ranked after everything likely
 _PIPELINE_FIRST = {"pipeline": 0, "optimisation": 1, "data": 1, "generalisation": 2, "info": 3}
 _KNOWN = 0.8  # a measured cause this sure explains the symptoms below, where they are less sure than itself
 _SYMPTOMS = (
@@ -23,7 +23,6 @@ _SYMPTOMS = (
 )  # fmt: skip
 """What many causes look like. A finding of these codes that names its cause for sure counts as a cause."""
 _SURE_OF_CAUSE = 0.75  # from here on a finding has excluded other causes
-_PROVEN = 0.97
 _DOUBT = 0.8  # two sure causes that have nothing in common: one of them is a consequence, or both are mild
 _HEALTHY = ("still-improving", "undecided", "in-warm-up", "before-drop", "finished")
 
@@ -101,7 +100,10 @@ def diagnose(case: Case) -> Diagnosis:
     if not findings:
         fallback = unknown(case)
         findings = [fallback] if fallback is not None else []
-    return Diagnosis(tuple(sorted(_consistent(findings), key=_rank)), abstentions)
+    ranked = sorted(_consistent(findings), key=_rank)
+    # the record was counted where things had been measured; of a log alone it says nothing
+    told = tuple(as_recorded(finding) for finding in ranked) if case.measurements else tuple(ranked)
+    return Diagnosis(told, abstentions)
 
 
 def _abstention(rule: Rule, verdict: Abstained) -> Abstention:
@@ -164,7 +166,7 @@ def _doubted(findings: list[Finding]) -> list[Finding]:
 
 
 def _is_proof(finding: Finding) -> bool:
-    return finding.confidence >= _PROVEN
+    return finding.confidence >= PROVEN
 
 
 def _cures(finding: Finding) -> frozenset[str]:

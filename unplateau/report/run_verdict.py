@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from unplateau.diagnosis.diagnose import LIKELY
+from unplateau.diagnosis.track_record import LIKELY
 from unplateau.report.content import Fact
 from unplateau.report.run_view import RunView
 from unplateau.report.words import duration_words

@@ -1,0 +1,84 @@
+"""How often each finding named the right cause of bugs that nobody had shown to the rules, and so how sure it may be.
+
+A finding sees for sure that something is wrong, and is often less sure why. Counted over the unseen faults of PlateauBench, each
+judged once by rules frozen before (docs/plateaubench.md): findings that stood first, with watching and probes. B right of N
+count as (B + 2) / (N + 3): before any is counted, two of three are believed right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from unplateau.runs.record import Finding
+
+LIKELY = 0.5  # below it a finding is a possibility, ranked after everything likely
+PROVEN = 0.97  # from here on nothing is left to doubt
+RIGHT_OF_FIRST: dict[str, tuple[int, int]] = {
+    "batch-norm-not-updated": (3, 6),
+    "batch-not-learnable": (3, 5),
+    "batch-too-small": (2, 2),
+    "blank-inputs": (1, 1),
+    "copied-images": (2, 3),
+    "dead-units": (1, 1),
+    "dropout-too-strong": (4, 5),
+    "evaluation-broken": (28, 29),
+    "evaluation-not-repeated": (5, 6),
+    "gradient-clipped-away": (2, 3),
+    "gradient-not-of-losses": (2, 6),
+    "gradients-accumulate": (9, 9),
+    "images-not-of-files": (13, 13),
+    "inputs-not-normalised": (3, 3),
+    "labels-mixed": (5, 5),
+    "labels-not-of-files": (3, 6),
+    "labels-not-of-images": (1, 2),
+    "labels-of-cameras": (3, 3),
+    "labels-out-of-range": (2, 2),
+    "layers-not-trained": (7, 9),
+    "learning-rate-exhausted": (2, 3),
+    "learning-rate-too-high": (0, 1),
+    "learning-rate-zero": (1, 1),
+    "loss-weights-not-as-configured": (1, 4),
+    "losses-not-as-configured": (13, 16),
+    "model-not-as-configured": (12, 17),
+    "no-positives": (7, 7),
+    "not-shuffled": (5, 5),
+    "only-head-trained": (5, 5),
+    "optimizer-not-as-configured": (9, 9),
+    "pictures-of-two-kinds": (3, 3),
+    "preparation-differs": (14, 16),
+    "rate-not-as-configured": (9, 10),
+    "softmax-before-ce": (1, 1),
+    "step-not-as-meant": (14, 17),
+    "steps-too-large": (2, 2),
+    "steps-undone": (1, 1),
+    "too-few-identities": (6, 7),
+    "total-not-of-losses": (10, 11),
+    "updates-are-rare": (2, 3),
+    "weights-not-updated": (5, 6),
+}
+"""Code: how often it was right, how often it stood first; printed by benchmarks/plateaubench/track_record.py."""
+
+
+def expected_right(right: int, stood_first: int) -> float:
+    """Return how often causes are expected to be the right ones after this record.
+
+    >>> expected_right(12, 17)
+    0.7
+    """
+    return (right + 2) / (stood_first + 3)
+
+
+def as_recorded(finding: Finding) -> Finding:
+    """Return the finding no surer of its causes than its record allows; likely stays likely, and what is proven stays so."""
+    if finding.code not in RIGHT_OF_FIRST or not LIKELY < finding.confidence < PROVEN:
+        return finding
+    most = max(LIKELY, round(expected_right(*RIGHT_OF_FIRST[finding.code]), 2))
+    return replace(finding, confidence=min(finding.confidence, most))
+
+
+def record_of(code: str) -> str:
+    """Return the record of a finding in words; empty without one."""
+    if code not in RIGHT_OF_FIRST:
+        return ""
+    right, stood_first = RIGHT_OF_FIRST[code]
+    return f"first in {stood_first} test trainings with bugs unknown to the rules; a cause it named was right in {right}"
