@@ -10,6 +10,7 @@ from benchmarks.plateaubench.experiment import build
 from benchmarks.plateaubench.planning import faults_of
 from benchmarks.plateaubench.training import run
 from benchmarks.plateaubench.unseen_eighth_a import FAULTS as EIGHTH_A
+from benchmarks.plateaubench.unseen_eighth_b import FAULTS as EIGHTH_B
 from benchmarks.plateaubench.unseen_fifth_a import FAULTS as FIFTH_A
 from benchmarks.plateaubench.unseen_fifth_b import FAULTS as FIFTH_B
 from benchmarks.plateaubench.unseen_first import FAULTS as FIRST
@@ -23,7 +24,7 @@ from benchmarks.plateaubench.unseen_third import FAULTS as THIRD
 from unplateau.base.errors import UsageError
 from unplateau.diagnosis.causes import BY_CODE
 
-UNSEEN = (*FIRST, *SECOND, *FOURTH, *FIFTH_A, *FIFTH_B, *SIXTH_A, *SIXTH_B, *SEVENTH_A, *SEVENTH_B, *EIGHTH_A)
+UNSEEN = (*FIRST, *SECOND, *FOURTH, *FIFTH_A, *FIFTH_B, *SIXTH_A, *SIXTH_B, *SEVENTH_A, *SEVENTH_B, *EIGHTH_A, *EIGHTH_B)
 TABLES = {
     "first": FIRST,
     "second": SECOND,
@@ -36,6 +37,7 @@ TABLES = {
     "seventh a": SEVENTH_A,
     "seventh b": SEVENTH_B,
     "eighth a": EIGHTH_A,
+    "eighth b": EIGHTH_B,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
