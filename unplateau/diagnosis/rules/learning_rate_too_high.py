@@ -62,7 +62,7 @@ def judge(case: Case) -> Verdict:
         code=CODE,
         title="The learning rate is too high",
         severity="optimisation",
-        confidence=round(min(0.9, 0.4 + 0.15 * len(signs) + 0.25) if high else min(0.7, 0.4 + 0.15 * len(signs)), 2),
+        confidence=round(0.4 + 0.15 * len(signs) + (0.1 if high else 0.0), 2),  # a single sign has many other causes
         evidence=tuple(evidence),
         causes=("learning-rate-too-high", "no-warm-up", "gradients-accumulate"),
         refuted_by="the same start with a tenth of the rate showing the same curve",
