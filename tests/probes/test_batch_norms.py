@@ -33,6 +33,18 @@ def test_statistics_that_never_moved_are_as_far_as_the_plain_formula_says():
     assert value(found, "running_std_ratio") == pytest.approx(float((1 / std_C).median()), rel=0.1)
 
 
+def test_statistics_that_somebody_multiplied_have_one_factor_in_all_channels():
+    model, other = network(), network()
+    for _ in range(100):
+        model(IMAGES)
+        other(IMAGES)
+    model[0].running_var.mul_(4.0)
+    other[0].running_var.mul_(torch.tensor([4.0, 1.0, 0.2, 9.0]))
+    found, apart = (batch_norms(one, lambda one=one: one(IMAGES)) for one in (model, other))
+    assert value(found, "running_std_factor") == pytest.approx(2.0, rel=0.02)
+    assert value(found, "running_std_spread") < 0.02 < 0.5 < value(apart, "running_std_spread")
+
+
 def test_a_layer_in_evaluation_mode_inside_a_training_step_is_seen():
     model = network()
 

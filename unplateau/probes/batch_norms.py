@@ -6,6 +6,7 @@ averages do not fit, evaluation sees another network than the one that was train
 Shape legend: N values of a channel, C channels.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -41,12 +42,12 @@ class _Seen:
         mean_C, std_C = torch.stack(self.means).mean(0), torch.stack(self.variances).mean(0).sqrt()
         return float(((self.kept[0].double() - mean_C).abs() / std_C.clamp(min=_SMALLEST_STD)).median())
 
-    def scale(self) -> float | None:
-        """Kept standard deviation over the one seen, median over channels."""
+    def scales_C(self) -> Tensor | None:
+        """Kept standard deviation over the one seen, channel by channel."""
         if self.kept is None or not self.variances:
             return None
         std_C = torch.stack(self.variances).mean(0).sqrt().clamp(min=_SMALLEST_STD)
-        return float((self.kept[1].double().sqrt() / std_C).median())
+        return self.kept[1].double().sqrt() / std_C
 
 
 @torch.no_grad()
@@ -59,9 +60,10 @@ def batch_norms(model: nn.Module, forward: Callable[[], Any], *, step: int | Non
         step: of the run.
 
     Returns:
-        batch_norm_in_evaluation (share of the layers' calls that normalised by running statistics), and over layers the largest
-        running_mean_apart (standard deviations) and the running_std_ratio that is farthest from 1. Nothing for a model without
-        batch normalisation.
+        batch_norm_in_evaluation (share of the layers' calls that normalised by running statistics), over layers the largest
+        running_mean_apart (standard deviations) and the running_std_ratio that is farthest from 1, and over all channels
+        running_std_factor (median of kept over seen) with running_std_spread (of its logarithm; small where one factor holds for
+        all). Nothing for a model without batch normalisation.
     """
     layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     seen = {layer: _Seen(layer) for layer in layers}
@@ -80,11 +82,24 @@ def batch_norms(model: nn.Module, forward: Callable[[], Any], *, step: int | Non
         return ()
     in_evaluation = sum(one.calls_in_evaluation for one in used) / sum(one.calls for one in used)
     apart = [value for one in used if (value := one.apart()) is not None]
-    ratios = [value for one in used if (value := one.scale()) is not None]
+    scales = [scale_C for one in used if (scale_C := one.scales_C()) is not None]
+    ratios = [float(scale_C.median()) for scale_C in scales]
     return (
         Measurement("batch_norm_in_evaluation", in_evaluation, "share", step),
         Measurement("running_mean_apart", max(apart, default=None), "standard deviations", step),
         Measurement("running_std_ratio", max(ratios, key=_from_one, default=None), "ratio", step),
+        *_one_factor(scales, step),
+    )
+
+
+def _one_factor(scales: list[Tensor], step: int | None) -> tuple[Measurement, ...]:
+    if not scales:
+        return ()
+    logs = torch.cat(scales).clamp(min=_SMALLEST_STD).log()
+    low, middle, high = torch.quantile(logs, torch.tensor([0.16, 0.5, 0.84], dtype=logs.dtype, device=logs.device)).tolist()
+    return (
+        Measurement("running_std_factor", math.exp(middle), "ratio", step),
+        Measurement("running_std_spread", (high - low) / 2, "", step),
     )
 
 

@@ -22,6 +22,8 @@ Source
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
@@ -29,6 +31,7 @@ from unplateau.runs.record import Evidence, Finding
 _SOURCE = "probe batch_norms"
 _MOST_LAYERS = 0.5
 _FAR, _OTHER_SCALE = 1.5, 3.0  # standard deviations; times
+_ONE_FACTOR, _ANOTHER_SCALE = 0.4, 1.5  # spread of a logarithm (healthy 0.02 to 0.04, frozen or overshot statistics 0.7 and more); times
 _FEWEST_STEPS = 60  # by then a momentum of 0.1 has forgotten the start
 
 
@@ -49,12 +52,26 @@ def judge_statistics(case: Case) -> Verdict:
         return None
     if apart < _FAR and 1 / _OTHER_SCALE < ratio < _OTHER_SCALE:
         return None
+    multiplied = _multiplied(case)
+    if multiplied is not None:
+        return multiplied
     still = case.measured("tensors_unchanged").get("buffers") == 1.0
     text = (
         f"running means lie {apart:.2g} standard deviations from the batches', standard deviations are {ratio:.2g} times theirs"
     )
     causes = ("batch-norm-in-eval",) if still else ("batch-norm-in-eval", "learning-rate-too-high", "weight-decay-too-strong")
     return _finding("Running statistics do not fit the batches", 0.9 if still else 0.6, text, apart, causes)
+
+
+def _multiplied(case: Case) -> Finding | None:
+    """One factor on all running statistics: training never uses them, so what is spoilt is the evaluation alone."""
+    factor, spread = case.measured("running_std_factor").get(""), case.measured("running_std_spread").get("")
+    if factor is None or spread is None or spread > _ONE_FACTOR or 1 / _ANOTHER_SCALE < factor < _ANOTHER_SCALE:
+        return None
+    text = f"running standard deviations are {factor:.2f} times those of the batches, in all channels alike"
+    title = "Running statistics were multiplied, so evaluation normalises by another scale than training"
+    found = _finding(title, 0.85, text, factor, ("stale-weights-evaluated",))
+    return replace(found, remedies=("repair_evaluation", "restore_batch_norm"))
 
 
 def _finding(title: str, confidence: float, text: str, value: float, causes: tuple[str, ...]) -> Finding:
