@@ -57,6 +57,8 @@ def test_features_of_the_background_find_their_own_camera_first():
     background = same_camera_first(embedded(0, camera_weight=5.0), embedded(1, camera_weight=5.0))
     chance = value(person, "same_camera_by_chance")
     assert value(person, "same_camera_first") == pytest.approx(chance, abs=0.2)
+    assert value(person, "evaluation_people") == len(np.unique(embedded(0).person_ids_N))
+    assert value(person, "evaluation_cameras") == len(np.unique([*embedded(0).camera_ids_N, *embedded(1).camera_ids_N]))
     assert value(background, "same_camera_first") > 0.9
 
 

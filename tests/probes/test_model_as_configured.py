@@ -166,3 +166,35 @@ def test_a_model_without_a_way_back_hands_back_nothing():
 def test_a_frozen_model_has_no_way_back_to_compare():
     frozen = network().requires_grad_(False)
     assert gradients_apart(frozen, network(), lambda model: [model(IMAGES)]) == ()
+
+
+def test_images_that_change_places_are_told_from_other_outputs():
+    trained, other = network(), network()
+    trained[0].register_forward_pre_hook(lambda module, inputs: (inputs[0].roll(1, 0),))
+    other[0].register_forward_pre_hook(lambda module, inputs: (inputs[0] + 0.1,))
+    for model, expected in ((trained, 1.0), (other, 0.0)):
+        _, found = parting(model)
+        assert {v for (name, _), v in values(found).items() if name == "rows_exchanged"} == {expected}
+
+
+def test_images_that_change_places_and_come_back_are_no_exchange():
+    trained = network()
+    trained[0].register_forward_pre_hook(lambda module, inputs: (inputs[0].roll(1, 0),))
+    trained[0].register_forward_hook(lambda module, inputs, output: output.roll(-1, 0))
+    _, found = parting(trained)
+    assert {v for (name, _), v in values(found).items() if name == "rows_exchanged"} == {0.0}
+
+
+def test_a_layer_with_weights_that_is_never_called_is_told_by_path():
+    class Forgetful(nn.Sequential):
+        def forward(self, images):
+            return self[2](self[0](images))
+
+    def body(kind):
+        torch.manual_seed(0)
+        return kind(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+
+    _, found = parting(body(Forgetful), body(nn.Sequential))
+    unused = {group: v for (name, group), v in values(found).items() if name == "modules_unused"}
+    assert unused == {"": 1.0, "1": 1.0}
+    assert value(parting(network())[1], "modules_unused") == 0.0

@@ -42,7 +42,7 @@ class _Seen:
         mean_C, std_C = torch.stack(self.means).mean(0), torch.stack(self.variances).mean(0).sqrt()
         return float(((self.kept[0].double() - mean_C).abs() / std_C.clamp(min=_SMALLEST_STD)).median())
 
-    def scales_C(self) -> Tensor | None:
+    def scales(self) -> Tensor | None:
         """Kept standard deviation over the one seen, channel by channel."""
         if self.kept is None or not self.variances:
             return None
@@ -82,7 +82,7 @@ def batch_norms(model: nn.Module, forward: Callable[[], Any], *, step: int | Non
         return ()
     in_evaluation = sum(one.calls_in_evaluation for one in used) / sum(one.calls for one in used)
     apart = [value for one in used if (value := one.apart()) is not None]
-    scales = [scale_C for one in used if (scale_C := one.scales_C()) is not None]
+    scales = [scale_C for one in used if (scale_C := one.scales()) is not None]
     ratios = [float(scale_C.median()) for scale_C in scales]
     return (
         Measurement("batch_norm_in_evaluation", in_evaluation, "share", step),

@@ -88,7 +88,8 @@ def same_camera_first(query: Embedded, gallery: Embedded) -> tuple[Measurement, 
     """Measure how often the nearest gallery image, without any camera rule, is of the query's own camera.
 
     Returns:
-        same_camera_first (share) and same_camera_by_chance (share of gallery images of the query's camera, mean over queries).
+        same_camera_first (share), same_camera_by_chance (share of gallery images of the query's camera, mean over queries), and
+        how many evaluation_people and evaluation_cameras there are.
     """
     similarity_QG = _unit(query.features_ND) @ _unit(gallery.features_ND).T
     nearest_Q = similarity_QG.argmax(1)
@@ -96,6 +97,8 @@ def same_camera_first(query: Embedded, gallery: Embedded) -> tuple[Measurement, 
     return (
         Measurement("same_camera_first", float(same_QG[np.arange(len(nearest_Q)), nearest_Q].mean()), "share"),
         Measurement("same_camera_by_chance", float(same_QG.mean()), "share"),
+        Measurement("evaluation_people", float(len(np.unique(query.person_ids_N))), "people"),
+        Measurement("evaluation_cameras", float(len(np.unique([*query.camera_ids_N, *gallery.camera_ids_N]))), "cameras"),
     )
 
 

@@ -21,6 +21,7 @@ _SETTINGS = (bool, int, float, str)
 _NOT_COMPARED = ("training", "inplace", "call_super_init", "dump_patches", "initial_std")
 _WHOLE = "(whole)"
 _TINY = 1e-12
+_SAME_ROW = 1e-3  # relative
 _APART = 1e-4  # relative; kernels of two memory layouts differ by some 1e-6
 
 
@@ -90,7 +91,9 @@ def outputs_apart(trained: nn.Module, configured: nn.Module, forward: Callable[[
         output_zeros (share of its output that is 0, beyond the configured model's), output_random (relative difference of its
         output under other draws) and output_rank (effective rank of its output over that of the configured model's); and, where
         it is the first of all and is given something else already, input_differs (relative) and input_explained (share of
-        its variance that a factor and an offset for each channel explain).
+        its variance that a factor and an offset for each channel explain). rows_exchanged: share of the images whose output, of
+        that module and of the last one too, is another image's. modules_unused: number of modules with weights that the forward
+        pass does not call, and the configured model's does, with group ""; 1 for at most four of them by path.
     """
     _give_weights(trained, configured)
     classes = {path or _WHOLE: type(module).__name__ for path, module in trained.named_modules()}
@@ -102,9 +105,12 @@ def outputs_apart(trained: nn.Module, configured: nn.Module, forward: Callable[[
             _outputs(one, forward, is_training=is_training, given=into)
             for one, into in zip((trained, configured), given, strict=True)
         )
+        if not is_training:
+            found += _unused(trained, mine, theirs)
         path = next((path for path in mine if path in theirs and _apart(mine[path], theirs[path]) > _APART), None)
         if path is None:
             continue
+        last = next(path for path in reversed(mine) if path in theirs)
         again, group = _outputs(trained, forward, is_training=is_training, seed=1)[path], f"{mode}: {path} ({classes[path]})"
         zeros = float((mine[path] == 0).double().mean() - (theirs[path] == 0).double().mean())
         found += [
@@ -112,6 +118,7 @@ def outputs_apart(trained: nn.Module, configured: nn.Module, forward: Callable[[
             Measurement("output_zeros", zeros, "share", group=group),
             Measurement("output_random", _apart(again, mine[path]), "relative", group=group),
             Measurement("output_rank", _rank(mine[path]) / max(_rank(theirs[path]), 1e-9), "ratio", group=group),
+            Measurement("rows_exchanged", min(_exchanged(mine[one], theirs[one]) for one in (path, last)), "share", group=group),
             *_inputs_apart(given[0].get(path), given[1].get(path), group),
         ]
     largest = max((m.value or 0.0 for m in found if m.name == "output_differs"), default=0.0)
@@ -160,6 +167,25 @@ def _sent_back(model: nn.Module, names: Sequence[str], forward: Callable[[nn.Mod
             return [torch.zeros_like(parameter, dtype=torch.double) for parameter in wanted]
         found = torch.autograd.grad(total, wanted, allow_unused=True, materialize_grads=True)
     return [gradient.double() for gradient in found]
+
+
+def _unused(trained: nn.Module, mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> tuple[Measurement, ...]:
+    own = {path for path, module in trained.named_modules() if any(True for _ in module.parameters(recurse=False))}
+    unused = [path for path in theirs if path in own and path not in mine]
+    return (
+        Measurement("modules_unused", float(len(unused)), "modules"),
+        *(Measurement("modules_unused", 1.0, "modules", group=path) for path in unused[:4]),
+    )
+
+
+def _exchanged(mine_BD: Tensor, theirs_BD: Tensor) -> float:
+    """Share of the rows that are another's row."""
+    if mine_BD.shape != theirs_BD.shape or len(mine_BD) < 2 or not bool(torch.isfinite(mine_BD).all()):
+        return 0.0
+    distances_BB = torch.cdist(mine_BD, theirs_BD)
+    nearest_B, whose_B = distances_BB.min(1)
+    is_same_B = nearest_B < _SAME_ROW * theirs_BD.norm(dim=1)[whose_B]
+    return float((is_same_B & (whose_B != torch.arange(len(whose_B), device=whose_B.device))).double().mean())
 
 
 def _inputs_apart(mine: Tensor | None, theirs: Tensor | None, group: str) -> tuple[Measurement, ...]:

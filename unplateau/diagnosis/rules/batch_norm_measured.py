@@ -31,7 +31,8 @@ from unplateau.runs.record import Evidence, Finding
 _SOURCE = "probe batch_norms"
 _MOST_LAYERS = 0.5
 _FAR, _OTHER_SCALE = 1.5, 3.0  # standard deviations; times
-_ONE_FACTOR, _ANOTHER_SCALE = 0.4, 1.5  # spread of a logarithm (healthy 0.02 to 0.04, frozen or overshot statistics 0.7 and more); times
+_ONE_FACTOR = 0.4  # spread of a logarithm: healthy 0.02 to 0.04, frozen or overshot statistics 0.7 and more
+_ANOTHER_SCALE = 1.5  # times
 _FEWEST_STEPS = 60  # by then a momentum of 0.1 has forgotten the start
 
 

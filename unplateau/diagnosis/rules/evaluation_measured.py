@@ -35,6 +35,7 @@ _RANKS = 2.0  # times chance: below it features do not rank anything
 _OTHER_WEIGHTS = 0.3  # a moving average of the weights differs by some per cent
 _TIMES_CHANCE, _BETTER = 3.0, 3.0
 _OTHER_SCORE = 0.05  # mAP
+_CAMERAS_EACH = 4.0  # times the people; a small validation set may have more cameras than people
 _SOURCE = "probe evaluation_self_check"
 
 
@@ -61,6 +62,10 @@ def judge(case: Case) -> Verdict:
         causes.append("evaluation-preprocessing")
     evidence, causes = [*evidence, *_other_weights(case)], causes + ["stale-weights-evaluated"] * len(_other_weights(case))
     evidence, causes = [*evidence, *_other_ids(case)], causes + ["evaluation-preprocessing"] * len(_other_ids(case))
+    people, cameras = (case.measured(f"evaluation_{name}").get("", 0.0) for name in ("people", "cameras"))
+    if cameras > _CAMERAS_EACH * people:
+        evidence.append(Evidence(f"{people:.0f} people in {cameras:.0f} cameras: ids were exchanged", cameras, people, _SOURCE))
+        causes += ["camera-ids-wrong", "evaluation-preprocessing"]
     if not evidence:
         return None
     return Finding(

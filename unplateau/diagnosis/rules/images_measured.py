@@ -29,6 +29,7 @@ from unplateau.diagnosis.rules import label_structure_measured, labels_unstable
 from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
 
+_UNTRAINED_TELL, _COLOURS_TELL, _LEARNED_BY_HEART = 0.65, 0.8, 0.6  # Market-1501: 0.31 and 0.50; gap of mAP
 _BLANK, _COPIED, _COPIES_IN_BATCH, _IN_BATCH = 0.05, 0.3, 0.3, 0.7
 _MEANT, _FEW_FILES, _USUALLY_FOUND = "as configured", 0.7, 0.88
 _ONE_EACH = 1.15  # pictures a person
@@ -69,6 +70,23 @@ def judge_copies(case: Case) -> Verdict:
     share = max(copied, alike)
     evidence = Evidence(f"{share:.0%} of the training images are copies of others", share, 0.0, "probes inputs and plain view")
     return _finding("copied-images", "Many training images are copies of each other", ("duplicates",), evidence)
+
+
+def judge_near_copies(case: Case) -> Verdict:
+    """Fire where a person's images are told by colours and by weights that learned nothing: frames of one moment."""
+    if case.measured("pretrained_asked").get("", 0.0) > 0 or case.measured("copied_images").get("", 0.0) >= _COPIED:
+        return None
+    agreement = case.measured("label_agreement")
+    untrained, colours = agreement.get("plain view, initial weights", 0.0), agreement.get("plain view, colours", 0.0)
+    gap = case.measured("train_identity_gap").get("", 0.0)
+    if untrained < _UNTRAINED_TELL or colours < _COLOURS_TELL or gap < _LEARNED_BY_HEART:
+        return None
+    text = f"{untrained:.0%} of the images find their person by the first weights, {colours:.0%} by colours alone"
+    found = _finding(
+        "copied-images", "A person's images are nearly one picture", ("duplicates",),
+        Evidence(text, untrained, 0.1, "probe label_agreement"),
+    )  # fmt: skip
+    return replace(found, confidence=0.7)
 
 
 def judge_partners(case: Case) -> Verdict:

@@ -154,6 +154,7 @@ def _from_targets(case: Case) -> float | None:
 
 
 _TOO_MUCH, _EVENLY = 0.45, 1e-3
+_OTHER_PAIRS = 0.5  # another margin leaves most of the pairs
 
 
 def _differs(case: Case, name: str) -> bool:
@@ -182,6 +183,9 @@ def _explained(case: Case, name: str) -> tuple[list[Evidence], list[str]]:
     if best is None and spread_out is not None and spread_out >= _TOO_MUCH:
         text = f"the targets it must have used give the own label {1 - spread_out:.0%}, and all others the same"
         return [Evidence(text, 1 - spread_out, 0.9, _SOURCE)], ["label-smoothing-too-strong"]
+    if best is None and name == "triplet" and (cosine := case.measured("loss_gradient_cosine").get(name, 1.0)) < _OTHER_PAIRS:
+        text = f"its gradient has a cosine of {cosine:.2f} with the configured one's: it compares other pairs"
+        return [Evidence(text, cosine, 1.0, _SOURCE)], ["labels-off-by-one", "no-positives", "loss-weights-unbalanced"]
     if best is None:
         return [], list(_POSSIBLE.get(name, ("loss-weights-unbalanced",)))
     error, what = case.measured("loss_explained")[best], best.removeprefix(f"{name}: ")

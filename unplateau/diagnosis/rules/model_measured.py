@@ -33,6 +33,7 @@ _LOADED = 0.1  # of the tensors; a classifier of another number of people is not
 _AFFINE = 0.999  # of the variance of each channel
 _GONE, _SAME_WAY, _SAME_LENGTH = 0.02, 0.98, 0.05
 _RANK_LEFT = 0.6  # of the effective rank that the configured model's output has
+_EXCHANGED = 0.5  # of the images changed places, and their labels did not; healthy models have none
 _Known = tuple[float, tuple[str, ...]]
 
 
@@ -40,11 +41,13 @@ def judge(case: Case) -> Verdict:
     """Fire where a module is another, is set otherwise, or gives something else."""
     modules = [group for group in case.measured("modules_differ") if group]
     outputs = {group: value for group, value in case.measured("output_differs").items() if group}
-    if not modules and not outputs:
+    if not modules and not outputs:  # an unused module changes the outputs, or does not matter
         return None
+    unused = unused_modules(case)
     known = [_of_module(text) for text in modules] or [_of_output(case, next(iter(outputs)))]
-    confidence, causes = max(known, key=lambda entry: entry[0])
-    lines = [Evidence(text, None, None, _SOURCE) for text in modules]
+    confidence, causes = max(known, key=lambda entry: entry[0]) if not unused else _NEVER_CALLED
+    lines = [Evidence(f"{path}: has weights and is never called", None, None, _SOURCE) for path in unused]
+    lines += [Evidence(text, None, None, _SOURCE) for text in modules]
     lines += [Evidence(f"{where}: the output differs by {value:.0%}", value, 0.0, _SOURCE) for where, value in outputs.items()]
     return Finding(
         code=CODE,
@@ -57,6 +60,11 @@ def judge(case: Case) -> Verdict:
         next_test="print the model beside one that is built from the configuration anew",
         remedies=tuple(dict.fromkeys(("repair_head", *(BY_CODE[cause].cure for cause in causes)))),
     )
+
+
+def unused_modules(case: Case) -> tuple[str, ...]:
+    """Return modules whose weights the forward pass never uses, where the configured model's does."""
+    return tuple(path for path in case.measured("modules_unused") if path)
 
 
 def judge_backward(case: Case) -> Verdict:
@@ -121,6 +129,10 @@ def _of_output(case: Case, where: str) -> _Known:
 
 
 def _of_mode(case: Case, where: str) -> _Known:
+    if (
+        case.measured("rows_exchanged").get(where, 0.0) > _EXCHANGED
+    ):
+        return 0.85, ("wrong-head",) if "classifier" in where else ("labels-shuffled", "wrong-head")
     if case.measured("input_differs").get(where, 0.0) > 0:
         if case.measured("input_explained").get(where, 0.0) > _AFFINE:
             return 0.85, ("inputs-not-normalised",)
@@ -130,7 +142,7 @@ def _of_mode(case: Case, where: str) -> _Known:
         if only_in_training or case.measured("output_random").get(where, 0.0) > _RANDOM:
             return 0.85, ("dropout-too-strong",) if only_in_training else ("dropout-too-strong", "evaluated-in-train-mode")
         if "classifier" not in where:
-            return 0.8, ("dead-units",)
+            return 0.8, ("embedding-too-small", "dead-units") if "pooling" in where else ("dead-units",)
     if "classifier" in where:
         return 0.85, ("wrong-head", "softmax-before-ce", "missing-cosine-scale")
     if case.measured("output_random").get(where, 0.0) > _RANDOM:
@@ -142,6 +154,7 @@ def _of_mode(case: Case, where: str) -> _Known:
     return next((known for part, known in _OUTPUTS if part in where), _UNKNOWN)
 
 
+_NEVER_CALLED: _Known = (0.85, ("layers-frozen", "embedding-too-small"))
 _UNKNOWN: _Known = (0.6, ("dead-units", "embedding-too-small", "wrong-head"))
 _MODULES: tuple[tuple[str, _Known], ...] = (
     ("margin", (0.85, ("margin-wrong", "wrong-head"))),

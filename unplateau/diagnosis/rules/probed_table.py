@@ -89,6 +89,7 @@ PROBE_RULES: tuple[Rule, ...] = (
     Rule("no-positives", sampling_measured.judge_cameras, sampling_measured),
     Rule("blank-images", images_measured.judge_blank, images_measured),
     Rule("copied-images", images_measured.judge_copies, images_measured),
+    Rule("copied-images", images_measured.judge_near_copies, images_measured),
     Rule("copied-images", images_measured.judge_partners, images_measured),
     Rule("copied-images", images_measured.judge_files, images_measured),
     Rule("augmentation-too-strong", images_measured.judge_augmentation, images_measured),

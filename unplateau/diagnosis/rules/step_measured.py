@@ -25,6 +25,7 @@ from typing import NamedTuple
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.rules import gradient_measured
+from unplateau.diagnosis.rules.model_measured import unused_modules
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -174,7 +175,7 @@ def judge_absent(case: Case) -> Verdict:
     """Fire where most weights had no gradient from the first step on, and not because their units were dead."""
     share = case.measured("gradient_absent").get(_AT_START)
     dead = max((value for group, value in case.measured("dead_units").items() if group.startswith(_AT_START)), default=0.0)
-    if share is None or share < _MOST_ABSENT or dead > _DEAD:
+    if share is None or share < _MOST_ABSENT or dead > _DEAD or unused_modules(case):
         return None
     text = f"{share:.0%} of the weights have a gradient of exactly 0 with the weights the training began with"
     return _direction("The losses have no gradient for most weights", 0.8, text, share, ("detached-branch", "no-gradient"))

@@ -1,0 +1,70 @@
+"""Which causes probed rules name: what tells one reading of the same finding from another."""
+
+import pytest
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.diagnose import diagnose
+
+from .made_probes import SCORED, measured
+from .made_twin_probes import BACK, OTHER_LOSS, output
+
+POOLING, CONV, CLASSIFIER = "evaluation: head.pooling (A)", "training: backbone.conv1 (C)", "training: head.classifier (L)"
+
+
+def causes(case: Case, code: str) -> tuple[str, ...]:
+    return next(finding.causes for finding in diagnose(case).findings if finding.code == code)
+
+
+def exchanged(where: str) -> Case:
+    return measured({}, {where: {"output_differs": 1.3, "rows_exchanged": 0.97}})
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        (exchanged(CONV), ("labels-shuffled", "wrong-head")),
+        (exchanged(CLASSIFIER), ("wrong-head",)),
+        (output(POOLING, zeros=0.3), ("embedding-too-small", "dead-units")),
+        (output("evaluation: backbone.relu (R)", zeros=0.3), ("dead-units",)),
+        (measured({}, {CONV: {"output_differs": 1.3}, "backbone.layer2": {"modules_unused": 1.0}}),
+         ("layers-frozen", "embedding-too-small")),
+    ],
+)  # fmt: skip
+def test_the_first_output_that_differs_says_what_the_model_does(case, expected):
+    named = causes(case, "model-not-as-configured")  # where it differs in evaluation alone, that may be the cause too
+    assert named[: len(expected)] == expected and set(named) <= {*expected, "evaluation-preprocessing"}
+
+
+def test_weights_without_a_gradient_that_are_never_called_are_no_cut_branch():
+    absent = {"initial weights": {"gradient_absent": 0.98}}
+    assert causes(measured({}, absent), "gradient-not-of-losses")[0] == "detached-branch"
+    unused = measured({}, {**absent, CONV: {"output_differs": 1.3}, "backbone.layer2": {"modules_unused": 1.0}})
+    assert "gradient-not-of-losses" not in {finding.code for finding in diagnose(unused).findings}
+
+
+def test_a_triplet_loss_that_pulls_elsewhere_compares_other_pairs_and_another_length_may_be_its_margin():
+    other_pairs = measured({}, {"triplet": {**OTHER_LOSS, **BACK, "loss_gradient_cosine": 0.1}})
+    same_pairs = measured({}, {"triplet": {**OTHER_LOSS, **BACK, "loss_gradient_cosine": 0.9}})
+    assert causes(other_pairs, "losses-not-as-configured")[0] == "labels-off-by-one"
+    assert causes(same_pairs, "losses-not-as-configured")[0] == "margin-wrong"
+
+
+def test_running_statistics_are_multiplied_where_one_factor_holds_for_all_channels():
+    apart = {"running_mean_apart": 30.0, "running_std_ratio": 4.0, "running_std_factor": 4.0, "steps_trained": 500.0}
+    one = measured({**apart, "running_std_spread": 0.2})
+    many = measured({**apart, "running_std_spread": 0.8})
+    assert causes(one, "batch-norm-not-updated") == ("stale-weights-evaluated",)
+    assert "batch-norm-in-eval" in causes(many, "batch-norm-not-updated")
+
+
+def test_far_more_cameras_than_people_are_exchanged_ids_and_a_few_more_are_a_small_set():
+    exchanged_ids = measured({**SCORED, "evaluation_people": 6.0, "evaluation_cameras": 40.0})
+    assert "camera-ids-wrong" in causes(exchanged_ids, "evaluation-broken")
+    assert not diagnose(measured({**SCORED, "evaluation_people": 6.0, "evaluation_cameras": 15.0})).is_alarm
+
+
+def test_images_that_untrained_weights_tell_apart_are_copies_only_where_they_are_learned_by_heart():
+    told = {"plain view, initial weights": {"label_agreement": 0.84}, "plain view, colours": {"label_agreement": 0.99}}
+    assert causes(measured({"train_identity_gap": 0.9}, told), "copied-images") == ("duplicates",)
+    for readings in ({"train_identity_gap": 0.3}, {"train_identity_gap": 0.9, "pretrained_asked": 1.0}):
+        assert "copied-images" not in {finding.code for finding in diagnose(measured(readings, told)).findings}
