@@ -42,11 +42,13 @@ def test_weights_without_a_gradient_that_are_never_called_are_no_cut_branch():
     assert "gradient-not-of-losses" not in {finding.code for finding in diagnose(unused).findings}
 
 
-def test_a_triplet_loss_that_pulls_elsewhere_compares_other_pairs_and_another_length_may_be_its_margin():
-    other_pairs = measured({}, {"triplet": {**OTHER_LOSS, **BACK, "loss_gradient_cosine": 0.1}})
-    same_pairs = measured({}, {"triplet": {**OTHER_LOSS, **BACK, "loss_gradient_cosine": 0.9}})
-    assert causes(other_pairs, "losses-not-as-configured")[0] == "labels-off-by-one"
-    assert causes(same_pairs, "losses-not-as-configured")[0] == "margin-wrong"
+@pytest.mark.parametrize(
+    ("cosine", "first"), [(0.1, "labels-off-by-one"), (0.9, "labels-off-by-one"), (1.0, "loss-weights-unbalanced")]
+)
+def test_a_triplet_loss_that_pulls_elsewhere_compares_other_pairs_and_one_that_pulls_harder_has_another_weight(cosine, first):
+    named = causes(measured({}, {"triplet": {**OTHER_LOSS, **BACK, "loss_gradient_cosine": cosine}}), "losses-not-as-configured")
+    assert named[0] == first
+    assert ("margin-wrong" in named) == (cosine >= 0.5)
 
 
 def test_running_statistics_are_multiplied_where_one_factor_holds_for_all_channels():

@@ -154,7 +154,7 @@ def _from_targets(case: Case) -> float | None:
 
 
 _TOO_MUCH, _EVENLY = 0.45, 1e-3
-_OTHER_PAIRS = 0.5  # another margin leaves most of the pairs
+_OTHER_PAIRS, _ONE_DIRECTION = 0.5, 0.98  # cosines: another margin leaves most pairs; a sum for a mean, or a weight, leaves all
 
 
 def _differs(case: Case, name: str) -> bool:
@@ -183,9 +183,12 @@ def _explained(case: Case, name: str) -> tuple[list[Evidence], list[str]]:
     if best is None and spread_out is not None and spread_out >= _TOO_MUCH:
         text = f"the targets it must have used give the own label {1 - spread_out:.0%}, and all others the same"
         return [Evidence(text, 1 - spread_out, 0.9, _SOURCE)], ["label-smoothing-too-strong"]
-    if best is None and name == "triplet" and (cosine := case.measured("loss_gradient_cosine").get(name, 1.0)) < _OTHER_PAIRS:
+    cosine = case.measured("loss_gradient_cosine").get(name, 1.0)
+    if best is None and name == "triplet" and cosine < _OTHER_PAIRS:
         text = f"its gradient has a cosine of {cosine:.2f} with the configured one's: it compares other pairs"
         return [Evidence(text, cosine, 1.0, _SOURCE)], ["labels-off-by-one", "no-positives", "loss-weights-unbalanced"]
+    if best is None and cosine > _ONE_DIRECTION:
+        return [], list(dict.fromkeys(["loss-weights-unbalanced", *_POSSIBLE.get(name, ())]))
     if best is None:
         return [], list(_POSSIBLE.get(name, ("loss-weights-unbalanced",)))
     error, what = case.measured("loss_explained")[best], best.removeprefix(f"{name}: ")
@@ -217,5 +220,5 @@ _POSSIBLE: dict[str, tuple[str, ...]] = {
         "label-smoothing-too-strong",
         "loss-weights-unbalanced",
     ),
-    "triplet": ("margin-wrong", "no-positives", "loss-weights-unbalanced", "labels-off-by-one"),
+    "triplet": ("labels-off-by-one", "no-positives", "loss-weights-unbalanced", "margin-wrong"),
 }

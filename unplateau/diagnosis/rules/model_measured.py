@@ -129,9 +129,7 @@ def _of_output(case: Case, where: str) -> _Known:
 
 
 def _of_mode(case: Case, where: str) -> _Known:
-    if (
-        case.measured("rows_exchanged").get(where, 0.0) > _EXCHANGED
-    ):
+    if case.measured("rows_exchanged").get(where, 0.0) > _EXCHANGED:
         return 0.85, ("wrong-head",) if "classifier" in where else ("labels-shuffled", "wrong-head")
     if case.measured("input_differs").get(where, 0.0) > 0:
         if case.measured("input_explained").get(where, 0.0) > _AFFINE:
