@@ -15,6 +15,7 @@ from benchmarks.plateaubench.unseen_fifth_a import FAULTS as FIFTH_A
 from benchmarks.plateaubench.unseen_fifth_b import FAULTS as FIFTH_B
 from benchmarks.plateaubench.unseen_first import FAULTS as FIRST
 from benchmarks.plateaubench.unseen_fourth import FAULTS as FOURTH
+from benchmarks.plateaubench.unseen_ninth_a import FAULTS as NINTH_A
 from benchmarks.plateaubench.unseen_second import FAULTS as SECOND
 from benchmarks.plateaubench.unseen_seventh_a import FAULTS as SEVENTH_A
 from benchmarks.plateaubench.unseen_seventh_b import FAULTS as SEVENTH_B
@@ -24,7 +25,20 @@ from benchmarks.plateaubench.unseen_third import FAULTS as THIRD
 from unplateau.base.errors import UsageError
 from unplateau.diagnosis.causes import BY_CODE
 
-UNSEEN = (*FIRST, *SECOND, *FOURTH, *FIFTH_A, *FIFTH_B, *SIXTH_A, *SIXTH_B, *SEVENTH_A, *SEVENTH_B, *EIGHTH_A, *EIGHTH_B)
+UNSEEN = (
+    *FIRST,
+    *SECOND,
+    *FOURTH,
+    *FIFTH_A,
+    *FIFTH_B,
+    *SIXTH_A,
+    *SIXTH_B,
+    *SEVENTH_A,
+    *SEVENTH_B,
+    *EIGHTH_A,
+    *EIGHTH_B,
+    *NINTH_A,
+)
 TABLES = {
     "first": FIRST,
     "second": SECOND,
@@ -38,6 +52,7 @@ TABLES = {
     "seventh b": SEVENTH_B,
     "eighth a": EIGHTH_A,
     "eighth b": EIGHTH_B,
+    "ninth a": NINTH_A,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
