@@ -16,6 +16,7 @@ from benchmarks.plateaubench.unseen_fifth_b import FAULTS as FIFTH_B
 from benchmarks.plateaubench.unseen_first import FAULTS as FIRST
 from benchmarks.plateaubench.unseen_fourth import FAULTS as FOURTH
 from benchmarks.plateaubench.unseen_ninth_a import FAULTS as NINTH_A
+from benchmarks.plateaubench.unseen_ninth_b import FAULTS as NINTH_B
 from benchmarks.plateaubench.unseen_second import FAULTS as SECOND
 from benchmarks.plateaubench.unseen_seventh_a import FAULTS as SEVENTH_A
 from benchmarks.plateaubench.unseen_seventh_b import FAULTS as SEVENTH_B
@@ -38,6 +39,7 @@ UNSEEN = (
     *EIGHTH_A,
     *EIGHTH_B,
     *NINTH_A,
+    *NINTH_B,
 )
 TABLES = {
     "first": FIRST,
@@ -53,6 +55,7 @@ TABLES = {
     "eighth a": EIGHTH_A,
     "eighth b": EIGHTH_B,
     "ninth a": NINTH_A,
+    "ninth b": NINTH_B,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
