@@ -13,6 +13,7 @@ from unplateau.base.errors import ConfigError
 from unplateau.engine import step_choice
 from unplateau.engine.precision import Precision, number_formats, ways
 from unplateau.engine.ranks import Ranks
+from unplateau.engine.step_check import look
 from unplateau.engine.step_choice import Unmeasured, choose_step, measure_ways, winner
 from unplateau.runs.step_choice import StepTiming, StepWay
 from unplateau.testing.tiny_problem import tiny_config, tiny_parts
@@ -144,8 +145,8 @@ def test_a_scaled_gradient_that_overflows_is_halved_until_it_fits() -> None:
     heavier = tiny_parts(config=tiny_config(MODEL={"LOSSES": {"CE": {"SCALE": 1e34}}}))  # times 2**16 it is infinite
     over = replace(heavier, precision=scaled.precision)
     for one in (scaled, over):
-        plain = step_choice._look(replace(one, precision=parts.precision), batch, ("fp32", ""))
-        seen = step_choice._look(one, batch, ("fp16", ""))
+        plain = look(replace(one, precision=parts.precision), batch, ("fp32", ""))
+        seen = look(one, batch, ("fp16", ""))
         assert torch.isfinite(seen.gradient).all()
         torch.testing.assert_close(seen.gradient, plain.gradient)
 

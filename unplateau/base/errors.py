@@ -66,3 +66,21 @@ class PreflightError(UnplateauError):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or its kind where it has none."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def first_sentence(error: BaseException) -> str:
+    """Return the first sentence of an error's text, without its full stop: CUDA's go on for a page in one line.
+
+    >>> first_sentence(RuntimeError("CUDA out of memory. Tried to allocate 32.00 MiB. GPU 0 has 4 GiB.\\nCompile with"))
+    'CUDA out of memory'
+    """
+    return first_line(error).split(". ")[0].rstrip(".")
+
+
+def out_of_memory_words(error: BaseException) -> str:
+    """Return the first two sentences of such an error: that there was no room, and for how much.
+
+    >>> out_of_memory_words(RuntimeError("CUDA out of memory. Tried to allocate 32.00 MiB. GPU 0 has 4 GiB. More"))
+    'CUDA out of memory. Tried to allocate 32.00 MiB'
+    """
+    return ". ".join(first_line(error).split(". ")[:2]).rstrip(".")

@@ -107,3 +107,7 @@ class Config(Section):
     OUTPUT_DIR: str = key("", "folder of run folders; empty = logs/<first training set>, such as logs/market1501")
     SEED: int = key(0, "(ours) seed of every random stream", ge=0, lt=2**31)
     CUDNN_BENCHMARK: bool = key(False, "let cuDNN choose its fastest kernels; not reproducible to the bit")
+    DETERMINISTIC: bool = key(
+        False,
+        "(ours) same seed, same bits, on a GPU too: exact kernels only, and none is chosen by the clock; slower",
+    )

@@ -69,7 +69,12 @@ class Solver(Section):
     TIME_BUDGET_HOURS: float = key(0.0, "(ours) stop, resumable, after this many hours; 0 = no limit", ge=0)
     CHANNELS_LAST: Literal["auto", "on", "off"] = key("auto", "(ours) memory layout of images and convolutions")
     MEASURE_STEP: bool = key(
-        True, "(ours) time a few steps to choose what AMP.DTYPE and CHANNELS_LAST leave on auto; False = choose by rule"
+        True,
+        "(ours) time a few steps to choose what AMP.DTYPE, CHANNELS_LAST and CUDA_GRAPH leave on auto; False = choose by rule",
+    )
+    CUDA_GRAPH: Literal["auto", "on", "off"] = key(
+        "auto",
+        "(ours) record the network's passes once and replay them, on one GPU; auto = where MEASURE_STEP finds it clearly faster",
     )
     COMPILE: bool = key(False, "(ours) torch.compile the network")
     MEMORY_PLAN: Literal["auto", "off", "checkpoint", "2", "4", "8", "16", "32"] = key(

@@ -5,7 +5,7 @@ import logging
 import torch
 from torch import Tensor
 
-from unplateau.base.errors import first_line
+from unplateau.base.errors import out_of_memory_words
 from unplateau.base.out_of_memory import is_out_of_memory
 from unplateau.engine.step_state import give_back_memory
 from unplateau.evaluation.extract import Embed
@@ -43,7 +43,7 @@ class SmallerBatches:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error) or at_once == 1:
                     raise
-                problem = first_line(error).rstrip(".")
+                problem = out_of_memory_words(error)
             give_back_memory(images_BCHW.device)  # here the error is gone, whose frames held what was computed
             self.most_images = at_once // 2
             _log.warning(

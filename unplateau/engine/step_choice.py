@@ -1,7 +1,9 @@
-"""Chooses number format and memory layout of the training step by timing a few real steps, on copies that are thrown away.
+"""Chooses number format and memory layout of the training step by timing a few real steps, on copies that are thrown away, and
+on a GPU whether the passes are replayed as a graph.
 
-Which ways are open is `precision`'s business. A way is used only where its loss and its gradient are those of the plainest
-way, and where it is faster by enough; nothing is measured where that would take over 2 % of the run. B batch, C/H/W image.
+Which formats and layouts are open is `precision`'s business. A way is used only where its loss and its gradient are those of the
+plainest way (`step_check`), and where it is faster by enough; nothing is measured where that would take over 2 % of the run, nor
+where DETERMINISTIC forbids the clock to decide. B batch, C/H/W image.
 """
 
 import copy
@@ -11,16 +13,18 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
-from torch import Tensor, nn
 
+from unplateau.base.errors import ConfigError, first_sentence
 from unplateau.config.schema import Config
 from unplateau.data.loader import Batch, TrainLoader
 from unplateau.engine.freezing import freeze
 from unplateau.engine.frozen_format import frozen_format
+from unplateau.engine.graphed import GraphedNetwork, graph_obstacle
 from unplateau.engine.parts import Parts
-from unplateau.engine.precision import all_finite, precision_of, ways
+from unplateau.engine.precision import precision_of, ways
 from unplateau.engine.ranks import Ranks
-from unplateau.engine.train_step import forward_losses, train_step
+from unplateau.engine.step_check import Seen, compared, look
+from unplateau.engine.train_step import train_step
 from unplateau.losses.combine import Losses
 from unplateau.models.reid import ReidModel
 from unplateau.optim.build import build_optimizers
@@ -32,13 +36,9 @@ _FEWEST_STEPS, _MOST_ROUNDS = 3, 9  # of one way: one that is checked, and round
 _ENOUGH_SECONDS = 8.0  # after two rounds; a slow step is seen clearly sooner
 _HOPELESS = 1.3  # times the fastest so far, after the first round
 _HEAD_STARTS = {"plain": 1.0, "fp32": 1.03, "half": 1.1}  # what another layout, and fewer bits, must at least gain
-_LARGEST_LOSS_DIFFERENCE = 0.05  # relative; bf16, with its 8 bits, was seen at 0.025 (benchmarks/step/choices.py)
-# Cosines of the gradient with the plainest way's, backbone and head. The head's is steady (bf16 at 0.90 and more). Further down
-# it is not: rounding changes the mining and grows through a deep network, with random weights to 0.26, which still trains; what a
-# wrong kernel gives is about 0. The same format in another layout was seen at 0.997 and more.
-_LEAST_AGREEMENTS = {"same format": (0.8, 0.98), "fewer bits": (0.1, 0.85)}
-_NORM_RATIOS = (0.4, 2.5)
-_FIRST_SCALE, _SCALE_HALVINGS = 2.0**16, 16  # as a gradient scaler finds its scale
+_HEAD_START_OF_GRAPH = 1.1  # beside these: it holds memory, and is one more thing that can go wrong
+_MOST_WARM_UPS, _STEADY = 8, 0.05  # on a GPU, where kernels are loaded and chosen at their first use
+_IN_A_ROW = {"cuda": 4}  # steps timed as one: a GPU computes a step while the next one is launched
 
 
 @dataclass(frozen=True)
@@ -54,33 +54,70 @@ class Unmeasured:
 
 
 def step_by_rule(training: Unmeasured) -> StepChoice:
-    """Return what the configuration says, by rule where it leaves something open."""
+    """Return what the configuration says, by rule where it leaves something open.
+
+    Raises:
+        ConfigError: a CUDA graph is asked for where there can be none.
+    """
     open_ways = ways(training.config, training.device, training.model)
-    return StepChoice(open_ways[-1], "set" if len(open_ways) == 1 else "rule")
+    is_graphed = training.config.SOLVER.CUDA_GRAPH == "on"
+    if is_graphed and (obstacle := obstacle_of(training)):
+        raise ConfigError([f"SOLVER.CUDA_GRAPH is on, but {obstacle}. Use auto or off."])
+    return StepChoice(replace(open_ways[-1], is_graphed=is_graphed), "set" if len(open_ways) == 1 else "rule")
+
+
+def obstacle_of(training: Unmeasured) -> str:
+    """Return why this training's steps cannot be computed as a CUDA graph; empty where they can."""
+    return graph_obstacle(training.config, training.device, training.ranks, training.model)
 
 
 def way_of_run(stored: StepChoice | None, open_ways: tuple[StepWay, ...]) -> StepWay:
-    """Return the way of a run whose model is looked at again, or the one by rule where this machine does not compute so."""
-    return stored.way if stored is not None and stored.way in open_ways else open_ways[-1]
+    """Return the way of a run whose model is looked at again, or the one by rule where this machine does not compute so.
+
+    Without a graph: other things than a training are done with the model.
+    """
+    return stored.way.launched_singly if stored is not None and stored.way.launched_singly in open_ways else open_ways[-1]
 
 
 def choose_step(training: Unmeasured) -> StepChoice:
-    """Return the fastest right way to compute this training's steps. To be called on every rank; leaves no trace."""
-    open_ways = ways(training.config, training.device, training.model)
+    """Return the fastest right way to compute this training's steps. To be called on every rank; leaves no trace.
+
+    Raises:
+        ConfigError: a CUDA graph is asked for where there can be none.
+    """
+    by_rule, open_ways = step_by_rule(training), ways_to_time(training)
     is_short = num_steps(training) * _SHARE_OF_RUN < _FEWEST_STEPS * len(open_ways)
-    if len(open_ways) == 1 or is_short or not training.config.SOLVER.MEASURE_STEP:
-        return step_by_rule(training)
+    may_measure = training.config.SOLVER.MEASURE_STEP and not training.config.DETERMINISTIC
+    if len(open_ways) == 1 or is_short or not may_measure:
+        return by_rule
     started = time.perf_counter()
     batch = next(iter(training.loader.laid_out(False).epoch(1)))
     is_in_range_B = (batch.person_ids_B >= 0) & (batch.person_ids_B < training.loader.num_identities)
     if training.ranks.any(not is_in_range_B.all()):
-        return step_by_rule(training)  # no loss can be computed; preflight will say so
+        return by_rule  # no loss can be computed; preflight will say so
     with untouched([]):
         timings = measure_ways(training, open_ways, batch, num_steps=num_steps(training))
-    choice = StepChoice(winner(timings), "measured", timings, machine(training.device), time.perf_counter() - started)
-    if all(timing.problem for timing in timings):
-        choice = step_by_rule(training)
+    eligible = tuple(timing for timing in timings if timing.way.is_graphed or not by_rule.way.is_graphed)
+    choice = StepChoice(winner(eligible), "measured", timings, machine(training.device), time.perf_counter() - started)
+    if all(timing.problem for timing in eligible):
+        choice = by_rule
     return cast(StepChoice, training.ranks.from_main(choice))
+
+
+def ways_to_time(training: Unmeasured) -> tuple[StepWay, ...]:
+    """Return the open ways, the plainest first, and behind them graphs of the likely layout where they may be.
+
+    A backbone of one's own is recorded only where that is asked for: what it does in Python, such as draw a number, would be
+    done once for all steps.
+    """
+    config, singly = training.config, ways(training.config, training.device, training.model)
+    setting, is_foreign = config.SOLVER.CUDA_GRAPH, ":" in config.MODEL.BACKBONE.NAME
+    if setting == "off" or (setting == "auto" and is_foreign) or obstacle_of(training):
+        return singly
+    if setting == "on" and len(singly) == 1:
+        return (replace(singly[0], is_graphed=True),)
+    likely = (way for way in singly if way.channels_last == singly[-1].channels_last and not way.frozen_format)
+    return (*singly, *(replace(way, is_graphed=True) for way in likely))
 
 
 def measure_ways(training: Unmeasured, open_ways: tuple[StepWay, ...], batch: Batch, *, num_steps: int) -> tuple[StepTiming, ...]:
@@ -88,17 +125,34 @@ def measure_ways(training: Unmeasured, open_ways: tuple[StepWay, ...], batch: Ba
 
     Args:
         training: model and losses are left as they are; the global random streams are drawn from.
-        open_ways: of `precision.ways`, the plainest first.
+        open_ways: the plainest first, graphs last.
         batch: of the real size, contiguous.
         num_steps: of the run, a share of which the timing may take.
     """
     laid_out = {is_last: rehearsal(training, channels_last=is_last) for is_last in {way.channels_last for way in open_ways}}
-    runners = [_Runner(computing(laid_out[way.channels_last], way), way, batch) for way in open_ways]
-    reference: _Seen | None = None
+    singly = [way for way in open_ways if not way.is_graphed]
+    runners = [_Runner(computing(laid_out[way.channels_last], way), way, batch) for way in singly]
+    reference: Seen | None = None
     for runner in runners:
         reference = runner.check(reference) or reference
-    _race([runner for runner in runners if not runner.timing.problem], _SHARE_OF_RUN * num_steps)
-    return tuple(runner.timing for runner in runners)
+    racing = [runner for runner in runners if not runner.timing.problem]
+    if training.device.type == "cuda":
+        for runner in racing:
+            runner.warm_up()
+    _race(racing, _SHARE_OF_RUN * num_steps)
+    graphs = (_Runner(computing(laid_out[way.channels_last], way), way, batch) for way in open_ways if way.is_graphed)
+    return (*(runner.timing for runner in runners), *(_timed_alone(runner, reference) for runner in graphs if reference))
+
+
+def _timed_alone(runner: "_Runner", reference: Seen) -> StepTiming:
+    """Check and time a graph after the others: it keeps its memory to itself, and they might not fit beside it."""
+    runner.check(reference)
+    if not runner.timing.problem:
+        runner.warm_up()
+        for _ in range(_MOST_ROUNDS):
+            runner.time_step()
+    runner.release()
+    return runner.timing
 
 
 def _race(racing: list["_Runner"], steps_worth: float) -> None:
@@ -127,26 +181,12 @@ def winner(timings: tuple[StepTiming, ...]) -> StepWay:
 def _handicap(way: StepWay, plainest: StepWay) -> float:
     if way == plainest:
         return _HEAD_STARTS["plain"]
-    return _HEAD_STARTS["fp32" if _bits(way) == _bits(plainest) else "half"]
+    of_graph = _HEAD_START_OF_GRAPH if way.is_graphed and not plainest.is_graphed else 1.0
+    return of_graph * _HEAD_STARTS["fp32" if _bits(way) == _bits(plainest) else "half"]
 
 
 def _bits(way: StepWay) -> tuple[str, str]:
     return way.number_format, way.frozen_format
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Loss and gradients, of backbone and head, of one way."""
-
-    total: float
-    gradient: Tensor
-    head_gradient: Tensor
-    bits: tuple[str, str]
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether all of it is a number. Synchronises the GPU."""
-        return math.isfinite(self.total) and all_finite((self.gradient, self.head_gradient))
 
 
 class _Runner:
@@ -157,34 +197,57 @@ class _Runner:
         self._parts, self._batch = parts, replace(batch, images_BCHW=batch.images_BCHW.contiguous(memory_format=layout))
         self.timing = StepTiming(way, math.inf)
 
-    def check(self, reference: _Seen | None) -> _Seen | None:
+    def check(self, reference: Seen | None) -> Seen | None:
         """Compare loss and gradient with those of the plainest way, or become the reference."""
         try:
-            seen = _look(self._parts, self._batch, _bits(self.timing.way))
+            if isinstance(self._parts.network, GraphedNetwork):
+                self._parts.network.record(self._batch.images_BCHW, self._batch.person_ids_B, self._batch.camera_ids_B)
+            seen = look(self._parts, self._batch, _bits(self.timing.way))
             train_step(self._parts, self._batch)  # optimiser state, lazy initialisation
         except (RuntimeError, IndexError, NotImplementedError) as error:  # out of memory, or no kernel for this format or layout
-            self.timing = replace(self.timing, problem=f"it failed: {str(error).splitlines()[0][:120]}")
+            self.timing = replace(self.timing, problem=f"it failed: {first_sentence(error)[:120]}")
             return None
         if reference is not None:
             is_same = _bits(self.timing.way) == reference.bits
-            self.timing = _compared(self.timing, seen, reference, kind="same format" if is_same else "fewer bits")
+            self.timing = compared(self.timing, seen, reference, kind="same format" if is_same else "fewer bits")
         elif not seen.is_finite:
             self.timing = replace(self.timing, problem="its loss or gradient is not finite")
         return None if reference is not None or self.timing.problem else seen
 
+    def warm_up(self) -> None:
+        """Do steps until two take the same time."""
+        before = math.inf
+        for _ in range(_MOST_WARM_UPS):
+            seconds = self._seconds(1)
+            if abs(seconds - before) < _STEADY * seconds:
+                return
+            before = seconds
+
     def time_step(self) -> None:
-        """Do a step and keep its time where it is the shortest so far."""
+        """Do a step, on a GPU a few, and keep the time of one where it is the shortest so far."""
+        seconds = self._seconds(_IN_A_ROW.get(self._parts.device.type, 1))
+        self.timing = replace(self.timing, seconds=min(self.timing.seconds, seconds))
+
+    def release(self) -> None:
+        """Give back what a graph holds."""
+        if isinstance(self._parts.network, GraphedNetwork):
+            self._parts.network.release()
+
+    def _seconds(self, num_steps: int) -> float:
         wait(self._parts.device)
         started = time.perf_counter()
-        train_step(self._parts, self._batch)
+        for _ in range(num_steps):
+            train_step(self._parts, self._batch)
         wait(self._parts.device)
-        self.timing = replace(self.timing, seconds=min(self.timing.seconds, time.perf_counter() - started))
+        return (time.perf_counter() - started) / num_steps
 
 
 def computing(parts: Parts, way: StepWay) -> Parts:
-    """Return the same parts in this number format."""
+    """Return the same parts computing so; the layout is not changed."""
     frozen = frozen_format(parts.model, parts.config, way.frozen_format, parts.device)
-    return replace(parts, precision=precision_of(way.number_format, parts.device), frozen=frozen)
+    precision = precision_of(way.number_format, parts.device)
+    network = GraphedNetwork(parts.model, precision) if way.is_graphed else parts.network
+    return replace(parts, precision=precision, frozen=frozen, network=network)
 
 
 def rehearsal(training: Unmeasured, *, channels_last: bool) -> Parts:
@@ -211,59 +274,6 @@ def rehearsal(training: Unmeasured, *, channels_last: bool) -> Parts:
         train_loader=training.loader,
         validate=None,
     )
-
-
-def _look(parts: Parts, batch: Batch, bits: tuple[str, str]) -> _Seen:
-    """Return loss and gradient; the scale is halved until they are finite, as a gradient scaler does it."""
-    scale = _FIRST_SCALE if parts.precision.scaler is not None else 1.0
-    for _ in range(_SCALE_HALVINGS if parts.precision.scaler is not None else 1):
-        torch.manual_seed(0)  # the same dropout in every way
-        for module in (parts.model, parts.losses):
-            module.zero_grad(set_to_none=True)
-        total = forward_losses(parts, batch).total
-        torch.autograd.backward(total * scale)
-        seen = _Seen(
-            float(total.detach()),
-            _gradient(parts.model.backbone) / scale,
-            _gradient(parts.model.head) / scale,
-            bits,
-        )
-        if seen.is_finite:
-            break
-        scale /= 2
-    return seen
-
-
-def _gradient(module: nn.Module) -> Tensor:
-    gradients = [p.grad.detach().flatten().float() for p in module.parameters() if p.grad is not None]
-    return torch.cat(gradients) if gradients else torch.zeros(0)
-
-
-def _compared(timing: StepTiming, seen: _Seen, reference: _Seen, *, kind: str) -> StepTiming:
-    if not seen.is_finite:
-        problem = "its loss or gradient is not finite"
-        return replace(timing, loss_difference=math.inf, gradient_agreement=0.0, head_agreement=0.0, problem=problem)
-    difference = abs(seen.total - reference.total) / max(abs(reference.total), 1e-6)
-    agreement = _cosine(seen.gradient, reference.gradient)
-    of_head = _cosine(seen.head_gradient, reference.head_gradient)
-    norm_ratio = float(seen.gradient.norm() / reference.gradient.norm().clamp(min=1e-30))
-    problem = ""
-    if difference > _LARGEST_LOSS_DIFFERENCE:
-        problem = f"its loss differs by {100 * difference:.1f} %"
-    elif agreement < _LEAST_AGREEMENTS[kind][0] or of_head < _LEAST_AGREEMENTS[kind][1]:
-        problem = f"its gradient points elsewhere (cosine {agreement:.2f}, the head's {of_head:.2f})"
-    elif not _NORM_RATIOS[0] < norm_ratio < _NORM_RATIOS[1]:
-        problem = f"its gradient is {norm_ratio:.2g} times as long"
-    return replace(timing, loss_difference=difference, gradient_agreement=agreement, head_agreement=of_head, problem=problem)
-
-
-def _cosine(one: Tensor, other: Tensor) -> float:
-    """Return the cosine of two gradients: 1 where neither way has any, 0 where only one has."""
-    if len(one) != len(other):
-        return 0.0
-    if not one.any() and not other.any():
-        return 1.0
-    return float(torch.nn.functional.cosine_similarity(one, other, dim=0))
 
 
 def wait(device: torch.device) -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unplateau.base.errors import first_line
+from unplateau.base.errors import out_of_memory_words
 from unplateau.base.out_of_memory import is_out_of_memory
 from unplateau.data.loader import Batch
+from unplateau.engine.graphed import GraphedNetwork
 from unplateau.engine.memory_plan import PLAIN
 from unplateau.engine.micro_batches import backward_in_parts, shares
 from unplateau.engine.parts import Parts
@@ -76,9 +77,11 @@ def _passes_that_fit(parts: Parts, batch: Batch) -> LossTerms:
                 randomness.put_back()
                 buffers.put_back()
                 raise
-            problem = first_line(error)
+            problem = out_of_memory_words(error)
         # only here, where the error is gone, are the activations, which the frames of its traceback hold
         _drop_gradients(parts)
+        if isinstance(parts.network, GraphedNetwork):
+            parts.network.give_up()
         randomness.put_back()
         buffers.put_back()
         give_back_memory(device)

@@ -5,7 +5,7 @@ A run that goes on computes as it began: another format or layout rounds otherwi
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -34,6 +34,8 @@ class StepWay:
     channels_last: bool
     frozen_format: str = ""
     """Of layers that are frozen for good, where it is another."""
+    is_graphed: bool = False
+    """The network's passes are recorded once and replayed, on a GPU."""
 
     @property
     def name(self) -> str:
@@ -43,9 +45,12 @@ class StepWay:
         'bf16, channels last'
         >>> StepWay("fp32", True, "bf16").name
         'fp32, channels last, frozen layers in bf16'
+        >>> StepWay("bf16", False, is_graphed=True).name
+        'bf16, contiguous, as a CUDA graph'
         """
         frozen = f", frozen layers in {self.frozen_format}" if self.frozen_format else ""
-        return f"{self.number_format}, {'channels last' if self.channels_last else 'contiguous'}{frozen}"
+        graph = ", as a CUDA graph" if self.is_graphed else ""
+        return f"{self.number_format}, {'channels last' if self.channels_last else 'contiguous'}{frozen}{graph}"
 
     @property
     def keys(self) -> str:
@@ -56,7 +61,13 @@ class StepWay:
         """
         amp = "False" if self.number_format == "fp32" else f"True SOLVER.AMP.DTYPE {self.number_format}"
         frozen = f" SOLVER.AMP.FROZEN_DTYPE {self.frozen_format}" if self.frozen_format else ""
-        return f"SOLVER.AMP.ENABLED {amp} SOLVER.CHANNELS_LAST {'on' if self.channels_last else 'off'}{frozen}"
+        graph = " SOLVER.CUDA_GRAPH on" if self.is_graphed else ""
+        return f"SOLVER.AMP.ENABLED {amp} SOLVER.CHANNELS_LAST {'on' if self.channels_last else 'off'}{frozen}{graph}"
+
+    @property
+    def launched_singly(self) -> "StepWay":
+        """The same without a graph."""
+        return replace(self, is_graphed=False)
 
 
 @dataclass(frozen=True)

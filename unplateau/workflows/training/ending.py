@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from unplateau.base.errors import PreflightError, UnplateauError, first_line
+from unplateau.base.errors import PreflightError, UnplateauError, first_line, out_of_memory_words
 from unplateau.base.out_of_memory import is_out_of_memory
 from unplateau.data.find import canonical_name
 from unplateau.diagnosis.advice import Ending, advise
@@ -25,7 +25,7 @@ from unplateau.report.text import stopping_reason_text
 from unplateau.runs.provenance import provenance
 from unplateau.runs.record import RankList, RetrievalMetrics, StopReason, to_plain
 from unplateau.workflows.reporting.live_report import write_safely
-from unplateau.workflows.training.failures import disk_full_words, is_disk_full, lost_process_words
+from unplateau.workflows.training.failures import disk_full_words, is_disk_full, lost_process_words, no_exact_kernel_words
 from unplateau.workflows.training.going_on import times_test_was_scored
 from unplateau.workflows.training.journal import Journal, person_ids_of
 from unplateau.workflows.training.rank_lists import rank_list_of, write_rank_lists
@@ -91,15 +91,15 @@ def describe_failure(error: BaseException, folder: Path) -> Ended:
     if isinstance(error, PreflightError):
         return Ended("preflight", detail=str(error))
     if is_out_of_memory(error):
-        return Ended("out-of-memory", detail=first_line(error))
+        return Ended("out-of-memory", detail=out_of_memory_words(error))
     if is_disk_full(error):
         return Ended("disk-full", detail=disk_full_words(error, folder))
     if isinstance(error, UnplateauError):
         _log.info("%s", error)  # its headline is the first line only
         return Ended("error", detail=str(error), exit_code=error.exit_code)
     _log.info("%s", "".join(traceback.format_exception(error)))  # below a warning: for log.txt, not for the console
-    if lost := lost_process_words(error):
-        return Ended("error", detail=lost, exit_code=1)
+    if words := lost_process_words(error) or no_exact_kernel_words(error):
+        return Ended("error", detail=words, exit_code=1)
     return Ended("error", detail=f"{type(error).__name__}: {first_line(error)}", exit_code=1)
 
 

@@ -41,6 +41,18 @@ def lost_process_words(error: BaseException) -> str:
     return ""
 
 
+def no_exact_kernel_words(error: BaseException) -> str:
+    """Say what DETERMINISTIC asks for and torch does not have, where that is what went wrong; empty for other failures.
+
+    >>> no_exact_kernel_words(RuntimeError("pool_backward_cuda does not have a deterministic implementation, but you set"))
+    'DETERMINISTIC is True, but torch has no exact kernel for pool_backward_cuda on this device. Use DETERMINISTIC False'
+    """
+    operation, found, _ = str(error).partition(" does not have a deterministic implementation")
+    if not found or not isinstance(error, RuntimeError):
+        return ""
+    return f"DETERMINISTIC is True, but torch has no exact kernel for {operation} on this device. Use DETERMINISTIC False"
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     found: BaseException | None = error
     for _ in range(10):

@@ -16,7 +16,7 @@ from unplateau.engine.checkpoint import restore
 from unplateau.engine.embed_choice import ToEmbed, choose_embedding, embedding_by_rule, is_open
 from unplateau.engine.precision import ways
 from unplateau.engine.ranks import Ranks
-from unplateau.engine.step_choice import Unmeasured, choose_step, step_by_rule
+from unplateau.engine.step_choice import Unmeasured, choose_step, obstacle_of, step_by_rule
 from unplateau.engine.stopping import Progress, decide, take_drop
 from unplateau.optim.schedules import Schedule
 from unplateau.runs.embed_choice import EmbedChoice, read_embed_choice
@@ -28,7 +28,10 @@ from unplateau.workflows.training.session import ChooseEmbedding, ChooseStep, Da
 from unplateau.workflows.training.start import Start
 
 _log = logging.getLogger(__name__)
-_KEYS_OF_THE_STEP = ("SOLVER.AMP.ENABLED", "SOLVER.AMP.DTYPE", "SOLVER.AMP.FROZEN_DTYPE", "SOLVER.CHANNELS_LAST")
+_KEYS_OF_THE_STEP = (
+    "SOLVER.AMP.ENABLED", "SOLVER.AMP.DTYPE", "SOLVER.AMP.FROZEN_DTYPE", "SOLVER.CHANNELS_LAST", "SOLVER.CUDA_GRAPH",
+    "DETERMINISTIC",
+)  # fmt: skip
 _A_RISE = 1.01  # new rate by old: less is rounding
 
 
@@ -87,7 +90,8 @@ def way_to_choose(start: Start) -> ChooseStep:
 def _as_it_began(stored: StepChoice, training: Unmeasured) -> StepChoice:
     """Return the stored choice. Raises UsageError where this machine does not compute so."""
     open_ways = ways(training.config, training.device, training.model)
-    if stored.way in open_ways:
+    has_no_graph = stored.way.is_graphed and obstacle_of(training)
+    if stored.way.launched_singly in open_ways and not has_no_graph:
         return stored
     here = "; ".join(way.name for way in open_ways)
     raise UsageError(

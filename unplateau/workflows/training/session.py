@@ -24,6 +24,7 @@ from unplateau.data.samplers import BatchShape
 from unplateau.engine.embed_choice import ToEmbed, embedding_by_rule, images_as_evaluated
 from unplateau.engine.freezing import check_frozen_layers, freeze, unseen_by_losses
 from unplateau.engine.frozen_format import frozen_format
+from unplateau.engine.graphed import GraphedNetwork
 from unplateau.engine.memory_plan import StepMemory, ladder, plan_named
 from unplateau.engine.parts import Parts
 from unplateau.engine.precision import precision_of
@@ -40,7 +41,7 @@ from unplateau.optim.build import build_optimizers
 from unplateau.optim.moving_average import MovingAverage
 from unplateau.optim.schedules import Schedule
 from unplateau.runs.embed_choice import EmbedChoice
-from unplateau.runs.step_choice import StepChoice
+from unplateau.runs.step_choice import StepChoice, StepWay
 
 ChooseStep = Callable[[Unmeasured], StepChoice]
 ChooseEmbedding = Callable[[ToEmbed], EmbedChoice]
@@ -214,8 +215,10 @@ def images_to_embed(config: Config, plan: DataPlan) -> int:
     return (2 if config.TEST.FLIP.ENABLED else 1) * sum(len(task.query) + len(task.gallery) for task in tasks)
 
 
-def wrapped_network(parts: Parts) -> nn.Module:
-    """Return what the training step calls: the model, compiled and distributed as the configuration and the ranks ask for."""
+def wrapped_network(parts: Parts, way: StepWay) -> nn.Module:
+    """Return what the training step calls: the model, graphed, compiled or distributed as way, configuration and ranks ask."""
+    if way.is_graphed:
+        return GraphedNetwork(parts.model, parts.precision)
     network: nn.Module = parts.model
     if parts.config.SOLVER.COMPILE:
         network = torch.compile(network)  # type: ignore[assignment]

@@ -18,6 +18,7 @@ from unplateau.config.load import Loaded
 from unplateau.diagnosis.preflight import judge_preflight
 from unplateau.engine.checkpoint import CheckpointStore, go_on_with_memory_plan
 from unplateau.engine.host_memory import hand_back_freed_memory, keep_freed_memory
+from unplateau.engine.kernels import choose_kernels
 from unplateau.engine.loop import StepsDone, train
 from unplateau.engine.memory_plan import PLAIN
 from unplateau.engine.precision import choose_device
@@ -59,7 +60,7 @@ def run_training(request: TrainRequest) -> TrainOutcome:
     device = choose_device(loaded.config, local_rank())
     if device.type == "cpu":
         keep_freed_memory()
-    torch.backends.cudnn.benchmark = loaded.config.CUDNN_BENCHMARK
+    choose_kernels(loaded.config, device)
     ranks = join_ranks(device.type)
     try:
         start = _start_together(request, loaded, ranks)
@@ -132,7 +133,7 @@ def _prepare(
     journal.note_session(session)
     if not request.skip_preflight:  # of a run that goes on too: code and libraries may be others than at its start
         _preflight(session, journal)
-    return replace(session, parts=replace(session.parts, network=wrapped_network(session.parts)))
+    return replace(session, parts=replace(session.parts, network=wrapped_network(session.parts, session.step.way)))
 
 
 def _preflight(session: Session, journal: Journal) -> None:

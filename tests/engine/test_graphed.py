@@ -1,0 +1,267 @@
+"""That a training whose passes are replayed is the training launched singly, and what is recorded anew or not at all.
+
+Graphs are played on the CPU; a GPU records the same operations. B batch.
+"""
+
+import copy
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.engine.playing_graphs import PlayedRecorder
+from unplateau.data.loader import Batch
+from unplateau.engine import graphed, step_choice
+from unplateau.engine.freezing import freeze
+from unplateau.engine.graphed import GraphedNetwork, graph_obstacle
+from unplateau.engine.memory_plan import CHECKPOINT, StepMemory
+from unplateau.engine.parts import Parts
+from unplateau.engine.ranks import Ranks
+from unplateau.engine.step_choice import Unmeasured, choose_step, ways_to_time
+from unplateau.engine.train_step import train_step
+from unplateau.runs.step_choice import StepWay
+from unplateau.testing.tiny_problem import tiny_config, tiny_parts
+
+CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")
+SMALL = {"SIZE_TRAIN": (64, 32), "SIZE_TEST": (64, 32)}
+TRAININGS: dict[str, dict[str, Any]] = {
+    "tiny": {},
+    "bf16": {},
+    "margin classifier": {"MODEL": {"HEADS": {"CLS_LAYER": "ArcSoftmax", "SCALE": 30.0, "MARGIN": 0.3}}},
+    "triplet after the neck": {"MODEL": {"HEADS": {"NECK_FEAT": "after"}}},
+    "centre loss, clipped, averaged": {
+        "MODEL": {"LOSSES": {"NAME": ("CrossEntropyLoss", "CenterLoss")}},
+        "SOLVER": {"CLIP_GRADIENTS": {"ENABLED": True}, "EMA": {"ENABLED": True}},
+    },
+    "MobileNetV2": {"MODEL": {"BACKBONE": {"NAME": "mobilenetv2_050"}}, "INPUT": SMALL},
+}
+
+
+@pytest.fixture(autouse=True)
+def played(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphed, "_Recorder", PlayedRecorder)
+
+
+def parts_of(**sections: Any) -> Parts:
+    parts = tiny_parts(config=tiny_config(**sections))
+    parts.model.train()
+    return parts
+
+
+def replayed(parts: Parts) -> tuple[Parts, GraphedNetwork]:
+    network = GraphedNetwork(parts.model, parts.precision)
+    return replace(parts, network=network), network
+
+
+def batches(parts: Parts, number: int) -> list[Batch]:
+    size = parts.config.INPUT.SIZE_TRAIN
+    found = [batch for epoch in range(1, 9) for batch in parts.train_loader.epoch(epoch)][:number]
+    return [replace(batch, images_BCHW=nn.functional.interpolate(batch.images_BCHW, size)) for batch in found]
+
+
+def trained(parts: Parts, steps: list[Batch]) -> tuple[list[float], dict[str, Tensor]]:
+    torch.manual_seed(0)
+    losses = [float(train_step(parts, batch).total) for batch in steps]
+    modules = {"model": parts.model, "losses": parts.losses, "scored": parts.scored_model}
+    return losses, {f"{one}.{name}": value for one, module in modules.items() for name, value in module.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", list(TRAININGS))
+def test_a_replayed_training_is_the_one_launched_singly_to_the_bit(name: str) -> None:
+    one, other = (parts_of(**TRAININGS[name]) for _ in range(2))
+    if name == "bf16":
+        one, other = (step_choice.computing(parts, StepWay("bf16", False)) for parts in (one, other))
+    other, network = replayed(other)
+    losses, state = trained(one, batches(one, 6))
+    losses_then, state_then = trained(other, batches(other, 6))
+    assert network._passes is not None
+    assert network._passes.forward_graph.replays == 6
+    assert losses == losses_then
+    assert all(torch.equal(value, state_then[key]) for key, value in state.items())
+
+
+def test_recording_leaves_no_trace() -> None:
+    parts, network = replayed(parts_of())
+    [batch] = batches(parts, 1)
+    before, state = copy.deepcopy(parts.model.state_dict()), torch.get_rng_state()
+    network.record(batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B)
+    assert all(torch.equal(value, before[name]) for name, value in parts.model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.grad is None for parameter in parts.model.parameters())
+
+
+def test_dropout_is_drawn_anew_in_every_step() -> None:
+    parts = parts_of()
+    parts.model.backbone = nn.Sequential(parts.model.backbone, nn.Dropout(0.5))
+    [batch] = batches(parts, 1)
+    parts, _ = replayed(parts)
+    for optimizer in parts.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0
+    losses, _ = trained(parts, [batch] * 4)
+    assert len(set(losses)) == 4
+
+
+def test_weights_that_are_loaded_later_are_those_that_train() -> None:
+    one, other = parts_of(), parts_of(SEED=5)
+    other, network = replayed(other)
+    steps = batches(one, 5)
+    train_step(other, steps[0])
+    for source, target in ((one.model, other.model), (one.optimizers[0], other.optimizers[0])):
+        target.load_state_dict(copy.deepcopy(source.state_dict()))
+    assert trained(one, steps)[0] == trained(other, steps)[0]
+    assert network._recordings == 1
+
+
+def test_layers_that_thaw_are_recorded_once_more() -> None:
+    freezing = {"MODEL": {"FREEZE_LAYERS": ("backbone",)}, "SOLVER": {"FREEZE_ITERS": 3}}
+    one, other = (parts_of(**freezing) for _ in range(2))
+    other, network = replayed(other)
+    losses: list[list[float]] = [[], []]
+    for number, parts in enumerate((one, other)):
+        for step, batch in enumerate(batches(parts, 7)):
+            freeze(parts.model, parts.config, step)
+            losses[number].append(float(train_step(parts, batch).total))
+    assert losses[0] == losses[1]
+    assert network._recordings == 2
+
+
+def test_fewer_images_evaluation_and_passes_without_gradient_are_computed_as_ever() -> None:
+    parts, network = replayed(parts_of())
+    [batch] = batches(parts, 1)
+    given = {"person_ids_B": batch.person_ids_B, "camera_ids_B": batch.camera_ids_B}
+    train_step(parts, batch)
+    assert network._passes is not None
+    few = Batch(batch.images_BCHW[:8], batch.person_ids_B[:8], batch.camera_ids_B[:8])
+    train_step(parts, few)
+    with torch.no_grad():
+        assert network(batch.images_BCHW, **given).logits_BI is not None
+    parts.model.eval()
+    assert network(batch.images_BCHW, **given).logits_BI is None
+    assert (network._passes.forward_graph.replays, network._recordings) == (1, 1)
+
+
+class _NoRoom(PlayedRecorder):
+    def record(self, act: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 32.00 MiB. GPU 0 has a total capacity of 4 GiB.")
+
+
+def test_without_room_for_a_graph_the_run_goes_on_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = parts_of(), parts_of()
+    other, network = replayed(other)
+    monkeypatch.setattr(graphed, "_Recorder", _NoRoom)
+    with caplog.at_level(logging.WARNING):
+        assert trained(one, batches(one, 3))[0] == trained(other, batches(other, 3))[0]
+    assert caplog.messages == ["Steps cannot be computed as a CUDA graph (CUDA out of memory). They are computed as ever."]
+    assert network._recordings == 1
+
+
+def test_a_smaller_memory_plan_gives_the_graphs_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, network = replayed(parts_of())
+    parts = replace(parts, memory=StepMemory(may_step_down=True))
+    first, second = batches(parts, 2)
+    train_step(parts, first)
+    true_loss, calls = parts.losses.forward, []
+
+    def short_of_memory(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return true_loss(*given)
+
+    monkeypatch.setattr(parts.losses, "forward", short_of_memory)
+    train_step(parts, second)
+    assert parts.memory.plan == CHECKPOINT
+    assert network._passes is None
+
+
+class _Replaces(nn.Module):
+    """A backbone that puts a new tensor in the place of its buffer."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        self.seen = self.seen + 1
+        output: Tensor = self.backbone(images_BCHW)
+        return output
+
+
+def test_a_network_that_replaces_its_buffers_is_not_recorded() -> None:
+    parts = parts_of()
+    parts.model.backbone = _Replaces(parts.model.backbone)
+    [batch] = batches(parts, 1)
+    network = GraphedNetwork(parts.model, parts.precision)
+    with pytest.raises(RuntimeError, match="new tensors in the place of its buffers"):
+        network.record(batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B)
+
+
+@pytest.mark.parametrize(
+    ("sections", "device", "ranks", "obstacle"),
+    [
+        ({}, CUDA, Ranks(), ""),
+        ({}, CPU, Ranks(), "steps are computed on cpu"),
+        ({}, CUDA, Ranks(0, 2), "there are several processes"),
+        ({"SOLVER": {"COMPILE": True}}, CUDA, Ranks(), "SOLVER.COMPILE is True"),
+        ({"SOLVER": {"MEMORY_PLAN": "2"}}, CUDA, Ranks(), "SOLVER.MEMORY_PLAN is 2"),
+        ({"MODEL": {"LOSSES": {"NAME": ("TripletLoss",)}}}, CUDA, Ranks(), "a part of the model is seen by no loss"),
+    ],
+)
+def test_where_there_can_be_no_graph_the_reason_is_said(
+    sections: dict[str, Any], device: torch.device, ranks: Ranks, obstacle: str
+) -> None:
+    parts = parts_of(**sections)
+    assert graph_obstacle(parts.config, device, ranks, parts.model) == obstacle
+    if not obstacle:
+        parts.model.head.register_forward_hook(lambda *_: None)
+        assert graph_obstacle(parts.config, device, ranks, parts.model) == "a hook hangs on the model"
+
+
+def _training(monkeypatch: pytest.MonkeyPatch, backbone: str = "build_tiny_backbone", **solver: Any) -> Unmeasured:
+    """A training on the CPU that believes that graphs are possible."""
+    monkeypatch.setattr(step_choice, "graph_obstacle", lambda *_: "")
+    parts = parts_of(SOLVER={"MAX_EPOCH": 1000, "AMP": {"ENABLED": False}, **solver})
+    config = parts.config.model_copy(update={"MODEL": parts.config.MODEL.model_copy(update={
+        "BACKBONE": parts.config.MODEL.BACKBONE.model_copy(update={"NAME": backbone})})})  # fmt: skip
+    return Unmeasured(config, parts.device, Ranks(), parts.model, parts.losses, parts.train_loader)
+
+
+PLAIN, LAID_OUT, GRAPHED = StepWay("fp32", False), StepWay("fp32", True), StepWay("fp32", True, is_graphed=True)
+
+
+def test_graphs_are_tried_behind_the_others_in_the_likely_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ways_to_time(_training(monkeypatch)) == (PLAIN, LAID_OUT, GRAPHED)
+    assert ways_to_time(_training(monkeypatch, CUDA_GRAPH="off")) == (PLAIN, LAID_OUT)
+    assert ways_to_time(_training(monkeypatch, CHANNELS_LAST="on", CUDA_GRAPH="on")) == (GRAPHED,)
+    own = "unplateau.testing.tiny_problem:tiny_backbone"
+    assert ways_to_time(_training(monkeypatch, own)) == (PLAIN, LAID_OUT)  # what it does in Python is not known
+    assert ways_to_time(_training(monkeypatch, own, CUDA_GRAPH="on")) == (PLAIN, LAID_OUT, GRAPHED)
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [(0.5, GRAPHED), (0.95, PLAIN)])
+def test_a_graph_is_chosen_where_it_is_clearly_faster(monkeypatch: pytest.MonkeyPatch, seconds: float, chosen: StepWay) -> None:
+    def timed(self: Any, num_steps: int) -> float:
+        for _ in range(num_steps):
+            train_step(self._parts, self._batch)
+        return seconds if self.timing.way.is_graphed else 1.0
+
+    monkeypatch.setattr(step_choice._Runner, "_seconds", timed)
+    choice = choose_step(_training(monkeypatch))
+    assert (choice.basis, choice.way) == ("measured", chosen)
+    assert [timing.problem for timing in choice.timings] == ["", "", ""]
+    asked = choose_step(_training(monkeypatch, CUDA_GRAPH="on"))
+    assert asked.way == GRAPHED
+
+
+def test_a_graph_that_cannot_be_recorded_is_put_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphed, "_Recorder", _NoRoom)
+    choice = choose_step(_training(monkeypatch))
+    assert choice.timings[-1].problem == "it failed: CUDA out of memory"
+    assert not choice.way.is_graphed
