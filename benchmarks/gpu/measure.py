@@ -6,7 +6,8 @@
 No data set is needed: persons are drawn, as many images as Market-1501 trains on (with --tiny a few), and the network has random
 weights; the arithmetic is that of real ones. Four parts:
 
-- Step: the product's own step in the way it chooses on this machine, on one batch that is there already. Beside it the limit: the
+- Step: the product's own step in the way it chooses on this machine, on one batch that is there already; where that is a graph,
+  also launched singly; and on a GPU as DETERMINISTIC computes it. Beside it the limit: the
   operations of convolutions and matrix products (counted by torch.utils.flop_counter) at the speed of a large matrix product
   here, and the bytes of every operation's inputs and outputs, as the network is written, at the speed of a large copy here; the
   sum, over all operations, of the larger of the two times. What fuses operations may be faster than that.
@@ -39,6 +40,8 @@ from unplateau.config.schema import Config
 from unplateau.data.loader import Batch
 from unplateau.engine.embed_choice import choose_embedding
 from unplateau.engine.forecast import ForecastError, blank_batch, forecast_memory
+from unplateau.engine.graphed import GraphedNetwork
+from unplateau.engine.kernels import choose_kernels
 from unplateau.engine.memory_plan import PLAIN, StepMemory
 from unplateau.engine.parts import Parts
 from unplateau.engine.precision import choose_device
@@ -135,7 +138,7 @@ def step_rows(session: Session, num_steps: int) -> list[str]:
     parts, config = session.parts, session.parts.config
     parts.model.train()
     batch, num_images = next(endless(parts)), config.SOLVER.IMS_PER_BATCH
-    limits = limits_of(parts.device, session.step.way)
+    limits, singly = limits_of(parts.device, session.step.way), replace(parts, network=parts.model)
     bare = steps_a_second(parts, iter(lambda: batch, None), num_steps)  # type: ignore[arg-type]
     fed = steps_a_second(parts, endless(parts), num_steps)
     loader = endless(parts)
@@ -146,8 +149,15 @@ def step_rows(session: Session, num_steps: int) -> list[str]:
     wait(parts.device)
     of_loader = (time.perf_counter() - started) / num_steps
     with Work(limits) as work, FlopCounterMode(display=False) as counted:
-        train_step(parts, batch)
+        train_step(singly, batch)
     operations = counted.get_total_flops()
+    others = (
+        {"launched singly": steps_a_second(singly, iter(lambda: batch, None), num_steps)}
+        if singly.network is not parts.network
+        else {}
+    )  # type: ignore[arg-type]
+    if parts.device.type == "cuda":
+        others["with exact kernels (DETERMINISTIC)"] = exact_steps_a_second(session, batch, num_steps)
     return [
         f"{config.MODEL.BACKBONE.NAME}, {config.INPUT.SIZE_TRAIN[0]}x{config.INPUT.SIZE_TRAIN[1]}, batch {num_images}. "
         + session.step.line(),
@@ -160,9 +170,27 @@ def step_rows(session: Session, num_steps: int) -> list[str]:
         f"| bytes of a step, nothing fused | {work.num_bytes / 1e9:.2f} GB |",
         f"| limit of the card | {num_images / work.seconds:.0f} images a second |",
         f"| **step** | **{num_images * bare:.0f}** images a second, {work.seconds * bare:.2f} of the limit |",
+        *(f"| {name} | {num_images * rate:.0f} images a second |" for name, rate in others.items()),
         f"| step fed by the loader | {num_images * fed:.0f} images a second: the loader costs {100 * (1 - fed / bare):.1f} % |",
         f"| loader alone | {1e3 * of_loader:.2f} ms a batch, {100 * of_loader * bare:.1f} % of a step |",
     ]
+
+
+def exact_steps_a_second(session: Session, batch: Batch, num_steps: int) -> float:
+    """Return steps a second in the same way with exact kernels only; the kernels are chosen freely again afterwards."""
+    config, parts = session.parts.config, replace(session.parts, network=session.parts.model)
+    choose_kernels(config.model_copy(update={"DETERMINISTIC": True}), parts.device)
+    exact = computing(parts, session.step.way)
+    rate = steps_a_second(exact, iter(lambda: batch, None), num_steps)  # type: ignore[arg-type]
+    forget_graph(exact)
+    choose_kernels(config, parts.device)
+    return rate
+
+
+def forget_graph(parts: Parts) -> None:
+    """Give back what a recorded graph holds; the next step records anew."""
+    if isinstance(parts.network, GraphedNetwork):
+        parts.network.release()
 
 
 def run_rows(config_file: Path, overrides: tuple[str, ...], folder: Path, epochs: int) -> list[str]:
@@ -204,6 +232,7 @@ def memory_rows(session: Session) -> list[str]:
             return [f"Not predicted: {error}"]
         return [f"Predicted: {found.peak_bytes / 1e6:.0f} MB of tensors. Use is measured on a GPU only."]
     batch = next(endless(parts))
+    forget_graph(parts)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     for _ in range(2):
@@ -212,10 +241,11 @@ def memory_rows(session: Session) -> list[str]:
     total = torch.cuda.get_device_properties(parts.device).total_memory
     free = torch.cuda.mem_get_info(parts.device)[0]
     outside = total - free - torch.cuda.memory_reserved()
+    forget_graph(parts)
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(_LESS_MEMORY * used / total)
     less = replace(parts, memory=StepMemory.from_config(config, 1))
-    train_step(less, batch)
+    train_step(less, batch)  # a graph that finds no room is said in the log, and launched singly
     torch.cuda.set_per_process_memory_fraction(1.0)
     told = " ".join(less.memory.told) or "It fitted all the same."
     return [
@@ -269,7 +299,8 @@ def main() -> None:
         folder = Path(scratch)
         overrides, config = configured(arguments, folder)
         device = choose_device(config)
-        torch.backends.cudnn.benchmark = config.CUDNN_BENCHMARK
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once: the exact steps come later
+        choose_kernels(config, device)
         session = build_session(
             config, plan_data(config), device=device, ranks=Ranks(), choose=choose_step, choose_embedding=choose_embedding
         )

@@ -5,6 +5,7 @@ Graphs are played on the CPU; a GPU records the same operations. B batch.
 
 import copy
 import logging
+import os
 from dataclasses import replace
 from typing import Any
 
@@ -12,17 +13,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.engine.playing_graphs import PlayedRecorder
+from unplateau.base.errors import ConfigError
 from unplateau.data.loader import Batch
 from unplateau.engine import graphed, step_choice
 from unplateau.engine.freezing import freeze
 from unplateau.engine.graphed import GraphedNetwork, graph_obstacle
+from unplateau.engine.kernels import choose_kernels
 from unplateau.engine.memory_plan import CHECKPOINT, StepMemory
 from unplateau.engine.parts import Parts
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.step_choice import Unmeasured, choose_step, ways_to_time
 from unplateau.engine.train_step import train_step
 from unplateau.runs.step_choice import StepWay
+from unplateau.testing.played_graphs import PlayedRecorder
 from unplateau.testing.tiny_problem import tiny_config, tiny_parts
 
 CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")
@@ -265,3 +268,38 @@ def test_a_graph_that_cannot_be_recorded_is_put_aside(monkeypatch: pytest.Monkey
     choice = choose_step(_training(monkeypatch))
     assert choice.timings[-1].problem == "it failed: CUDA out of memory"
     assert not choice.way.is_graphed
+
+
+def test_exact_kernels_leave_nothing_to_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_choice, "measure_ways", lambda *_, **__: pytest.fail("steps were measured"))
+    training = _training(monkeypatch)
+    exact = replace(training, config=training.config.model_copy(update={"DETERMINISTIC": True}))
+    assert (choose_step(exact).basis, choose_step(exact).way) == ("rule", GRAPHED)
+    monkeypatch.setattr(step_choice, "graph_obstacle", lambda *_: "steps are computed on cpu")
+    assert choose_step(exact).way == LAID_OUT
+
+
+def test_a_graph_is_refused_where_it_is_asked_for_and_cannot_be() -> None:
+    parts = parts_of(SOLVER={"CUDA_GRAPH": "on"})
+    training = Unmeasured(parts.config, parts.device, Ranks(), parts.model, parts.losses, parts.train_loader)
+    with pytest.raises(ConfigError, match="SOLVER.CUDA_GRAPH is on, but steps are computed on cpu. Use auto or off."):
+        choose_step(training)
+
+
+@pytest.mark.parametrize(("device", "is_exact"), [(CUDA, True), (CPU, False)])
+def test_exact_kernels_are_asked_for_on_a_gpu_only(monkeypatch: pytest.MonkeyPatch, device: torch.device, is_exact: bool) -> None:
+    config = tiny_config(DETERMINISTIC=True, CUDNN_BENCHMARK=True)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    before = torch.utils.deterministic.fill_uninitialized_memory
+    try:
+        choose_kernels(config, device)
+        assert torch.are_deterministic_algorithms_enabled() == is_exact
+        assert torch.backends.cudnn.benchmark != is_exact
+        assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if is_exact else None)
+        choose_kernels(tiny_config(), device)
+        assert not torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.benchmark = False
+        torch.utils.deterministic.fill_uninitialized_memory = before

@@ -1,5 +1,7 @@
 """The choice of a step comes back from its file as it was, and is told in one line."""
 
+import re
+
 import pytest
 
 from unplateau.base.errors import CheckpointError
@@ -15,10 +17,21 @@ TIMINGS = (
 MEASURED = StepChoice(HALF, "measured", TIMINGS, "CPU with 2 threads, torch 2.14", 3.2)
 
 
-@pytest.mark.parametrize("choice", [MEASURED, StepChoice(PLAIN, "set"), StepChoice(HALF, "rule")])
+@pytest.mark.parametrize(
+    "choice", [MEASURED, StepChoice(PLAIN, "set"), StepChoice(StepWay("bf16", True, is_graphed=True), "rule")]
+)
 def test_a_choice_comes_back_as_it_was_written(tmp_path, choice: StepChoice) -> None:
     write_step_choice(RunFolder(tmp_path), choice)
     assert read_step_choice(RunFolder(tmp_path)) == choice
+
+
+def test_a_choice_of_before_there_were_graphs_is_one_without(tmp_path) -> None:
+    write_step_choice(RunFolder(tmp_path), MEASURED)
+    text = RunFolder(tmp_path).step_choice.read_text(encoding="utf-8")
+    before = re.sub(r',\s*"is_graphed": false', "", text)
+    assert before != text
+    RunFolder(tmp_path).step_choice.write_text(before, encoding="utf-8")
+    assert read_step_choice(RunFolder(tmp_path)) == MEASURED
 
 
 def test_a_run_without_a_choice_is_one_by_rule(tmp_path) -> None:

@@ -7,6 +7,7 @@ same bits, so a `best_model.pth` of that epoch would be of a training that never
 import logging
 import pickle
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 
 from unplateau.base.archives import refuse_bomb
 from unplateau.base.errors import CheckpointError
-from unplateau.base.files import replacing, sha256_of
+from unplateau.base.files import replacing, sha256_of, sync
 from unplateau.config.schema import Config
 from unplateau.engine.checkpoint_files import SCHEMA_VERSION, Saved, damage, keep_best, listed, write_list
 from unplateau.engine.memory_plan import PLAIN
@@ -50,13 +51,21 @@ class CheckpointStore:
         """Write the state after `progress.epoch`. Only the main process writes."""
         if not parts.ranks.is_main:
             return
-        folder, path, best = self._folder, self._folder.checkpoint(progress.epoch), ("", "")
-        if progress.best_epoch is not None and folder.best_model.exists():
-            best = keep_best(folder, progress.best_epoch, is_new=progress.best_epoch == progress.epoch)
-        with replacing(path) as temporary:
-            torch.save(_content(parts, progress, self._identity), temporary)
-        entry = Saved(path.name, progress.epoch, sha256_of(path), *best)
+        folder, path = self._folder, self._folder.checkpoint(progress.epoch)
+        with ThreadPoolExecutor(1) as beside:  # copies and checksums beside what waits for the disk; all is done when it ends
+            best = beside.submit(self._keep_best, progress)
+            with replacing(path) as temporary:
+                torch.save(_content(parts, progress, self._identity), temporary)
+                checksum = beside.submit(sha256_of, temporary)
+                sync(temporary)
+                sha256 = checksum.result()
+            entry = Saved(path.name, progress.epoch, sha256, *best.result())
         write_list(folder, [*[old for old in listed(folder) if old.epoch < progress.epoch][-(_KEPT - 1) :], entry])
+
+    def _keep_best(self, progress: Progress) -> tuple[str, str]:
+        if progress.best_epoch is None or not self._folder.best_model.exists():
+            return "", ""
+        return keep_best(self._folder, progress.best_epoch, is_new=progress.best_epoch == progress.epoch)
 
 
 def has_checkpoint(folder: RunFolder) -> bool:

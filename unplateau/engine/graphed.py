@@ -9,7 +9,9 @@ B batch, D embedding dim, I identities, C/H/W image.
 
 import gc
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -221,15 +223,11 @@ class _Recorder:
     def warm_up(self, act: Callable[[], object]) -> None:
         """Do it a few times. Raises RuntimeError where it waits for the GPU, which nothing recorded may do."""
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
-        mode = torch.cuda.get_sync_debug_mode()
         with torch.cuda.stream(self._stream):
-            for number in range(_WARM_UPS):
-                if number == _WARM_UPS - 1:
-                    torch.cuda.set_sync_debug_mode("error")
-                try:
-                    act()
-                finally:
-                    torch.cuda.set_sync_debug_mode(mode)
+            for _ in range(_WARM_UPS - 1):
+                act()
+            with _waiting_raises():
+                act()
         torch.cuda.current_stream(self._device).wait_stream(self._stream)
         torch.cuda.synchronize(self._device)
 
@@ -263,6 +261,18 @@ class _Places:
 
 def _slots(tensors_of_parts: Iterable[dict[str, Any]]) -> list[tuple[dict[str, Any], str]]:
     return [(tensors, name) for tensors in tensors_of_parts for name, tensor in tensors.items() if tensor is not None]
+
+
+@contextmanager
+def _waiting_raises() -> Iterator[None]:
+    mode = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns that it does not find all that waits
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(mode)
 
 
 def _autocast(precision: Precision) -> Any:

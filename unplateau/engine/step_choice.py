@@ -56,14 +56,25 @@ class Unmeasured:
 def step_by_rule(training: Unmeasured) -> StepChoice:
     """Return what the configuration says, by rule where it leaves something open.
 
+    A graph is by rule only where DETERMINISTIC leaves nothing to measure: exact kernels are launched slowest.
+
     Raises:
         ConfigError: a CUDA graph is asked for where there can be none.
     """
-    open_ways = ways(training.config, training.device, training.model)
-    is_graphed = training.config.SOLVER.CUDA_GRAPH == "on"
-    if is_graphed and (obstacle := obstacle_of(training)):
+    open_ways, is_asked = ways(training.config, training.device, training.model), training.config.SOLVER.CUDA_GRAPH == "on"
+    if is_asked and (obstacle := obstacle_of(training)):
         raise ConfigError([f"SOLVER.CUDA_GRAPH is on, but {obstacle}. Use auto or off."])
+    is_graphed = is_asked or (training.config.DETERMINISTIC and may_try_graph(training))
     return StepChoice(replace(open_ways[-1], is_graphed=is_graphed), "set" if len(open_ways) == 1 else "rule")
+
+
+def may_try_graph(training: Unmeasured) -> bool:
+    """Return whether a graph is tried without being asked for.
+
+    Not with a backbone of one's own: what it does in Python, such as draw a number, would be done once for all steps.
+    """
+    config = training.config
+    return config.SOLVER.CUDA_GRAPH == "auto" and ":" not in config.MODEL.BACKBONE.NAME and not obstacle_of(training)
 
 
 def obstacle_of(training: Unmeasured) -> str:
@@ -105,17 +116,12 @@ def choose_step(training: Unmeasured) -> StepChoice:
 
 
 def ways_to_time(training: Unmeasured) -> tuple[StepWay, ...]:
-    """Return the open ways, the plainest first, and behind them graphs of the likely layout where they may be.
-
-    A backbone of one's own is recorded only where that is asked for: what it does in Python, such as draw a number, would be
-    done once for all steps.
-    """
-    config, singly = training.config, ways(training.config, training.device, training.model)
-    setting, is_foreign = config.SOLVER.CUDA_GRAPH, ":" in config.MODEL.BACKBONE.NAME
-    if setting == "off" or (setting == "auto" and is_foreign) or obstacle_of(training):
-        return singly
-    if setting == "on" and len(singly) == 1:
+    """Return the open ways, the plainest first, and behind them graphs of the likely layout where they may be."""
+    singly, is_asked = ways(training.config, training.device, training.model), training.config.SOLVER.CUDA_GRAPH == "on"
+    if is_asked and len(singly) == 1:
         return (replace(singly[0], is_graphed=True),)
+    if not (is_asked or may_try_graph(training)):
+        return singly
     likely = (way for way in singly if way.channels_last == singly[-1].channels_last and not way.frozen_format)
     return (*singly, *(replace(way, is_graphed=True) for way in likely))
 

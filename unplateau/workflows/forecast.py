@@ -25,10 +25,11 @@ from unplateau.engine.memory_plan import MemoryPlan, ladder
 from unplateau.engine.parts import Parts
 from unplateau.engine.precision import Precision, choose_device, choose_precision, ways
 from unplateau.engine.ranks import Ranks
+from unplateau.engine.step_choice import Unmeasured, computing, ways_to_time
 from unplateau.engine.train_step import train_step
 from unplateau.workflows.training.session import DataPlan, Session, build_session, plan_data
 
-CONTEXT_BYTES = 600_000_000  # of a CUDA process: context, libraries, workspaces; an allowance, not measured here
+CONTEXT_BYTES = 830_000_000  # of a CUDA process: context, libraries, workspaces; benchmarks/gpu/measure.py on an H200
 PROCESS_BYTES = 800_000_000  # of Python with torch and all that a training imports, on the CPU; benchmarks/memory/predict.py
 ALLOCATOR_SLACK = 1.15  # gaps beside the tensors; chosen on two networks of benchmarks/memory/predict.py, checked on the others
 _STEPS, _LONGEST_SECONDS = 8, 30.0  # timed; the first is left out
@@ -139,7 +140,7 @@ def _card_precision(config: Config) -> Precision:
 
 def _times(session: Session, plan: DataPlan) -> tuple[float, float]:
     """Return the seconds of a step, its images included, and those of embedding the whole validation."""
-    parts = session.parts
+    parts = _as_likely(session)
     parts.model.train()
     begun, batches = time.perf_counter(), batches_from(parts.train_loader, 1)
     seconds: list[float] = []
@@ -153,6 +154,13 @@ def _times(session: Session, plan: DataPlan) -> tuple[float, float]:
     num_validated = len(plan.validation.query) + len(plan.validation.gallery) if plan.validation is not None else 0
     embedding = _seconds_an_embedding(parts, batch, num_validated) if num_validated else 0.0
     return statistics.median(seconds[1:]), embedding * num_validated
+
+
+def _as_likely(session: Session) -> Parts:
+    """The parts computing as a run will probably choose: by rule, and on a GPU as a graph."""
+    parts = session.parts
+    training = Unmeasured(parts.config, parts.device, parts.ranks, parts.model, parts.losses, parts.train_loader)
+    return computing(parts, ways_to_time(training)[-1])
 
 
 def _seconds_an_embedding(parts: Parts, batch: Batch, num_validated: int) -> float:

@@ -7,10 +7,11 @@ import torch
 
 from unplateau.base.files import read_json
 from unplateau.config.load import load
-from unplateau.engine import step_choice
+from unplateau.engine import graphed, step_choice
 from unplateau.engine.precision import number_formats
 from unplateau.models.build import build_model
 from unplateau.runs.step_choice import StepWay, read_step_choice, write_step_choice
+from unplateau.testing.played_graphs import PlayedRecorder
 from unplateau.testing.small_market import Lab
 
 from ..interrupting import same_runs, stop_in_step
@@ -71,6 +72,36 @@ def test_a_way_this_machine_does_not_have_is_refused_with_what_to_type(lab: Lab)
     now = read_step_choice(folder)
     assert now is not None
     assert now.way == StepWay("fp32", True)
+
+
+def test_a_run_of_graphs_is_the_one_launched_singly_when_resumed_too(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.train("singly", OPEN)
+    graph = f"{OPEN} SOLVER.CUDA_GRAPH on"
+    with monkeypatch.context() as played:
+        played.setattr(step_choice, "graph_obstacle", lambda *_: "")
+        played.setattr(graphed, "_Recorder", PlayedRecorder)
+        with monkeypatch.context() as stopping:
+            stop_in_step(stopping, steps=9)  # in the second epoch
+            lab.train("graphs", graph)
+        choice = read_step_choice(lab.folder("graphs"))
+        assert choice is not None
+        assert choice.way.is_graphed
+        assert lab.train("graphs", graph, resume=True).reason.code == "completed"
+        assert "cannot be computed as a CUDA graph" not in lab.folder("graphs").log.read_text(
+            encoding="utf-8"
+        )  # nothing was computed as ever
+    same_runs(lab, "singly", "graphs")
+
+
+def test_a_run_of_graphs_is_not_resumed_where_there_are_none(lab: Lab) -> None:
+    first = f"{OPEN} SOLVER.STOP_EPOCH 1"
+    lab.train("run", first)
+    folder = lab.folder("run")
+    choice = read_step_choice(folder)
+    assert choice is not None
+    write_step_choice(folder, replace(choice, way=replace(choice.way, is_graphed=True)))
+    refused = lab.train("run", OPEN, resume=True).reason
+    assert f"{choice.way.name}, as a CUDA graph, which is not possible here (cpu:" in str(refused)
 
 
 def test_a_run_with_frozen_layers_in_fewer_bits_is_the_same_when_resumed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

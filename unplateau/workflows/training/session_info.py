@@ -29,6 +29,7 @@ def session_info(session: Session) -> dict[str, Any]:
             "memory_plan": parts.memory.plan.name,
             "memory_plan_changes": list(parts.memory.told),
             "channels_last": session.step.way.channels_last,
+            "cuda_graph": session.step.way.is_graphed,
             "chosen": BASES[session.step.basis],
             "processes": parts.ranks.world_size,
         },
