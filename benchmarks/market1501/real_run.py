@@ -59,9 +59,11 @@ def summary(runs: list[Path], bare: list[float]) -> list[str]:
         beside = f"{bare[seed]:.1f} | {seconds / bare[seed]:.2f}" if seed < len(bare) else "- | -"
         ratios += [seconds / bare[seed]] if seed < len(bare) else []
         lines.append(f"| {seed} | {maps[-1]:.2f} | {firsts[-1]:.2f} | {len(epochs)} | {seconds:.1f} | {beside} |")
-    deviation = statistics.stdev(maps) if len(maps) > 1 else float("nan")
-    score = f"Test mAP {statistics.mean(maps):.2f} ± {deviation:.2f}, rank-1 {statistics.mean(firsts):.2f}"
-    lines += ["", f"{score} (mean ± standard deviation over {len(maps)} seeds, %)."]
+    if len(maps) == 1:
+        lines += ["", f"Test mAP {maps[0]:.2f} %, rank-1 {firsts[0]:.2f} %: one seed, so its spread is not known."]
+    else:
+        score = f"Test mAP {statistics.mean(maps):.2f} ± {statistics.stdev(maps):.2f}, rank-1 {statistics.mean(firsts):.2f}"
+        lines += ["", f"{score} (mean ± standard deviation over {len(maps)} seeds, %)."]
     if ratios:
         lines.append(f"Training time over the bare loop's: {statistics.median(ratios):.2f} (median).")
     return lines
