@@ -303,3 +303,18 @@ def test_exact_kernels_are_asked_for_on_a_gpu_only(monkeypatch: pytest.MonkeyPat
         torch.use_deterministic_algorithms(False)
         torch.backends.cudnn.benchmark = False
         torch.utils.deterministic.fill_uninitialized_memory = before
+
+
+def test_cudnn_searches_no_kernels_while_ways_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    true_step = step_choice.train_step
+
+    def step(parts: Parts, batch: Batch) -> Any:
+        seen.append(torch.backends.cudnn.benchmark)
+        return true_step(parts, batch)
+
+    monkeypatch.setattr(step_choice, "train_step", step)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    assert choose_step(_training(monkeypatch)).basis == "measured"
+    assert set(seen) == {False}
+    assert torch.backends.cudnn.benchmark

@@ -21,6 +21,7 @@ from unplateau.data.image_source import DecodedImages
 from unplateau.data.items import Item, spread
 from unplateau.data.loader import Batch, EvaluationLoader
 from unplateau.engine.embedding import IMAGES_COMPARED, embed, embedding_network, folded_network, layout_of
+from unplateau.engine.kernels import without_search
 from unplateau.engine.precision import layouts, number_formats, precision_of
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.step_choice import machine, wait
@@ -80,7 +81,7 @@ def choose_embedding(task: ToEmbed) -> EmbedChoice:
     if len(ways) == 1 or not may_measure or _is_short(task, len(ways)):
         return embedding_by_rule(task)
     started = time.perf_counter()
-    with untouched([]):
+    with untouched([]), without_search():
         batch = _of_measure(task.batch(), task)
         timings = measure_ways(task, ways, batch)
     spent = time.perf_counter() - started

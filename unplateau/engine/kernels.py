@@ -1,6 +1,8 @@
 """Which kernels torch may take: the fastest, or only exact ones, which give the same bits each time. A setting of the process."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -21,3 +23,18 @@ def choose_kernels(config: Config, device: torch.device) -> None:
         # else every new tensor would be filled, to find who reads it too early
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.use_deterministic_algorithms(is_exact)
+
+
+@contextmanager
+def without_search() -> Iterator[None]:
+    """Let cuDNN take the kernels it thinks best, for as long as ways are compared.
+
+    With CUDNN_BENCHMARK it tries all it has for each convolution and each way: on an H200 six ways of a ResNet-50 took a minute
+    with it and four of them three seconds without, and a step of the run was 1.5 % faster (benchmarks/results/gpu_first_look.md).
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before

@@ -20,6 +20,7 @@ from unplateau.data.loader import Batch, TrainLoader
 from unplateau.engine.freezing import freeze
 from unplateau.engine.frozen_format import frozen_format
 from unplateau.engine.graphed import GraphedNetwork, graph_obstacle
+from unplateau.engine.kernels import without_search
 from unplateau.engine.parts import Parts
 from unplateau.engine.precision import precision_of, ways
 from unplateau.engine.ranks import Ranks
@@ -106,7 +107,7 @@ def choose_step(training: Unmeasured) -> StepChoice:
     is_in_range_B = (batch.person_ids_B >= 0) & (batch.person_ids_B < training.loader.num_identities)
     if training.ranks.any(not is_in_range_B.all()):
         return by_rule  # no loss can be computed; preflight will say so
-    with untouched([]):
+    with untouched([]), without_search():
         timings = measure_ways(training, open_ways, batch, num_steps=num_steps(training))
     eligible = tuple(timing for timing in timings if timing.way.is_graphed or not by_rule.way.is_graphed)
     choice = StepChoice(winner(eligible), "measured", timings, machine(training.device), time.perf_counter() - started)
