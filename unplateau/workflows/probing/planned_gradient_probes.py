@@ -9,17 +9,19 @@ import math
 from statistics import median
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unplateau.curves.landmarks import uniform_cross_entropy
 from unplateau.data.loader import Batch
 from unplateau.engine.train_step import forward_losses
 from unplateau.engine.watching.motion_record import Before, MotionRecord, Seen, see, take_before
+from unplateau.models.classifiers import CosineClassifier, LinearClassifier
 from unplateau.models.groups import layer_groups
 from unplateau.optim.build import build_optimizers
 from unplateau.probes.delivered_gradient import delivered_gradient, step_kept, step_over_rate
 from unplateau.probes.loss_conflict import loss_conflict
 from unplateau.probes.noise_scale import noise_scale
+from unplateau.probes.numeric_gradient import numeric_gradient
 from unplateau.probes.optimizer_age import optimizer_age
 from unplateau.probes.optimizer_contents import optimizer_contents
 from unplateau.probes.optimizer_settings import optimizer_settings
@@ -35,6 +37,7 @@ _UPDATES = 5  # measured; a gradient scaler may skip some
 _ALL_ELEMENTS = 2**31
 _CONFLICT_BATCHES, _NOISE_BATCHES = 4, 8
 _DELIVERY_BATCHES = 3
+_SLOPE_IMAGES = 4
 _AT_START, _NOT_NOW = "initial weights", "_at_start"
 _NO_LOSS = 1e-6  # nats
 _STATED_APART = 1e-4  # with the same weights, batch and draws only rounding differs
@@ -112,6 +115,31 @@ def gradient_noise(bench: Bench, _: Measurements) -> Measurements:
     gradients = (torch.autograd.grad(term, shared, allow_unused=True, materialize_grads=True) for term in terms)
     groups = max(len(batches[0].person_ids_B.unique()), 1)
     return noise_scale(gradients, batch_size=groups, unit="PK groups", step=bench.step)
+
+
+def slopes(bench: Bench, _: Measurements) -> Measurements:
+    """Whether outputs change with the weights as their gradient says, on a few images of different people."""
+    bench.training_mode()
+    batch, model = bench.first_batches[0], bench.parts.model
+    rows = torch.arange(_SLOPE_IMAGES) * len(batch.person_ids_B) // _SLOPE_IMAGES
+    images_BCHW, ids_B, cameras_B = (
+        tensor.cpu()[rows] for tensor in (batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B)
+    )
+    is_sloped = _is_sloped(model.head.classifier)
+
+    def forward(one: nn.Module) -> list[Tensor]:
+        outputs = one(images_BCHW.double(), person_ids_B=ids_B, camera_ids_B=cameras_B)
+        last = outputs.logits_BI if is_sloped else outputs.embeddings_BD
+        return [outputs.features_BD, last if last is not None else outputs.embeddings_BD]
+
+    return numeric_gradient(model, forward, layer_groups(model), step=bench.step)
+
+
+def _is_sloped(classifier: nn.Module | None) -> bool:
+    """Whether logits have the gradient of their value: margins that weigh themselves keep it from their weights on purpose."""
+    return isinstance(classifier, LinearClassifier) or (
+        isinstance(classifier, CosineClassifier) and classifier.kind != "CircleSoftmax"
+    )
 
 
 def without_decay(bench: Bench) -> None:

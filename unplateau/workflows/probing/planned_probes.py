@@ -42,7 +42,14 @@ from unplateau.runs.record import Measurement
 from unplateau.workflows.probing.bench import Bench
 from unplateau.workflows.probing.planned import Measurements, Planned
 from unplateau.workflows.probing.planned_data_probes import agreement, labels_and_inputs, plain_view
-from unplateau.workflows.probing.planned_gradient_probes import conflict, delivery, gradient_noise, motion, without_decay
+from unplateau.workflows.probing.planned_gradient_probes import (
+    conflict,
+    delivery,
+    gradient_noise,
+    motion,
+    slopes,
+    without_decay,
+)
 from unplateau.workflows.probing.planned_twin_probes import evaluation_again, model_again, pictures, updates
 
 _GEOMETRY_BATCHES, _LOSS_BATCHES, _BLANK_STEPS = 4, 3, 12
@@ -168,6 +175,7 @@ PLAN: tuple[Planned, ...] = (
     Planned("delivered gradient", "6 to 12 B", delivery, steps=12),
     Planned("losses as configured", "3 F", as_configured, steps=2),
     Planned("model as configured", "4 F + 2 B", model_again, steps=7),
+    Planned("numeric gradient", "6 F + 1 B of 4 images, in double precision", slopes, steps=8),
     Planned("triplets and features", "17 F", geometry, steps=6),
     Planned("label agreement", "64 F", agreement, steps=15),
     Planned("plain view", "32 F", plain_view, steps=11),
