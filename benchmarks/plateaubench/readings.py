@@ -87,6 +87,7 @@ READINGS = (
             one("sets_told_apart", "queries | gallery")),
     Reading("modules that are not as configured", "above 0: model-not-as-configured", one("modules_differ")),
     Reading("largest difference of a module's output", "above 0.0001: model-not-as-configured", one("output_differs")),
+    Reading("slope of the outputs against the gradient", "above 0.2: gradient-not-of-model", one("slope_apart")),
     Reading("updates that are left after 16 steps", "below 0.8: steps-undone", one("updates_kept")),
     Reading("updates the optimiser has counted, a step", "below 0.7: updates-are-rare", one("updates_over_steps")),
     Reading("gallery rows that are not the repetition's", "above 0.05: evaluation-not-repeated",

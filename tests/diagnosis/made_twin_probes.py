@@ -19,6 +19,14 @@ def output(where: str, zeros: float = 0.0, random: float = 0.0, rank: float = 1.
     return measured({}, {where: {"output_differs": 0.8, "output_zeros": zeros, "output_random": random, "output_rank": rank}})
 
 
+SILENT = {"slope_without_gradient": 1.3}
+
+
+def sloped(**ratios: float) -> Case:
+    """By layer group: what is measured along the gradient, over what it promises."""
+    return measured({"slope_apart": 1.2}, {group: {"slope_along_gradient": ratio} for group, ratio in ratios.items()})
+
+
 MEANT = {"as configured": {"identities_seen": 0.95, "identities_in_batch_mean": 16.0, "images_in_batch": 64.0}}
 PEOPLE = {"identities_seen": 0.95, "labels_listed": 1.0}
 PLANNED = {"base_learning_rate": 1e-3, "iterations_per_epoch": 100, "milestones": (40.0,), "warm_up_epochs": 10.0}
@@ -84,6 +92,12 @@ TWIN_FIRING: dict[str, Case] = {
     "gradient-not-of-losses         ": measured(
         {"output_differs": 0.0, "model_gradient_gone": 0.0, "model_gradient_ratio": 1.0, "model_gradient_cosine": -0.4}
     ),
+    "gradient-not-of-model": measured({"slope_apart": 1.0}, {"backbone.a": SILENT, "backbone.b": SILENT}),
+    "gradient-not-of-model ": measured(
+        {"modules_differ": 1.0},
+        {"backbone.attention: Conv2d not configured": {"modules_differ": 1.0}, "backbone.a": {"slope_along_gradient": -2.8}},
+    ),
+    "gradient-not-of-model  ": sloped(**{"backbone.a": 0.25, "neck": 1.0}),
     "step-not-as-meant    ": measured(
         {}, {"triplet": {"stated_over_expected": 32.0}, "cross_entropy": {"stated_over_expected": 32.0}}
     ),
@@ -146,6 +160,8 @@ TWIN_HEALTHY: dict[str, Case] = {
         {"same_camera_in_batch": 1.0, "same_camera_of_label": 1.0}, triplet_weight=1.0
     ),
     "sets of one kind": measured({}, {"queries | gallery": {"sets_told_apart": 0.6}}),
+    "a model whose gradient is its slope": measured({"slope_apart": 1e-7}),
+    "statistics that are detached on purpose": sloped(**{"backbone.a": 0.5, "backbone.b": 1.6, "neck": 1.0}),
     "a model as configured": measured({"modules_differ": 0.0, "output_differs": 0.0}),
     "updates that stay": measured(UPDATED),
     "a lookahead as published": measured({**UPDATED, "updates_kept": 0.55, "written_elsewhere": 0.45}),

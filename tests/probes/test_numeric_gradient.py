@@ -9,7 +9,7 @@ from unplateau.probes.numeric_gradient import numeric_gradient
 from .reading import value, values
 
 IMAGES = torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-APART, RATIO = "gradient_numeric_apart", "gradient_numeric_ratio"
+APART, ALONG, SILENT = "slope_apart", "slope_along_gradient", "slope_without_gradient"
 
 
 class Shrunk(torch.autograd.Function):
@@ -44,42 +44,47 @@ def says_nothing(found):
     return set(values(found)) == {(APART, "")} and value(found, APART) < 1e-4
 
 
-def groups_apart(found):
-    return {group for (name, group), apart in values(found).items() if name == APART and group and apart > 0.2}
+def off(found):
+    return {group for (name, group), ratio in values(found).items() if name == ALONG and not 0.99 < ratio < 1.01}
+
+
+def silent(found):
+    return {group for (name, group), slope in values(found).items() if name == SILENT and slope > 0.01}
 
 
 def test_the_gradient_of_a_plain_network_is_its_slope():
     assert says_nothing(checked(network()))
 
 
-def test_the_layers_below_a_detached_map_have_a_gradient_of_nothing_and_those_above_the_right_one():
+def test_the_layers_below_a_detached_map_change_the_outputs_without_a_gradient_and_those_above_have_the_right_one():
     found = checked(network(lambda maps: maps.detach()))
-    assert groups_apart(found) == {"0.0", "0.1", "1.0", "1.1"}
-    assert value(found, APART, "0.0") == 1.0
-    assert value(found, RATIO, "0.0") == 0.0
-    assert value(found, RATIO, "2.1") == pytest.approx(1.0)
+    assert silent(found) == {"0.0", "0.1", "1.0", "1.1"}
+    assert off(found) == set()
+    assert value(found, ALONG, "2.1") == pytest.approx(1.0)
 
 
-def test_a_product_of_which_one_factor_is_detached_is_seen():
+def test_a_product_of_which_one_factor_is_detached_is_seen_along_the_gradient():
     found = checked(network(lambda maps: maps.detach() * maps.mean(1, keepdim=True).sigmoid()))
-    assert groups_apart(found) == {"0.0", "0.1", "1.0", "1.1"}
-    assert all(value(found, RATIO, group) != 0 for group in groups_apart(found))
+    assert off(found) == {"0.0", "0.1", "1.0", "1.1"}
+    assert silent(found) == set()
 
 
 def test_a_factor_of_a_backward_function_is_measured():
     found = checked(network(Shrunk.apply))
-    assert value(found, RATIO, "0.0") == pytest.approx(0.01, rel=1e-4)
-    assert value(found, RATIO, "1.1") == pytest.approx(0.01, rel=1e-4)
+    assert value(found, ALONG, "0.0") == pytest.approx(100, rel=1e-4)
+    assert value(found, ALONG, "1.1") == pytest.approx(100, rel=1e-4)
 
 
 def test_weights_read_past_autograd_are_seen_in_their_layer_alone():
     model = network()
     model[1][0].register_forward_hook(lambda module, inputs, output: F.conv2d(inputs[0], module.weight.data))
-    assert groups_apart(checked(model)) == {"1.0"}
+    found = checked(model)
+    assert silent(found) == {"1.0"}
+    assert off(found) == set()
 
 
 def test_the_slope_is_that_of_a_slow_loop_over_every_weight():
-    """All partial derivatives, one weight at a time, of a network with one layer cut off; the ratio along any direction is theirs."""
+    """One weight at a time: autograd's own partial derivatives, times the measured ratio, are those of finite differences."""
     model = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)).double()
     model[0].register_forward_hook(lambda module, inputs, output: 0.25 * output + 0.75 * output.detach())
     rows, v = torch.randn(6, 5).double(), torch.randn(6, 3).double()
@@ -95,10 +100,49 @@ def test_the_slope_is_that_of_a_slow_loop_over_every_weight():
                 ends.append(float((v * model(rows)).sum()))
             weight.view(-1)[place] += 1e-6
             slow.view(-1)[place] = (ends[0] - ends[1]) / 2e-6
-    oracle = weight.grad / slow
-    assert oracle == pytest.approx(torch.full_like(oracle, 0.25), rel=1e-4)
-    assert value(found, RATIO, "first") == pytest.approx(0.25, rel=1e-4)
-    assert value(found, RATIO, "last") == pytest.approx(1.0, rel=1e-4)
+    oracle = slow / weight.grad
+    assert oracle.numpy() == pytest.approx(value(found, ALONG, "first"), rel=1e-4)
+    assert value(found, ALONG, "first") == pytest.approx(4.0, rel=1e-4)
+    assert value(found, ALONG, "last") == pytest.approx(1.0, rel=1e-4)
+
+
+def test_the_cosine_is_that_of_the_true_gradient_in_units_of_the_weights_sizes():
+    """Two branches in parallel, one detached: the true gradient is known by autograd of the same network without the detach."""
+
+    def two_branches(cut):
+        model = nn.Sequential(nn.Linear(5, 40), nn.Tanh(), nn.Linear(40, 30)).double()
+        model.load_state_dict(plain.state_dict())
+        model[1].register_forward_hook(
+            lambda module, inputs, output: output.sin() + 2 * (output.detach() if cut else output).cos()
+        )
+        return model
+
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(5, 40), nn.Tanh(), nn.Linear(40, 30)).double()
+    rows = torch.randn(6, 5).double()
+    v = torch.randn(6, 30, generator=torch.Generator().manual_seed(0), dtype=torch.double)  # as the probe draws it
+    gradients = []
+    for cut in (True, False):
+        model = two_branches(cut)
+        (v * model(rows)).sum().backward()
+        size = {name: float(p.detach().square().mean().sqrt()) for name, p in model[0].named_parameters()}
+        gradients.append(torch.cat([(size[name] * p.grad).flatten() for name, p in model[0].named_parameters()]))
+    expected = float(F.cosine_similarity(gradients[0], gradients[1], dim=0))
+    found = numeric_gradient(
+        two_branches(True), lambda model: [model(rows)], {"first": ["0.weight", "0.bias"], "last": ["2.weight"]}
+    )
+    assert 0.2 < expected < 0.95
+    assert value(found, "slope_cosine") == pytest.approx(expected, rel=0.5)
+
+
+def test_statistics_that_are_detached_on_purpose_keep_their_promise_along_the_gradient():
+    def restyled(maps):
+        mean, deviation = maps.mean((2, 3), keepdim=True).detach(), (maps.var((2, 3), keepdim=True) + 1e-6).sqrt().detach()
+        return (maps - mean) / deviation * deviation.flip(0) + mean.flip(0)
+
+    found = checked(network(restyled))
+    assert value(found, APART) > 0.01 and silent(found) == set()
+    assert all(0.4 < ratio < 2.5 for (name, _), ratio in values(found).items() if name == ALONG)
 
 
 @pytest.mark.parametrize(

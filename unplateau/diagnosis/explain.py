@@ -48,6 +48,7 @@ _OWN_WORDS = {
     "steps-undone": "Something takes the optimiser's steps back.",
     "step-not-as-meant": "The training step computes other losses than its model and losses give for the batch.",
     "gradient-not-of-losses": "What the optimiser steps with is not the gradient of the losses.",
+    "gradient-not-of-model": "The model hands back another gradient than the slope of its outputs.",
     "total-not-of-losses": "What the training step minimises is not the weighted sum of its losses.",
     "updates-are-rare": "Most training steps end without an update.",
     "images-not-of-files": "Training images are not the pictures of their files.",

@@ -1,9 +1,9 @@
 """Whether the gradient that autograd gives is the slope of what the model computes: the textbook's numeric check.
 
-A `.detach()`, `.data` or `no_grad` inside the forward pass, or a backward function with a mistake, leaves outputs as they are and
-hands back another gradient. Weights are moved a little to both sides, and outputs must change as the gradient says. Done on a copy
-in double precision on the CPU, where steps may be so small that rectifiers are straight lines. Cost: 6 forward passes and a backward pass
-of a few images; where something is off, up to 4 more for each layer group.
+A `.detach()`, `.data` or `no_grad` inside the forward pass, or a backward function with a mistake, leaves outputs as they are
+and hands back another gradient. Weights are moved a little to both sides, and outputs must change as the gradient says. Done on a
+copy in double precision on the CPU, where steps may be so small that rectifiers are straight lines. Cost: 6 forward passes and a
+backward pass of a few images; where something is off, some 100 more.
 
 Shape legend: D values of a parameter.
 """
@@ -36,7 +36,7 @@ _SMALLEST_SIZE = 1e-3  # of a weight that is 0
 _NUDGE = 0.01  # of a weight's size
 _TINY = 1e-12
 _SAME = 1e-9  # of the scalar
-_EVERYWHERE, _IN_GROUP = 1, 2  # seeds of directions
+_EVERYWHERE, _IN_GROUP, _FOR_LENGTH = 1, 2, range(3, 15)  # seeds of directions
 _SHORT = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -50,9 +50,12 @@ def numeric_gradient(model: nn.Module, forward: Forward, groups: Groups, *, step
         step: of the run.
 
     Returns:
-        gradient_numeric_apart: largest relative difference of two slopes, with group "" over all weights at once. Where that is
-        large, for each layer group too, with gradient_numeric_ratio: autograd's slope over the measured one, along a random
-        direction. A slope that two step sizes measure differently says nothing, and its group is left out.
+        slope_apart: relative difference of the slope that the gradient promises and the measured one, the larger of two
+        directions over all weights. Where it is large, for each layer group slope_along_gradient (what is measured along the
+        gradient over what it promises) and slope_without_gradient (what is measured along the weights whose gradient is exactly
+        0, a weight's size being 1); and for the weights of all groups whose gradient breaks its promise slope_cosine: the cosine
+        of the gradient to the true one, whose length random directions estimate. What two step sizes measure differently is left
+        out.
 
     Raises:
         RuntimeError: the model does not run so, or not twice in the same way.
@@ -61,23 +64,38 @@ def numeric_gradient(model: nn.Module, forward: Forward, groups: Groups, *, step
         return ()
     scalar = _Scalar(model, forward)
     everything = list(scalar.parameters)
-    directions = (scalar.uphill(), scalar.at_random(everything, _EVERYWHERE))
+    directions = (scalar.uphill(everything), scalar.at_random(everything, _EVERYWHERE))
     slopes = [slope for direction in directions if (slope := scalar.slope(direction)) is not None]
     if not slopes:
         return ()
     worst = max(slope.apart for slope in slopes)
-    found = (Measurement("gradient_numeric_apart", worst, "relative", step),)
+    found = (Measurement("slope_apart", worst, "relative", step),)
     return found if worst < _AGREES else (*found, *_by_group(scalar, groups, step))
 
 
 def _by_group(scalar: _Scalar, groups: Groups, step: int | None) -> Iterator[Measurement]:
+    broken: list[str] = []
     for group, members in groups.items():
         names = [name for name in members if name in scalar.parameters]
-        slope = scalar.slope(scalar.at_random(names, _IN_GROUP)) if names else None
-        if slope is not None:
-            yield Measurement("gradient_numeric_apart", slope.apart, "relative", step, group)
-            if abs(slope.measured) > _NO_SLOPE:
-                yield Measurement("gradient_numeric_ratio", slope.given / slope.measured, "ratio", step, group)
+        sloped, silent = ([name for name in names if scalar.has_gradient(name) is has] for has in (True, False))
+        if sloped and (slope := scalar.slope(scalar.uphill(sloped))) is not None and slope.given > _NO_SLOPE:
+            yield Measurement("slope_along_gradient", slope.measured / slope.given, "ratio", step, group)
+            broken += sloped if slope.apart > _AGREES else []
+        if silent and (slope := scalar.slope(scalar.at_random(silent, _IN_GROUP))) is not None:
+            yield Measurement("slope_without_gradient", abs(slope.measured), "of the outputs", step, group)
+    if broken and (cosine := _cosine(scalar, broken)) is not None:
+        yield Measurement("slope_cosine", cosine, "cosine", step)
+
+
+def _cosine(scalar: _Scalar, names: Sequence[str]) -> float | None:
+    """Weights in units of their size. Along normal draws the root mean square of slopes is the length of the true gradient."""
+    uphill = scalar.uphill(names)
+    along, drawn = scalar.slope(uphill), [scalar.slope(scalar.at_random(names, seed)) for seed in _FOR_LENGTH]
+    squares = [slope.measured**2 for slope in drawn if slope is not None]
+    if along is None or len(squares) < len(_FOR_LENGTH) / 2:
+        return None
+    length = max(sum(squares) / len(squares), _TINY) ** 0.5
+    return max(-1.0, min(1.0, along.measured / scalar.length_of(uphill) / length))
 
 
 class _Slope(NamedTuple):
@@ -109,11 +127,19 @@ class _Scalar:
         if not abs(total - float(self._weighed(outputs))) <= _SAME * max(abs(total), 1.0):
             raise RuntimeError("two forward passes with the same weights and random draws differ: no slope can be measured")
 
-    def uphill(self) -> Direction:
+    def has_gradient(self, name: str) -> bool:
+        """Whether autograd says that the weight matters at all."""
+        return bool(self._gradients[name].count_nonzero())
+
+    def uphill(self, names: Sequence[str]) -> Direction:
         """Along the gradient, weights in units of their size; at most one size for the weight that moves most."""
-        scaled = {name: self._sizes[name] ** 2 * gradient for name, gradient in self._gradients.items()}
+        scaled = {name: self._sizes[name] ** 2 * self._gradients[name] for name in names}
         most = max((float((change / self._sizes[name]).abs().max()) for name, change in scaled.items()), default=0.0)
         return {name: change / most for name, change in scaled.items()} if most > 0 else {}
+
+    def length_of(self, direction: Direction) -> float:
+        """The length of a direction, weights in units of their size."""
+        return sum(float((change / self._sizes[name]).square().sum()) for name, change in direction.items()) ** 0.5
 
     def at_random(self, names: Sequence[str], seed: int) -> Direction:
         """Every weight by a normal draw of its size."""

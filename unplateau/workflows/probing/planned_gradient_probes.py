@@ -6,6 +6,7 @@ Measures only. B images.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from statistics import median
 
 import torch
@@ -118,13 +119,15 @@ def gradient_noise(bench: Bench, _: Measurements) -> Measurements:
 
 
 def slopes(bench: Bench, _: Measurements) -> Measurements:
-    """Whether outputs change with the weights as their gradient says, on a few images of different people."""
+    """Whether outputs change with the weights as their gradient says, on a few images of different people.
+
+    Where they do not, the weights the training began with are asked too: a network that trained with a way back that is partly
+    cut lives from the rest of it.
+    """
     bench.training_mode()
     batch, model = bench.first_batches[0], bench.parts.model
     rows = torch.arange(_SLOPE_IMAGES) * len(batch.person_ids_B) // _SLOPE_IMAGES
-    images_BCHW, ids_B, cameras_B = (
-        tensor.cpu()[rows] for tensor in (batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B)
-    )
+    images_BCHW, ids_B, cameras_B = (tensor.cpu()[rows] for tensor in (batch.images_BCHW, batch.person_ids_B, batch.camera_ids_B))
     is_sloped = _is_sloped(model.head.classifier)
 
     def forward(one: nn.Module) -> list[Tensor]:
@@ -132,7 +135,14 @@ def slopes(bench: Bench, _: Measurements) -> Measurements:
         last = outputs.logits_BI if is_sloped else outputs.embeddings_BD
         return [outputs.features_BD, last if last is not None else outputs.embeddings_BD]
 
-    return numeric_gradient(model, forward, layer_groups(model), step=bench.step)
+    found = numeric_gradient(model, forward, layer_groups(model), step=bench.step)
+    if bench.initial is None or len(found) < 2:
+        return found
+    begun = bench.initial.model
+    was_training = begun.training
+    at_start = numeric_gradient(begun.train(), forward, layer_groups(begun), step=0)
+    begun.train(was_training)
+    return (*found, *(replace(m, group=_AT_START) for m in at_start if m.name == "slope_cosine"))
 
 
 def _is_sloped(classifier: nn.Module | None) -> bool:
