@@ -28,7 +28,8 @@ from unplateau.data.loader import Batch, TrainLoader
 from unplateau.engine.host_memory import keep_freed_memory
 from unplateau.engine.precision import ways
 from unplateau.engine.ranks import Ranks
-from unplateau.engine.step_choice import Unmeasured, computing, measure_ways, rehearsal, winner
+from unplateau.engine.step_choice import computing, measure_ways, rehearsal, winner
+from unplateau.engine.step_rule import Unmeasured
 from unplateau.engine.train_step import train_step
 from unplateau.losses.build import build_losses
 from unplateau.models.build import build_model

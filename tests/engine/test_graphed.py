@@ -15,14 +15,15 @@ from torch import Tensor, nn
 
 from unplateau.base.errors import ConfigError
 from unplateau.data.loader import Batch
-from unplateau.engine import graphed, step_choice
+from unplateau.engine import graphed, step_choice, step_rule
 from unplateau.engine.freezing import freeze
 from unplateau.engine.graphed import GraphedNetwork, graph_obstacle
 from unplateau.engine.kernels import choose_kernels
 from unplateau.engine.memory_plan import CHECKPOINT, StepMemory
 from unplateau.engine.parts import Parts
 from unplateau.engine.ranks import Ranks
-from unplateau.engine.step_choice import Unmeasured, choose_step, ways_to_time
+from unplateau.engine.step_choice import choose_step
+from unplateau.engine.step_rule import Unmeasured, step_by_rule, ways_to_time
 from unplateau.engine.train_step import train_step
 from unplateau.runs.step_choice import StepWay
 from unplateau.testing.played_graphs import PlayedRecorder
@@ -229,7 +230,7 @@ def test_where_there_can_be_no_graph_the_reason_is_said(
 
 def _training(monkeypatch: pytest.MonkeyPatch, backbone: str = "build_tiny_backbone", **solver: Any) -> Unmeasured:
     """A training on the CPU that believes that graphs are possible."""
-    monkeypatch.setattr(step_choice, "graph_obstacle", lambda *_: "")
+    monkeypatch.setattr(step_rule, "graph_obstacle", lambda *_: "")
     parts = parts_of(SOLVER={"MAX_EPOCH": 1000, "AMP": {"ENABLED": False}, **solver})
     config = parts.config.model_copy(update={"MODEL": parts.config.MODEL.model_copy(update={
         "BACKBONE": parts.config.MODEL.BACKBONE.model_copy(update={"NAME": backbone})})})  # fmt: skip
@@ -275,8 +276,14 @@ def test_exact_kernels_leave_nothing_to_the_clock(monkeypatch: pytest.MonkeyPatc
     training = _training(monkeypatch)
     exact = replace(training, config=training.config.model_copy(update={"DETERMINISTIC": True}))
     assert (choose_step(exact).basis, choose_step(exact).way) == ("rule", GRAPHED)
-    monkeypatch.setattr(step_choice, "graph_obstacle", lambda *_: "steps are computed on cpu")
+    monkeypatch.setattr(step_rule, "graph_obstacle", lambda *_: "steps are computed on cpu")
     assert choose_step(exact).way == LAID_OUT
+
+
+def test_runs_that_are_compared_use_graphs_by_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert step_by_rule(_training(monkeypatch, MEASURE_STEP=False)).way == GRAPHED
+    assert step_by_rule(_training(monkeypatch)).way == LAID_OUT  # a run that is too short to measure
+    assert step_by_rule(_training(monkeypatch, MEASURE_STEP=False, CUDA_GRAPH="off")).way == LAID_OUT
 
 
 def test_a_graph_is_refused_where_it_is_asked_for_and_cannot_be() -> None:
@@ -284,6 +291,7 @@ def test_a_graph_is_refused_where_it_is_asked_for_and_cannot_be() -> None:
     training = Unmeasured(parts.config, parts.device, Ranks(), parts.model, parts.losses, parts.train_loader)
     with pytest.raises(ConfigError, match="SOLVER.CUDA_GRAPH is on, but steps are computed on cpu. Use auto or off."):
         choose_step(training)
+    assert not step_by_rule(training).way.is_graphed  # who only looks at such a run is not refused
 
 
 @pytest.mark.parametrize(("device", "is_exact"), [(CUDA, True), (CPU, False)])

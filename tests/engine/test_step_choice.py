@@ -14,7 +14,8 @@ from unplateau.engine import step_choice
 from unplateau.engine.precision import Precision, number_formats, ways
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.step_check import look
-from unplateau.engine.step_choice import Unmeasured, choose_step, measure_ways, winner
+from unplateau.engine.step_choice import choose_step, measure_ways, winner
+from unplateau.engine.step_rule import Unmeasured
 from unplateau.runs.step_choice import StepTiming, StepWay
 from unplateau.testing.tiny_problem import tiny_config, tiny_parts
 

@@ -74,7 +74,8 @@ class Solver(Section):
     )
     CUDA_GRAPH: Literal["auto", "on", "off"] = key(
         "auto",
-        "(ours) record the network's passes once and replay them, on one GPU; auto = where MEASURE_STEP finds it clearly faster",
+        "(ours) record the network's passes once and replay them, on one GPU; auto = where MEASURE_STEP finds it clearly faster, "
+        "and where it is False",
     )
     COMPILE: bool = key(False, "(ours) torch.compile the network")
     MEMORY_PLAN: Literal["auto", "off", "checkpoint", "2", "4", "8", "16", "32"] = key(

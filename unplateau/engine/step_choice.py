@@ -9,25 +9,23 @@ where DETERMINISTIC forbids the clock to decide. B batch, C/H/W image.
 import copy
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 import torch
 
-from unplateau.base.errors import ConfigError, first_sentence
-from unplateau.config.schema import Config
-from unplateau.data.loader import Batch, TrainLoader
+from unplateau.base.errors import first_sentence
+from unplateau.data.loader import Batch
 from unplateau.engine.freezing import freeze
 from unplateau.engine.frozen_format import frozen_format
-from unplateau.engine.graphed import GraphedNetwork, graph_obstacle
+from unplateau.engine.graphed import GraphedNetwork
 from unplateau.engine.kernels import without_search
 from unplateau.engine.parts import Parts
-from unplateau.engine.precision import precision_of, ways
+from unplateau.engine.precision import precision_of
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.step_check import Seen, compared, look
+from unplateau.engine.step_rule import Unmeasured, step_as_asked, ways_to_time
 from unplateau.engine.train_step import train_step
-from unplateau.losses.combine import Losses
-from unplateau.models.reid import ReidModel
 from unplateau.optim.build import build_optimizers
 from unplateau.probes.leave_no_trace import untouched
 from unplateau.runs.step_choice import StepChoice, StepTiming, StepWay
@@ -42,62 +40,13 @@ _MOST_WARM_UPS, _STEADY = 8, 0.05  # on a GPU, where kernels are loaded and chos
 _IN_A_ROW = {"cuda": 4}  # steps timed as one: a GPU computes a step while the next one is launched
 
 
-@dataclass(frozen=True)
-class Unmeasured:
-    """A training before its step is chosen: model and losses on their device, the model still contiguous."""
-
-    config: Config
-    device: torch.device
-    ranks: Ranks
-    model: ReidModel
-    losses: Losses
-    loader: TrainLoader
-
-
-def step_by_rule(training: Unmeasured) -> StepChoice:
-    """Return what the configuration says, by rule where it leaves something open.
-
-    A graph is by rule only where DETERMINISTIC leaves nothing to measure: exact kernels are launched slowest.
-
-    Raises:
-        ConfigError: a CUDA graph is asked for where there can be none.
-    """
-    open_ways, is_asked = ways(training.config, training.device, training.model), training.config.SOLVER.CUDA_GRAPH == "on"
-    if is_asked and (obstacle := obstacle_of(training)):
-        raise ConfigError([f"SOLVER.CUDA_GRAPH is on, but {obstacle}. Use auto or off."])
-    is_graphed = is_asked or (training.config.DETERMINISTIC and may_try_graph(training))
-    return StepChoice(replace(open_ways[-1], is_graphed=is_graphed), "set" if len(open_ways) == 1 else "rule")
-
-
-def may_try_graph(training: Unmeasured) -> bool:
-    """Return whether a graph is tried without being asked for.
-
-    Not with a backbone of one's own: what it does in Python, such as draw a number, would be done once for all steps.
-    """
-    config = training.config
-    return config.SOLVER.CUDA_GRAPH == "auto" and ":" not in config.MODEL.BACKBONE.NAME and not obstacle_of(training)
-
-
-def obstacle_of(training: Unmeasured) -> str:
-    """Return why this training's steps cannot be computed as a CUDA graph; empty where they can."""
-    return graph_obstacle(training.config, training.device, training.ranks, training.model)
-
-
-def way_of_run(stored: StepChoice | None, open_ways: tuple[StepWay, ...]) -> StepWay:
-    """Return the way of a run whose model is looked at again, or the one by rule where this machine does not compute so.
-
-    Without a graph: other things than a training are done with the model.
-    """
-    return stored.way.launched_singly if stored is not None and stored.way.launched_singly in open_ways else open_ways[-1]
-
-
 def choose_step(training: Unmeasured) -> StepChoice:
     """Return the fastest right way to compute this training's steps. To be called on every rank; leaves no trace.
 
     Raises:
         ConfigError: a CUDA graph is asked for where there can be none.
     """
-    by_rule, open_ways = step_by_rule(training), ways_to_time(training)
+    by_rule, open_ways = step_as_asked(training), ways_to_time(training)
     is_short = num_steps(training) * _SHARE_OF_RUN < _FEWEST_STEPS * len(open_ways)
     may_measure = training.config.SOLVER.MEASURE_STEP and not training.config.DETERMINISTIC
     if len(open_ways) == 1 or is_short or not may_measure:
@@ -114,17 +63,6 @@ def choose_step(training: Unmeasured) -> StepChoice:
     if all(timing.problem for timing in eligible):
         choice = by_rule
     return cast(StepChoice, training.ranks.from_main(choice))
-
-
-def ways_to_time(training: Unmeasured) -> tuple[StepWay, ...]:
-    """Return the open ways, the plainest first, and behind them graphs of the likely layout where they may be."""
-    singly, is_asked = ways(training.config, training.device, training.model), training.config.SOLVER.CUDA_GRAPH == "on"
-    if is_asked and len(singly) == 1:
-        return (replace(singly[0], is_graphed=True),)
-    if not (is_asked or may_try_graph(training)):
-        return singly
-    likely = (way for way in singly if way.channels_last == singly[-1].channels_last and not way.frozen_format)
-    return (*singly, *(replace(way, is_graphed=True) for way in likely))
 
 
 def measure_ways(training: Unmeasured, open_ways: tuple[StepWay, ...], batch: Batch, *, num_steps: int) -> tuple[StepTiming, ...]:

@@ -25,7 +25,8 @@ from unplateau.engine.memory_plan import MemoryPlan, ladder
 from unplateau.engine.parts import Parts
 from unplateau.engine.precision import Precision, choose_device, choose_precision, ways
 from unplateau.engine.ranks import Ranks
-from unplateau.engine.step_choice import Unmeasured, computing, ways_to_time
+from unplateau.engine.step_choice import computing
+from unplateau.engine.step_rule import Unmeasured, ways_to_time
 from unplateau.engine.train_step import train_step
 from unplateau.workflows.training.session import DataPlan, Session, build_session, plan_data
 

@@ -7,7 +7,7 @@ import torch
 
 from unplateau.base.files import read_json
 from unplateau.config.load import load
-from unplateau.engine import graphed, step_choice
+from unplateau.engine import graphed, step_choice, step_rule
 from unplateau.engine.precision import number_formats
 from unplateau.models.build import build_model
 from unplateau.runs.step_choice import StepWay, read_step_choice, write_step_choice
@@ -78,7 +78,7 @@ def test_a_run_of_graphs_is_the_one_launched_singly_when_resumed_too(lab: Lab, m
     lab.train("singly", OPEN)
     graph = f"{OPEN} SOLVER.CUDA_GRAPH on"
     with monkeypatch.context() as played:
-        played.setattr(step_choice, "graph_obstacle", lambda *_: "")
+        played.setattr(step_rule, "graph_obstacle", lambda *_: "")
         played.setattr(graphed, "_Recorder", PlayedRecorder)
         with monkeypatch.context() as stopping:
             stop_in_step(stopping, steps=9)  # in the second epoch

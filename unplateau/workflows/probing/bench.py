@@ -29,7 +29,7 @@ from unplateau.engine.parts import Parts
 from unplateau.engine.precision import choose_device, ways
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.scoring import RetrievalTask
-from unplateau.engine.step_choice import Unmeasured, step_by_rule, way_of_run
+from unplateau.engine.step_rule import Unmeasured, step_by_rule, way_of_run
 from unplateau.engine.train_step import StepTerms, train_step
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.extract import extract

@@ -16,7 +16,8 @@ from unplateau.engine.checkpoint import restore
 from unplateau.engine.embed_choice import ToEmbed, choose_embedding, embedding_by_rule, is_open
 from unplateau.engine.precision import ways
 from unplateau.engine.ranks import Ranks
-from unplateau.engine.step_choice import Unmeasured, choose_step, obstacle_of, step_by_rule
+from unplateau.engine.step_choice import choose_step
+from unplateau.engine.step_rule import Unmeasured, obstacle_of, step_as_asked
 from unplateau.engine.stopping import Progress, decide, take_drop
 from unplateau.optim.schedules import Schedule
 from unplateau.runs.embed_choice import EmbedChoice, read_embed_choice
@@ -84,7 +85,7 @@ def way_to_choose(start: Start) -> ChooseStep:
         return choose_step
     stored = read_step_choice(start.folder)
     is_asked_otherwise = any(key in start.changed for key in _KEYS_OF_THE_STEP)
-    return step_by_rule if stored is None or is_asked_otherwise else partial(_as_it_began, stored)
+    return step_as_asked if stored is None or is_asked_otherwise else partial(_as_it_began, stored)
 
 
 def _as_it_began(stored: StepChoice, training: Unmeasured) -> StepChoice:

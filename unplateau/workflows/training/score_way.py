@@ -12,7 +12,7 @@ from unplateau.engine.embed_choice import ToEmbed, choose_embedding, images_as_e
 from unplateau.engine.precision import ways
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.scoring import RetrievalTask
-from unplateau.engine.step_choice import way_of_run
+from unplateau.engine.step_rule import way_of_run
 from unplateau.runs.embed_choice import EmbedChoice, EmbedWay, read_embed_choice
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.step_choice import read_step_choice

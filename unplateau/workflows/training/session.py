@@ -30,7 +30,7 @@ from unplateau.engine.parts import Parts
 from unplateau.engine.precision import precision_of
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.scoring import RetrievalTask, Scorer
-from unplateau.engine.step_choice import Unmeasured, step_by_rule
+from unplateau.engine.step_rule import Unmeasured, step_by_rule
 from unplateau.engine.stopping import is_validated, last_epoch
 from unplateau.evaluation.protocols import HeldOut, NotHeldOut, hold_out
 from unplateau.evaluation.ranking import Retrieval
