@@ -200,6 +200,11 @@ def test_a_model_that_counts_its_passes_says_that_it_cannot_be_measured():
         checked(network(behind))
 
 
+def test_outputs_that_are_not_finite_are_said_to_be():
+    with pytest.raises(RuntimeError, match="not finite"):
+        checked(network(lambda maps: maps / (0 * maps)))
+
+
 def test_buffers_that_every_pass_moves_are_put_back_before_the_next():
     model = network()
     model[1][1].register_forward_hook(lambda module, inputs, output: output / module.num_batches_tracked)

@@ -11,6 +11,7 @@ Shape legend: D values of a parameter.
 from __future__ import annotations
 
 import copy
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,7 +59,7 @@ def numeric_gradient(model: nn.Module, forward: Forward, groups: Groups, *, step
         out.
 
     Raises:
-        RuntimeError: the model does not run so, or not twice in the same way.
+        RuntimeError: the model does not run so, not twice in the same way, or gives what is not finite.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         return ()
@@ -124,6 +125,8 @@ class _Scalar:
             outputs = self._outputs()
         self._weights = [_drawn(tensor, seed) / max(float(tensor.norm()), _TINY) for seed, tensor in enumerate(outputs)]
         total, self._gradients = self._autograd()
+        if not math.isfinite(total):
+            raise RuntimeError("the model's outputs are not finite: no slope can be measured")
         if not abs(total - float(self._weighed(outputs))) <= _SAME * max(abs(total), 1.0):
             raise RuntimeError("two forward passes with the same weights and random draws differ: no slope can be measured")
 
