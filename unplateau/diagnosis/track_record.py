@@ -85,4 +85,4 @@ def record_of(code: str) -> str:
     if code not in RIGHT_OF_FIRST:
         return ""
     right, stood_first = RIGHT_OF_FIRST[code]
-    return f"first in {stood_first} test trainings with bugs unknown to the rules; a cause it named was right in {right}"
+    return f"with probes it came first for {stood_first} bugs unknown to the rules; a cause it named was right in {right}"
