@@ -9,20 +9,20 @@ from benchmarks.plateaubench.backbones import CHANGES, STANDARD
 from benchmarks.plateaubench.experiment import build
 from benchmarks.plateaubench.planning import faults_of
 from benchmarks.plateaubench.training import run
-from benchmarks.plateaubench.unseen_eighth_a import FAULTS as EIGHTH_A
-from benchmarks.plateaubench.unseen_eighth_b import FAULTS as EIGHTH_B
-from benchmarks.plateaubench.unseen_fifth_a import FAULTS as FIFTH_A
-from benchmarks.plateaubench.unseen_fifth_b import FAULTS as FIFTH_B
-from benchmarks.plateaubench.unseen_first import FAULTS as FIRST
-from benchmarks.plateaubench.unseen_fourth import FAULTS as FOURTH
-from benchmarks.plateaubench.unseen_ninth_a import FAULTS as NINTH_A
-from benchmarks.plateaubench.unseen_ninth_b import FAULTS as NINTH_B
-from benchmarks.plateaubench.unseen_second import FAULTS as SECOND
-from benchmarks.plateaubench.unseen_seventh_a import FAULTS as SEVENTH_A
-from benchmarks.plateaubench.unseen_seventh_b import FAULTS as SEVENTH_B
-from benchmarks.plateaubench.unseen_sixth_a import FAULTS as SIXTH_A
-from benchmarks.plateaubench.unseen_sixth_b import FAULTS as SIXTH_B
-from benchmarks.plateaubench.unseen_third import FAULTS as THIRD
+from benchmarks.plateaubench.unseen.eighth_a import FAULTS as EIGHTH_A
+from benchmarks.plateaubench.unseen.eighth_b import FAULTS as EIGHTH_B
+from benchmarks.plateaubench.unseen.fifth_a import FAULTS as FIFTH_A
+from benchmarks.plateaubench.unseen.fifth_b import FAULTS as FIFTH_B
+from benchmarks.plateaubench.unseen.first import FAULTS as FIRST
+from benchmarks.plateaubench.unseen.fourth import FAULTS as FOURTH
+from benchmarks.plateaubench.unseen.ninth_a import FAULTS as NINTH_A
+from benchmarks.plateaubench.unseen.ninth_b import FAULTS as NINTH_B
+from benchmarks.plateaubench.unseen.second import FAULTS as SECOND
+from benchmarks.plateaubench.unseen.seventh_a import FAULTS as SEVENTH_A
+from benchmarks.plateaubench.unseen.seventh_b import FAULTS as SEVENTH_B
+from benchmarks.plateaubench.unseen.sixth_a import FAULTS as SIXTH_A
+from benchmarks.plateaubench.unseen.sixth_b import FAULTS as SIXTH_B
+from benchmarks.plateaubench.unseen.third import FAULTS as THIRD
 from unplateau.base.errors import UsageError
 from unplateau.diagnosis.causes import BY_CODE
 
