@@ -1,4 +1,4 @@
-"""Where a bug is planted in an experiment: pixels, batches, logits, embeddings, the update. The bugs themselves: `faults_of_*`, `unseen/`.
+"""Where a bug is planted in an experiment: pixels, batches, logits, embeddings, the update. Bugs: `faults_of_*`, `unseen/`.
 
 What is planted reads the batch, module or optimiser it is handed, so that it also acts on a copy of the training.
 

@@ -1,1 +1,1 @@
-"""Kinds of faults by people who knew neither rules nor results, a file a round; each was judged once. See docs/plateaubench.md."""
+"""Kinds of faults by people who knew no rules and no results, a file a round; each was judged once. See docs/plateaubench.md."""
