@@ -6,7 +6,9 @@ Graphs are played on the CPU; a GPU records the same operations. B batch.
 import copy
 import logging
 import os
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,16 +22,18 @@ from unplateau.engine.freezing import freeze
 from unplateau.engine.graphed import GraphedNetwork, graph_obstacle
 from unplateau.engine.kernels import choose_kernels
 from unplateau.engine.memory_plan import CHECKPOINT, StepMemory
+from unplateau.engine.memory_plan import PLAIN as PLAIN_PLAN
 from unplateau.engine.parts import Parts
 from unplateau.engine.ranks import Ranks
 from unplateau.engine.step_choice import choose_step
 from unplateau.engine.step_rule import Unmeasured, step_by_rule, ways_to_time
-from unplateau.engine.train_step import train_step
+from unplateau.engine.train_step import forward_losses, train_step
 from unplateau.runs.step_choice import StepWay
 from unplateau.testing.played_graphs import PlayedRecorder
 from unplateau.testing.tiny_problem import tiny_config, tiny_parts
 
 CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")
+COMPARED = 2  # replays, with passes launched singly, when the passes have been recorded
 SMALL = {"SIZE_TRAIN": (64, 32), "SIZE_TEST": (64, 32)}
 TRAININGS: dict[str, dict[str, Any]] = {
     "tiny": {},
@@ -82,7 +86,7 @@ def test_a_replayed_training_is_the_one_launched_singly_to_the_bit(name: str) ->
     losses, state = trained(one, batches(one, 6))
     losses_then, state_then = trained(other, batches(other, 6))
     assert network._passes is not None
-    assert network._passes.forward_graph.replays == 6
+    assert network._passes.forward_graph.replays == COMPARED + 6
     assert losses == losses_then
     assert all(torch.equal(value, state_then[key]) for key, value in state.items())
 
@@ -145,7 +149,7 @@ def test_fewer_images_evaluation_and_passes_without_gradient_are_computed_as_eve
         assert network(batch.images_BCHW, **given).logits_BI is not None
     parts.model.eval()
     assert network(batch.images_BCHW, **given).logits_BI is None
-    assert (network._passes.forward_graph.replays, network._recordings) == (1, 1)
+    assert (network._passes.forward_graph.replays, network._recordings) == (COMPARED + 1, 1)
 
 
 class _NoRoom(PlayedRecorder):
@@ -165,23 +169,59 @@ def test_without_room_for_a_graph_the_run_goes_on_and_says_so(
     assert network._recordings == 1
 
 
-def test_a_smaller_memory_plan_gives_the_graphs_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts, network = replayed(parts_of())
-    parts = replace(parts, memory=StepMemory(may_step_down=True))
+@pytest.mark.parametrize("failures", [1, 2])
+def test_short_of_memory_the_graphs_are_given_back_before_a_slower_plan_is_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failures: int
+) -> None:
+    (one, other), plan = (parts_of(), parts_of()), [PLAIN_PLAN, CHECKPOINT][failures - 1]
+    other, network = replayed(other)
+    one, other = (replace(parts, memory=StepMemory(may_step_down=True)) for parts in (one, other))
+    steps = batches(one, 3)
+    expected = trained(one, steps)[0]
+    true_loss, calls = other.losses.forward, []
+
+    def short_of_memory(*given: Any) -> Any:
+        calls.append(given)
+        if 1 < len(calls) <= 1 + failures:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return true_loss(*given)
+
+    monkeypatch.setattr(other.losses, "forward", short_of_memory)
+    with caplog.at_level(logging.WARNING):
+        assert trained(other, steps)[0] == pytest.approx(expected)
+    assert other.memory.plan == plan
+    assert not network.holds_graphs
+    assert caplog.messages[0] == "Steps cannot be computed as a CUDA graph (CUDA out of memory). They are computed as ever."
+
+
+def test_without_memory_plans_too_the_graphs_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, network = replayed(parts_of(SOLVER={"MEMORY_PLAN": "off"}))
     first, second = batches(parts, 2)
     train_step(parts, first)
     true_loss, calls = parts.losses.forward, []
 
     def short_of_memory(*given: Any) -> Any:
         calls.append(given)
-        if len(calls) == 1:
+        if len(calls) != 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return true_loss(*given)
 
     monkeypatch.setattr(parts.losses, "forward", short_of_memory)
     train_step(parts, second)
-    assert parts.memory.plan == CHECKPOINT
-    assert network._passes is None
+    assert not network.holds_graphs
+    with pytest.raises(torch.OutOfMemoryError):  # there is nothing left to give back
+        train_step(parts, second)
+
+
+@pytest.mark.parametrize(("free", "is_short"), [(2e9, True), (4e9, False)])
+def test_a_graph_beside_which_the_update_may_not_fit_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, free: float, is_short: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (int(free), int(8e9)))
+    weights = SimpleNamespace(numel=lambda: 250_000_000, element_size=lambda: 4)
+    passes: Any = SimpleNamespace(inputs=[SimpleNamespace(device=CUDA)], parameters=[weights])
+    with pytest.raises(RuntimeError, match="it leaves 2.0 GB") if is_short else nullcontext():
+        graphed._check_room(passes)
 
 
 class _Replaces(nn.Module):
@@ -228,6 +268,41 @@ def test_where_there_can_be_no_graph_the_reason_is_said(
         assert graph_obstacle(parts.config, device, ranks, parts.model) == "a hook hangs on the model"
 
 
+class _AddedWeights(nn.Module):
+    """A backbone with two weights that are added up: they have one gradient."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.one, self.other = nn.Parameter(torch.ones(1)), nn.Parameter(torch.zeros(1))
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        output: Tensor = self.backbone(images_BCHW) * (self.one + self.other)
+        return output
+
+
+def test_no_gradient_lies_in_the_memory_of_another() -> None:
+    """Else clipping, or a gradient scaler, would divide it twice."""
+    parts = parts_of()
+    parts.model.backbone = backbone = _AddedWeights(parts.model.backbone)
+    parts, _ = replayed(parts)
+    forward_losses(parts, batches(parts, 1)[0]).total.backward()
+    one, other = backbone.one.grad, backbone.other.grad
+    assert one is not None
+    assert other is not None
+    assert torch.equal(one, other)
+    assert one.data_ptr() != other.data_ptr()
+
+
+def test_what_a_loss_keeps_of_a_step_is_not_written_by_the_next() -> None:
+    parts, network = replayed(parts_of())
+    first, second = batches(parts, 2)
+    kept = network(first.images_BCHW, person_ids_B=first.person_ids_B, camera_ids_B=first.camera_ids_B)
+    before = [output.detach().clone() for output in kept]
+    network(second.images_BCHW, person_ids_B=second.person_ids_B, camera_ids_B=second.camera_ids_B)
+    assert all(torch.equal(output, then) for output, then in zip(kept, before, strict=True))
+
+
 def _training(monkeypatch: pytest.MonkeyPatch, backbone: str = "build_tiny_backbone", **solver: Any) -> Unmeasured:
     """A training on the CPU that believes that graphs are possible."""
     monkeypatch.setattr(step_rule, "graph_obstacle", lambda *_: "")
@@ -269,6 +344,33 @@ def test_a_graph_that_cannot_be_recorded_is_put_aside(monkeypatch: pytest.Monkey
     choice = choose_step(_training(monkeypatch))
     assert choice.timings[-1].problem == "it failed: CUDA out of memory"
     assert not choice.way.is_graphed
+
+
+def test_of_a_graph_that_is_asked_for_and_wrong_is_warned(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(graphed, "_Recorder", _NoRoom)
+    with caplog.at_level(logging.WARNING):
+        choice = choose_step(_training(monkeypatch, CUDA_GRAPH="on"))
+    assert (choice.basis, choice.way.is_graphed) == ("measured", False)
+    assert caplog.messages == [
+        "SOLVER.CUDA_GRAPH is on, but of a graph: it failed: CUDA out of memory. Steps are computed without one."
+    ]
+
+
+def test_where_no_way_fits_while_it_is_measured_a_graph_that_is_asked_for_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short_of_memory(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(step_choice, "look", short_of_memory)
+    choice = choose_step(_training(monkeypatch, CUDA_GRAPH="on"))
+    assert (choice.basis, choice.way) == ("rule", GRAPHED)
+
+
+def test_a_graph_that_is_asked_for_and_cannot_be_is_not_timed_in_a_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = _training(monkeypatch, CUDA_GRAPH="on")
+    monkeypatch.setattr(step_rule, "graph_obstacle", lambda *_: "steps are computed on cpu")
+    assert ways_to_time(training) == (PLAIN, LAID_OUT)
 
 
 def test_exact_kernels_leave_nothing_to_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,15 @@
 
 A fast card is done with a kernel before Python has launched the next one. A graph is right only while everything stays where
 it was: the same tensors, shapes, modes and trained weights. That is looked at in every step; where it has changed the passes
-are recorded anew, and what cannot be recorded is computed as ever. Losses and update are not part of it.
+are recorded anew, and what cannot be recorded, or is not the same when it is replayed (`graph_check`), is computed as ever.
+Losses and update are not part of it.
 
 B batch, D embedding dim, I identities, C/H/W image.
 """
 
-import gc
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,13 +21,15 @@ from torch import Tensor, nn
 from unplateau.base.errors import first_sentence
 from unplateau.config.schema import Config
 from unplateau.engine.freezing import unseen_by_losses
+from unplateau.engine.graph_check import Places, Witness
 from unplateau.engine.precision import Precision
 from unplateau.engine.ranks import Ranks
-from unplateau.engine.step_state import BufferCopy, Randomness
+from unplateau.engine.step_state import BufferCopy, Randomness, give_back_memory
 from unplateau.models.reid import Outputs, ReidModel
 
 _WARM_UPS = 3  # as torch.cuda.make_graphed_callables: kernels are loaded and chosen before anything is recorded
 _MOST_RECORDINGS = 4  # of one run: a thaw needs a second one
+_ROOM = 3  # times the trained weights: Adam's two states, made in the first update, and what an update takes meanwhile
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +49,7 @@ def graph_obstacle(config: Config, device: torch.device, ranks: Ranks, model: nn
 
 
 class GraphedNetwork(nn.Module):
-    """What a step calls in place of the model. Embeddings it returns carry no gradient and hold until the next call.
+    """What a step calls in place of the model. Embeddings it returns carry no gradient.
 
     Args:
         model: trained; its tensors may change their values, and must not be replaced.
@@ -69,27 +71,34 @@ class GraphedNetwork(nn.Module):
             return outputs
         assert self._passes is not None
         features_BD, logits_BI = _Replay.apply(self._passes, *given, *self._passes.parameters)
-        return Outputs(features_BD, self._passes.embeddings_BD, logits_BI)
+        return Outputs(features_BD, self._passes.embeddings_BD.clone(), logits_BI)
 
     def record(self, images_BCHW: Tensor, person_ids_B: Tensor, camera_ids_B: Tensor) -> None:
         """Record the passes for batches of this shape; weights, buffers and random state stay as they are.
 
         Raises:
-            RuntimeError: it cannot be done: out of memory, or the network waits for the GPU or replaces a buffer.
+            RuntimeError: it cannot be done: out of memory, or the network waits for the GPU, replaces a buffer, or does something
+                in Python that a graph would do once for all steps.
         """
         self.release()
         self._recordings += 1
         self._passes = _recorded(self.model, self._precision, (images_BCHW, person_ids_B, camera_ids_B))
 
+    @property
+    def holds_graphs(self) -> bool:
+        """Whether there is a recording, and the memory it takes."""
+        return self._passes is not None
+
     def release(self) -> None:
         """Forget the graphs and give their memory back."""
         if self._passes is not None:
+            device = self._passes.inputs[0].device
             self._passes = None
-            gc.collect()
-            torch.cuda.empty_cache()
+            give_back_memory(device)
 
-    def give_up(self) -> None:
-        """Compute as ever from now on: memory is short."""
+    def give_up(self, problem: str) -> None:
+        """Compute as ever from now on, and say why."""
+        _log.warning("Steps cannot be computed as a CUDA graph (%s). They are computed as ever.", problem)
         self._has_given_up = True
         self.release()
 
@@ -111,8 +120,8 @@ class GraphedNetwork(nn.Module):
             problem = first_sentence(error)
         else:
             return
-        _log.warning("Steps cannot be computed as a CUDA graph (%s). They are computed as ever.", problem)
-        self.give_up()
+        give_back_memory(given[0].device)  # of what was begun; here the error is gone, whose frames held it
+        self.give_up(problem)
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,7 @@ class _Passes:
     """None for features of a backbone that is frozen."""
     gradients: tuple[Tensor | None, ...]
     """Of the parameters. A parameter's own gradient is this very memory, until the next backward pass writes it."""
-    places: "_Places"
+    places: Places
     state: tuple[Any, ...]
     """Of the places, as it was when the graphs were recorded."""
 
@@ -148,7 +157,7 @@ class _Replay(torch.autograd.Function):
         for place, tensor in zip(passes.inputs, tensors[: len(passes.inputs)], strict=True):
             place.copy_(tensor, non_blocking=True)
         passes.forward_graph.replay()
-        outputs = tuple(output.detach() for output in passes.outputs)
+        outputs = tuple(output.clone() for output in passes.outputs)  # a loss may keep them: the next replay writes the others
         untrained = (one for one, gradient in zip(outputs, passes.output_gradients, strict=True) if gradient is None)
         ctx.mark_non_differentiable(*untrained)
         return outputs
@@ -170,16 +179,28 @@ def _recorded(model: ReidModel, precision: Precision, given: tuple[Tensor, ...])
     buffers.take()
     before = buffers.present()
     try:
-        passes = _record_passes(model, precision, tuple(tensor.detach().clone() for tensor in given))
+        passes = _record_passes(model, precision, tuple(tensor.detach().clone() for tensor in given), buffers)
         if any(now is not then for now, then in zip(buffers.present(), before, strict=True)):
             raise RuntimeError("the network puts new tensors in the place of its buffers")
+        _check_room(passes)
     finally:
         buffers.put_back()
         randomness.put_back()
     return passes
 
 
-def _record_passes(model: ReidModel, precision: Precision, inputs: tuple[Tensor, ...]) -> _Passes:
+def _check_room(passes: _Passes) -> None:
+    """Raise RuntimeError where the first update may not fit beside the graphs: launched singly, activations are gone by then."""
+    device, wanted = passes.inputs[0].device, _ROOM * sum(one.numel() * one.element_size() for one in passes.parameters)
+    if device.type != "cuda":
+        return
+    give_back_memory(device)
+    free, _ = torch.cuda.mem_get_info(device)
+    if free < wanted:
+        raise RuntimeError(f"it leaves {free / 1e9:.1f} GB, and the update of the weights may take {wanted / 1e9:.1f} GB")
+
+
+def _record_passes(model: ReidModel, precision: Precision, inputs: tuple[Tensor, ...], buffers: BufferCopy) -> _Passes:
     parameters = tuple(parameter for parameter in model.parameters() if parameter.requires_grad)
     images_BCHW, person_ids_B, camera_ids_B = inputs
 
@@ -191,21 +212,39 @@ def _record_passes(model: ReidModel, precision: Precision, inputs: tuple[Tensor,
 
     def gradients_of(outputs: Sequence[Tensor], output_gradients: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
         pairs = [(one, gradient) for one, gradient in zip(outputs, output_gradients, strict=True) if gradient is not None]
-        return torch.autograd.grad([one for one, _ in pairs], parameters, [given for _, given in pairs], allow_unused=True)
+        return _each_its_own(
+            torch.autograd.grad([one for one, _ in pairs], parameters, [given for _, given in pairs], allow_unused=True)
+        )
 
     def pass_both() -> None:
+        witness.begin()
         *found, _ = run()
+        witness.saw(found)
         gradients_of(found, _zeros(found))
 
-    recorder = _Recorder(images_BCHW.device)
+    recorder, witness = _Recorder(images_BCHW.device), Witness(model, inputs, buffers)
     recorder.warm_up(pass_both)
+    witness.check_host()
     (*outputs, embeddings_BD), forward_graph = recorder.record(run)
     output_gradients = _zeros(outputs)
     gradients, backward_graph = recorder.record(lambda: gradients_of(outputs, output_gradients))
-    kept, places = tuple(one.detach() for one in outputs), _Places(model)  # without their autograd graph, which has done its duty
+    kept, places = tuple(one.detach() for one in outputs), Places(model)  # without their autograd graph, which has done its duty
+    witness.check_replays(forward_graph.replay, kept)
     return _Passes(
         forward_graph, backward_graph, inputs, parameters, kept, embeddings_BD, output_gradients, gradients, places, places.now()
     )
+
+
+def _each_its_own(gradients: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+    """Return the gradients, none in the memory of another: weights that are added up have one gradient, to be clipped twice."""
+    memory: set[int] = set()
+    found: list[Tensor | None] = []
+    for gradient in gradients:
+        is_taken = gradient is not None and gradient.untyped_storage().data_ptr() in memory
+        found.append(gradient.clone() if gradient is not None and is_taken else gradient)
+        if gradient is not None:
+            memory.add(gradient.untyped_storage().data_ptr())
+    return tuple(found)
 
 
 def _zeros(outputs: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
@@ -237,30 +276,6 @@ class _Recorder:
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
             result = act()
         return result, graph
-
-
-class _Places:
-    """What a recording rests on: where the tensors lie, which weights are trained, which parts are in training mode."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._parts = list(model.modules())  # found once: to walk through a model takes half a millisecond
-        self._parameters = _slots(part._parameters for part in self._parts)
-        self._buffers = _slots(part._buffers for part in self._parts)
-
-    def now(self) -> tuple[Any, ...]:
-        """Return it as it is at present."""
-        parameters, buffers = (
-            [tensor for tensors, name in slots if (tensor := tensors[name]) is not None]
-            for slots in (self._parameters, self._buffers)
-        )
-        return (
-            [tensor.data_ptr() for tensor in parameters], [tensor.requires_grad for tensor in parameters],
-            [tensor.data_ptr() for tensor in buffers], [part.training for part in self._parts],
-        )  # fmt: skip
-
-
-def _slots(tensors_of_parts: Iterable[dict[str, Any]]) -> list[tuple[dict[str, Any], str]]:
-    return [(tensors, name) for tensors in tensors_of_parts for name, tensor in tensors.items() if tensor is not None]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ where DETERMINISTIC forbids the clock to decide. B batch, C/H/W image.
 """
 
 import copy
+import logging
 import math
 import time
 from dataclasses import replace
@@ -30,6 +31,7 @@ from unplateau.optim.build import build_optimizers
 from unplateau.probes.leave_no_trace import untouched
 from unplateau.runs.step_choice import StepChoice, StepTiming, StepWay
 
+_log = logging.getLogger(__name__)
 _SHARE_OF_RUN = 0.02
 _FEWEST_STEPS, _MOST_ROUNDS = 3, 9  # of one way: one that is checked, and rounds that are timed
 _ENOUGH_SECONDS = 8.0  # after two rounds; a slow step is seen clearly sooner
@@ -58,11 +60,23 @@ def choose_step(training: Unmeasured) -> StepChoice:
         return by_rule  # no loss can be computed; preflight will say so
     with untouched([]), without_search():
         timings = measure_ways(training, open_ways, batch, num_steps=num_steps(training))
-    eligible = tuple(timing for timing in timings if timing.way.is_graphed or not by_rule.way.is_graphed)
-    choice = StepChoice(winner(eligible), "measured", timings, machine(training.device), time.perf_counter() - started)
-    if all(timing.problem for timing in eligible):
-        choice = by_rule
+    eligible = _eligible(timings, is_graph_asked=by_rule.way.is_graphed)
+    choice = by_rule
+    if not all(timing.problem for timing in eligible):
+        choice = StepChoice(winner(eligible), "measured", timings, machine(training.device), time.perf_counter() - started)
     return cast(StepChoice, training.ranks.from_main(choice))
+
+
+def _eligible(timings: tuple[StepTiming, ...], *, is_graph_asked: bool) -> tuple[StepTiming, ...]:
+    """Return what may be chosen: where a graph is asked for graphs only, unless none of them can be used."""
+    graphs = tuple(timing for timing in timings if timing.way.is_graphed)
+    if not is_graph_asked or any(not timing.problem for timing in graphs):
+        return graphs if is_graph_asked else timings
+    singly = tuple(timing for timing in timings if not timing.way.is_graphed)
+    if not graphs or all(timing.problem for timing in singly):
+        return ()
+    _log.warning("SOLVER.CUDA_GRAPH is on, but of a graph: %s. Steps are computed without one.", graphs[-1].problem)
+    return singly
 
 
 def measure_ways(training: Unmeasured, open_ways: tuple[StepWay, ...], batch: Batch, *, num_steps: int) -> tuple[StepTiming, ...]:

@@ -77,7 +77,8 @@ def way_of_run(stored: StepChoice | None, open_ways: tuple[StepWay, ...]) -> Ste
 
 def ways_to_time(training: Unmeasured) -> tuple[StepWay, ...]:
     """Return the open ways, the plainest first, and behind them graphs of the likely layout where they may be."""
-    singly, is_asked = ways(training.config, training.device, training.model), training.config.SOLVER.CUDA_GRAPH == "on"
+    singly = ways(training.config, training.device, training.model)
+    is_asked = training.config.SOLVER.CUDA_GRAPH == "on" and not obstacle_of(training)
     if is_asked and len(singly) == 1:
         return (replace(singly[0], is_graphed=True),)
     if not (is_asked or may_try_graph(training)):

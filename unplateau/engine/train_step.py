@@ -63,9 +63,9 @@ def _losses_of(parts: Parts, outputs: Outputs, batch: Batch) -> LossTerms:
 
 
 def _passes_that_fit(parts: Parts, batch: Batch) -> LossTerms:
-    """Go forward and backward, under the first memory plan from the present one on that fits."""
+    """Go forward and backward, under the first memory plan from the present one on that fits; first without a CUDA graph."""
     memory, device, batch_size = parts.memory, batch.images_BCHW.device, len(batch.person_ids_B)
-    if not memory.may_step_down:
+    if not (memory.may_step_down or isinstance(parts.network, GraphedNetwork)):
         return _forward_and_backward(parts, batch)
     randomness, buffers = Randomness.now(device), memory.buffers_of(parts.model, parts.losses)
     buffers.take()
@@ -73,19 +73,21 @@ def _passes_that_fit(parts: Parts, batch: Batch) -> LossTerms:
         try:
             return _forward_and_backward(parts, batch)
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or memory.below(batch_size) is None:
+            graphs = parts.network if isinstance(parts.network, GraphedNetwork) and parts.network.holds_graphs else None
+            if not is_out_of_memory(error) or (graphs is None and memory.below(batch_size) is None):
                 randomness.put_back()
                 buffers.put_back()
                 raise
             problem = out_of_memory_words(error)
         # only here, where the error is gone, are the activations, which the frames of its traceback hold
         _drop_gradients(parts)
-        if isinstance(parts.network, GraphedNetwork):
-            parts.network.give_up()
+        if graphs is not None:
+            graphs.give_up(problem)
         randomness.put_back()
         buffers.put_back()
         give_back_memory(device)
-        memory.step_down(batch_size, problem)
+        if graphs is None:
+            memory.step_down(batch_size, problem)
 
 
 def _forward_and_backward(parts: Parts, batch: Batch) -> LossTerms:
