@@ -10,6 +10,7 @@ from unplateau.config.load import load
 from unplateau.engine import graphed, step_choice, step_rule
 from unplateau.engine.precision import number_formats
 from unplateau.models.build import build_model
+from unplateau.runs.embed_choice import read_embed_choice
 from unplateau.runs.step_choice import StepWay, read_step_choice, write_step_choice
 from unplateau.testing.played_graphs import PlayedRecorder
 from unplateau.testing.small_market import Lab
@@ -99,9 +100,18 @@ def test_a_run_of_graphs_is_not_resumed_where_there_are_none(lab: Lab) -> None:
     folder = lab.folder("run")
     choice = read_step_choice(folder)
     assert choice is not None
-    write_step_choice(folder, replace(choice, way=replace(choice.way, is_graphed=True)))
+    began = StepWay("fp32", False)  # not by rule
+    assert choice.way != began
+    write_step_choice(folder, replace(choice, way=replace(began, is_graphed=True)))
     refused = lab.train("run", OPEN, resume=True).reason
-    assert f"{choice.way.name}, as a CUDA graph, which is not possible here (cpu:" in str(refused)
+    assert f"{began.name}, as a CUDA graph, which is not possible here (steps are computed on cpu)" in str(refused)
+    assert "--allow-changes SOLVER.CUDA_GRAPH off" in str(refused)
+    scored = read_embed_choice(folder)
+    assert lab.train("run", f"{OPEN} SOLVER.CUDA_GRAPH off", resume=True, allow_changes=True).reason.code == "completed"
+    now = read_step_choice(folder)
+    assert now is not None
+    assert now.way == began
+    assert read_embed_choice(folder) == scored
 
 
 def test_a_run_with_frozen_layers_in_fewer_bits_is_the_same_when_resumed(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

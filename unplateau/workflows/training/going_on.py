@@ -30,9 +30,9 @@ from unplateau.workflows.training.start import Start
 
 _log = logging.getLogger(__name__)
 _KEYS_OF_THE_STEP = (
-    "SOLVER.AMP.ENABLED", "SOLVER.AMP.DTYPE", "SOLVER.AMP.FROZEN_DTYPE", "SOLVER.CHANNELS_LAST", "SOLVER.CUDA_GRAPH",
-    "DETERMINISTIC",
+    "SOLVER.AMP.ENABLED", "SOLVER.AMP.DTYPE", "SOLVER.AMP.FROZEN_DTYPE", "SOLVER.CHANNELS_LAST", "DETERMINISTIC",
 )  # fmt: skip
+_KEY_OF_GRAPHS = "SOLVER.CUDA_GRAPH"  # changes neither format nor layout, nor how scores are computed
 _A_RISE = 1.01  # new rate by old: less is rounding
 
 
@@ -85,19 +85,28 @@ def way_to_choose(start: Start) -> ChooseStep:
         return choose_step
     stored = read_step_choice(start.folder)
     is_asked_otherwise = any(key in start.changed for key in _KEYS_OF_THE_STEP)
-    return step_as_asked if stored is None or is_asked_otherwise else partial(_as_it_began, stored)
+    if stored is None or is_asked_otherwise:
+        return step_as_asked
+    return partial(_graphs_as_asked if _KEY_OF_GRAPHS in start.changed else _as_it_began, stored)
+
+
+def _graphs_as_asked(stored: StepChoice, training: Unmeasured) -> StepChoice:
+    """Return the stored choice with a graph or without, as it is asked for now. Raises as `step_as_asked` and `_as_it_began`."""
+    way = replace(stored.way, is_graphed=step_as_asked(training).way.is_graphed)
+    return _as_it_began(stored if way == stored.way else StepChoice(way, "set"), training)
 
 
 def _as_it_began(stored: StepChoice, training: Unmeasured) -> StepChoice:
     """Return the stored choice. Raises UsageError where this machine does not compute so."""
     open_ways = ways(training.config, training.device, training.model)
-    has_no_graph = stored.way.is_graphed and obstacle_of(training)
-    if stored.way.launched_singly in open_ways and not has_no_graph:
+    obstacle, has_singly = obstacle_of(training) if stored.way.is_graphed else "", stored.way.launched_singly in open_ways
+    if has_singly and not obstacle:
         return stored
-    here = "; ".join(way.name for way in open_ways)
+    here = obstacle if has_singly else f"{training.device}: {'; '.join(way.name for way in open_ways)}"
+    keys = [open_ways[-1].keys] * (not has_singly) + [f"{_KEY_OF_GRAPHS} off"] * bool(obstacle)
     raise UsageError(
-        f"--resume: the run's steps were computed in {stored.way.name}, which is not possible here ({training.device}: {here}). "
-        f"Go on where it began, or change it for the rest of the run: --allow-changes {open_ways[-1].keys}"
+        f"--resume: the run's steps were computed in {stored.way.name}, which is not possible here ({here}). "
+        f"Go on where it began, or change it for the rest of the run: --allow-changes {' '.join(keys)}"
     )
 
 
