@@ -346,6 +346,20 @@ def test_a_graph_that_cannot_be_recorded_is_put_aside(monkeypatch: pytest.Monkey
     assert not choice.way.is_graphed
 
 
+def test_timing_a_graph_ends_as_soon_as_it_takes_too_much_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds: list[StepWay] = []
+
+    def one_round(self: Any, num_steps: int) -> float:
+        rounds.append(self.timing.way)
+        return 1.0
+
+    monkeypatch.setattr(step_choice._Runner, "_seconds", one_round)
+    training = _training(monkeypatch)
+    batch = next(iter(training.loader.epoch(1)))
+    step_choice.measure_ways(training, ways_to_time(training), batch, num_steps=0)
+    assert rounds.count(GRAPHED) == 2 + 2  # to be warm, and timed
+
+
 def test_of_a_graph_that_is_asked_for_and_wrong_is_warned(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

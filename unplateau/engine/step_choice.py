@@ -100,16 +100,17 @@ def measure_ways(training: Unmeasured, open_ways: tuple[StepWay, ...], batch: Ba
             runner.warm_up()
     _race(racing, _SHARE_OF_RUN * num_steps)
     graphs = (_Runner(computing(laid_out[way.channels_last], way), way, batch) for way in open_ways if way.is_graphed)
-    return (*(runner.timing for runner in runners), *(_timed_alone(runner, reference) for runner in graphs if reference))
+    steps_worth = _SHARE_OF_RUN * num_steps
+    timed = (_timed_alone(runner, reference, steps_worth) for runner in graphs if reference is not None)
+    return (*(runner.timing for runner in runners), *timed)
 
 
-def _timed_alone(runner: "_Runner", reference: Seen) -> StepTiming:
+def _timed_alone(runner: "_Runner", reference: Seen, steps_worth: float) -> StepTiming:
     """Check and time a graph after the others: it keeps its memory to itself, and they might not fit beside it."""
     runner.check(reference)
     if not runner.timing.problem:
         runner.warm_up()
-        for _ in range(_MOST_ROUNDS):
-            runner.time_step()
+        _race([runner], steps_worth)
     runner.release()
     return runner.timing
 
