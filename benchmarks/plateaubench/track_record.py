@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks.plateaubench.diagnosing import classes  # noqa: E402
-from benchmarks.plateaubench.scoring import SURE  # noqa: E402
+from benchmarks.plateaubench.diagnosing import Answer  # noqa: E402
+from benchmarks.plateaubench.scoring import SURE, Case  # noqa: E402
 from unplateau.diagnosis.track_record import LIKELY, expected_right  # noqa: E402
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -41,10 +41,11 @@ def told(folder: Path = RESULTS) -> tuple[Told, ...]:
 
 def _told(path: Path) -> Iterable[Told]:
     for fault in json.loads(path.read_text(encoding="utf-8"))["faults"]:
-        answer = fault["answers"]["probes"]
-        if fault["hurts"] and answer["alarm"] and answer["causes"]:
-            is_right = bool(classes(tuple(answer["causes"][0])) & classes(frozenset(fault["causes"])))
-            yield Told(path.stem.removeprefix("plateaubench_unseen_"), answer["findings"][0], answer["confidence"], is_right)
+        said = fault["answers"]["probes"]
+        if fault["hurts"] and said["alarm"] and said["causes"]:
+            answer = Answer(True, tuple(map(tuple, said["causes"])), said["confidence"])
+            is_right = Case(fault["name"], frozenset(fault["causes"]), answer).is_right()
+            yield Told(path.stem.removeprefix("plateaubench_unseen_"), said["findings"][0], said["confidence"], is_right)
 
 
 def right_of_first(answers: Iterable[Told]) -> dict[str, tuple[int, int]]:
@@ -67,9 +68,11 @@ def row(name: str, pairs: list[tuple[float, bool]]) -> str:
 def confidence_table(answers: tuple[Told, ...]) -> list[str]:
     """How well confidence held: as it was told, and no surer than the record in the other files allows."""
     lines = ["| confidence | answers | sure | of these wrong | Brier | log loss |", "|---|---|---|---|---|---|"]
+    files = {one.file for one in answers}
+    record_of_others = {file: right_of_first(other for other in answers if other.file != file) for file in files}
     capped = []
     for one in answers:
-        record = right_of_first(other for other in answers if other.file != one.file)
+        record = record_of_others[one.file]
         most = max(LIKELY, expected_right(*record[one.code])) if one.code in record else 1.0
         capped.append((min(one.confidence, most), one.is_right))
     return [*lines, row("as told", [(one.confidence, one.is_right) for one in answers]), row("no surer than the record", capped)]
