@@ -74,7 +74,7 @@ def first_sentence(error: BaseException) -> str:
     >>> first_sentence(RuntimeError("CUDA out of memory. Tried to allocate 32.00 MiB. GPU 0 has 4 GiB.\\nCompile with"))
     'CUDA out of memory'
     """
-    return first_line(error).split(". ")[0].rstrip(".")
+    return _sentences(error, 1)
 
 
 def out_of_memory_words(error: BaseException) -> str:
@@ -83,4 +83,8 @@ def out_of_memory_words(error: BaseException) -> str:
     >>> out_of_memory_words(RuntimeError("CUDA out of memory. Tried to allocate 32.00 MiB. GPU 0 has 4 GiB. More"))
     'CUDA out of memory. Tried to allocate 32.00 MiB'
     """
-    return ". ".join(first_line(error).split(". ")[:2]).rstrip(".")
+    return _sentences(error, 2)
+
+
+def _sentences(error: BaseException, count: int) -> str:
+    return ". ".join(first_line(error).split(". ")[:count]).rstrip(".")
