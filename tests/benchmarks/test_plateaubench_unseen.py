@@ -22,6 +22,7 @@ from benchmarks.plateaubench.unseen.seventh_a import FAULTS as SEVENTH_A
 from benchmarks.plateaubench.unseen.seventh_b import FAULTS as SEVENTH_B
 from benchmarks.plateaubench.unseen.sixth_a import FAULTS as SIXTH_A
 from benchmarks.plateaubench.unseen.sixth_b import FAULTS as SIXTH_B
+from benchmarks.plateaubench.unseen.tenth_a import FAULTS as TENTH_A
 from benchmarks.plateaubench.unseen.third import FAULTS as THIRD
 from unplateau.base.errors import UsageError
 from unplateau.diagnosis.causes import BY_CODE
@@ -40,6 +41,7 @@ UNSEEN = (
     *EIGHTH_B,
     *NINTH_A,
     *NINTH_B,
+    *TENTH_A,
 )
 TABLES = {
     "first": FIRST,
@@ -56,6 +58,7 @@ TABLES = {
     "eighth b": EIGHTH_B,
     "ninth a": NINTH_A,
     "ninth b": NINTH_B,
+    "tenth a": TENTH_A,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
