@@ -23,6 +23,7 @@ from benchmarks.plateaubench.unseen.seventh_b import FAULTS as SEVENTH_B
 from benchmarks.plateaubench.unseen.sixth_a import FAULTS as SIXTH_A
 from benchmarks.plateaubench.unseen.sixth_b import FAULTS as SIXTH_B
 from benchmarks.plateaubench.unseen.tenth_a import FAULTS as TENTH_A
+from benchmarks.plateaubench.unseen.tenth_b import FAULTS as TENTH_B
 from benchmarks.plateaubench.unseen.third import FAULTS as THIRD
 from unplateau.base.errors import UsageError
 from unplateau.diagnosis.causes import BY_CODE
@@ -42,6 +43,7 @@ UNSEEN = (
     *NINTH_A,
     *NINTH_B,
     *TENTH_A,
+    *TENTH_B,
 )
 TABLES = {
     "first": FIRST,
@@ -59,6 +61,7 @@ TABLES = {
     "ninth a": NINTH_A,
     "ninth b": NINTH_B,
     "tenth a": TENTH_A,
+    "tenth b": TENTH_B,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
