@@ -31,12 +31,6 @@ _LOSSES = (
     ),
     fault("farthest_negative", "margin-wrong", losses.farthest_negative),
     fault("focal_of_the_logarithm", "loss-weights-unbalanced wrong-head", losses.focal_of_the_logarithm, severity="mild"),
-    # A share of each target is of anybody: wrong labels, and a smoothing that leaves little; both stand in the mixing of images.
-    fault(
-        "labels_mixed_in_another_order",
-        "labels-noisy labels-shuffled label-smoothing-too-strong augmentation-too-strong",
-        losses.labels_mixed_in_another_order,
-    ),
     fault("itself_is_the_farthest", "margin-wrong loss-weights-unbalanced", losses.itself_is_the_farthest, severity="mild"),
     fault(
         "margin_compared_with_the_distance",

@@ -5,8 +5,6 @@ Shape legend: B batch, P pairs of a batch, D feature dim, I identities.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,7 +14,6 @@ from benchmarks.plateaubench import planting
 from benchmarks.plateaubench.experiment import Experiment
 from unplateau.data.loader import Batch
 from unplateau.engine.parts import Parts
-from unplateau.engine.train_step import StepTerms
 from unplateau.models.reid import Outputs
 
 _MARGIN = 0.3
@@ -110,28 +107,6 @@ def focal_of_the_logarithm(experiment: Experiment) -> None:
         return ((1 + loss_B).square() * loss_B).mean()
 
     planting.change_loss(experiment, "cross_entropy", focal)
-
-
-def labels_mixed_in_another_order(experiment: Experiment) -> None:
-    """Mixup shuffles images and labels in two calls: an image is mixed with one person and told another.
-
-    Seen at https://github.com/xudonmao/VMT/issues/1
-    """
-
-    def step(parts: Parts, batch: Batch) -> StepTerms:
-        share, size = float(torch.rand(())), len(batch.person_ids_B)
-        images_BCHW = share * batch.images_BCHW + (1 - share) * batch.images_BCHW[torch.randperm(size)]
-        outputs = parts.network(images_BCHW, person_ids_B=batch.person_ids_B)
-        terms = parts.losses(outputs.features_BD, outputs.logits_BI, batch.person_ids_B)
-        told_B = batch.person_ids_B[torch.randperm(size)]
-        of_other = parts.losses.terms["cross_entropy"](outputs.features_BD, outputs.logits_BI, told_B).value
-        own = terms.parts["cross_entropy"]
-        mixed = share * own + (1 - share) * of_other
-        return planting.update(
-            parts, replace(terms, total=terms.total - own + mixed, parts={**terms.parts, "cross_entropy": mixed})
-        )
-
-    experiment.step = step
 
 
 def itself_is_the_farthest(experiment: Experiment) -> None:
