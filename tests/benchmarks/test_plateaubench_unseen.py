@@ -11,6 +11,7 @@ from benchmarks.plateaubench.planning import faults_of
 from benchmarks.plateaubench.training import run
 from benchmarks.plateaubench.unseen.eighth_a import FAULTS as EIGHTH_A
 from benchmarks.plateaubench.unseen.eighth_b import FAULTS as EIGHTH_B
+from benchmarks.plateaubench.unseen.eleventh_a import FAULTS as ELEVENTH_A
 from benchmarks.plateaubench.unseen.fifth_a import FAULTS as FIFTH_A
 from benchmarks.plateaubench.unseen.fifth_b import FAULTS as FIFTH_B
 from benchmarks.plateaubench.unseen.first import FAULTS as FIRST
@@ -44,6 +45,7 @@ UNSEEN = (
     *NINTH_B,
     *TENTH_A,
     *TENTH_B,
+    *ELEVENTH_A,
 )
 TABLES = {
     "first": FIRST,
@@ -62,16 +64,19 @@ TABLES = {
     "ninth b": NINTH_B,
     "tenth a": TENTH_A,
     "tenth b": TENTH_B,
+    "eleventh a": ELEVENTH_A,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
     "raw_ids_for_labels": "IndexError",
     "one_class_too_few": "IndexError",
     "blank_image_divided_by_its_deviation": "Diverged",
+    "numbers_of_the_larger_set": "IndexError",
 }
 LATE = {
     "plateau_counted_in_batches": 8,
     "scale_raised_where_it_overflows": 30,
+    "highest_loss_wanted": 4,
 }  # epochs after which these show; three are enough for all others
 
 
