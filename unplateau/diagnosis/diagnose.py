@@ -8,7 +8,7 @@ from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.causes import BY_CODE
 from unplateau.diagnosis.rules.table import RULES
 from unplateau.diagnosis.rules.unknown import unknown
-from unplateau.diagnosis.track_record import LIKELY, PROVEN, as_recorded
+from unplateau.diagnosis.track_record import LIKELY, PROVEN, as_recorded, believed
 from unplateau.diagnosis.verdict import Abstained, Rule
 from unplateau.runs.record import Finding
 
@@ -23,6 +23,7 @@ _SYMPTOMS = (
 )  # fmt: skip
 """What many causes look like. A finding of these codes that names its cause for sure counts as a cause."""
 _SURE_OF_CAUSE = 0.75  # from here on a finding has excluded other causes
+_NEARLY_SURE, _ABOUT_EQUAL = 0.9, 0.15  # of the record: a few faults more or less right are chance
 _DOUBT = 0.8  # two sure causes that have nothing in common: one of them is a consequence, or both are mild
 _HEALTHY = ("still-improving", "undecided", "in-warm-up", "before-drop", "finished")
 
@@ -100,10 +101,11 @@ def diagnose(case: Case) -> Diagnosis:
     if not findings:
         fallback = unknown(case)
         findings = [fallback] if fallback is not None else []
-    ranked = sorted(_consistent(findings), key=_rank)
-    # the record was counted where things had been measured; of a log alone it says nothing
-    told = tuple(as_recorded(finding) for finding in ranked) if case.measurements else tuple(ranked)
-    return Diagnosis(told, abstentions)
+    kept = _consistent(findings)
+    if not case.measurements:  # the record was counted where things had been measured; of a log alone it says nothing
+        return Diagnosis(tuple(sorted(kept, key=lambda finding: _rank(finding, finding.confidence))), abstentions)
+    ranked = sorted(kept, key=lambda finding: _rank(finding, believed(finding)))
+    return Diagnosis(tuple(as_recorded(finding) for finding in ranked), abstentions)
 
 
 def _abstention(rule: Rule, verdict: Abstained) -> Abstention:
@@ -173,7 +175,10 @@ def _cures(finding: Finding) -> frozenset[str]:
     return frozenset(BY_CODE[cause].cure for cause in finding.causes if cause in BY_CODE)
 
 
-def _rank(finding: Finding) -> tuple[bool, bool, bool, bool, int, float]:
+def _rank(finding: Finding, believed: float) -> tuple[bool | int | float, ...]:
+    """What is nearly sure comes first, then the pipeline; where records are about as good, the evidence decides."""
     is_note, likely = finding.severity == "info", finding.confidence >= LIKELY
     unsure = finding.confidence < _SURE_OF_CAUSE * _DOUBT
-    return (not likely, is_note, is_symptom(finding), unsure, _PIPELINE_FIRST[finding.severity], -finding.confidence)
+    doubt, record = believed < _NEARLY_SURE, round(believed / _ABOUT_EQUAL)
+    order = _PIPELINE_FIRST[finding.severity]
+    return (not likely, is_note, is_symptom(finding), doubt, unsure, order, -record, -finding.confidence)

@@ -13,6 +13,8 @@ NO_RATE = 1e-6  # of the highest; nobody trains with it
 _CLEARLY_DROPPED = 0.55  # of the peak: a drop of one half or more, as schedules make them
 _ONE_EPOCH = 1.0  # trainers count epochs from 0 or from 1
 _FEWEST_RATES = 3
+_KIND = "is_adam"
+_HARDLY, _FAR = 2e-3, 1.5e-2  # of the weights' length in a step at the peak rate; 0.003 to 0.009 in healthy runs of any optimiser
 _USUAL_RATES = {"Adam": 3.5e-4, "AdamW": 3.5e-4, "SGD": 0.05}  # peak rates of the published re-ID recipes
 
 
@@ -99,3 +101,17 @@ def rate_over_usual(case: Case) -> float | None:
     """Return the peak rate over the usual one, or None where it is not known."""
     rate = peak_rate(case)
     return None if rate is None else rate / usual_rate(case)
+
+
+def is_rate_comparable(case: Case) -> bool:
+    """Return whether the configured kind of optimiser takes the steps, as far as known: rates of two kinds are not alike."""
+    own = case.measured("setting_trained").get(_KIND)
+    return own is None or own == case.measured("setting_configured").get(_KIND)
+
+
+def motion_says(case: Case) -> str:
+    """Return "low" or "high" where weights move much less or more in a step than any optimiser should move them, else ""."""
+    motions = [m.value for m in case.measurements if m.name == "weight_motion" and not m.group and m.value is not None]
+    if not motions:
+        return ""
+    return "low" if max(motions) < _HARDLY else "high" if max(motions) > _FAR else ""

@@ -12,11 +12,13 @@ from torch import Tensor
 
 from unplateau.runs.record import Measurement
 
+_ROUNDING = 1e-3  # of a tensor's gradient
+
 
 @torch.no_grad()
 def delivered_gradient(
     fresh: Mapping[str, Tensor], arrived: Mapping[str, Tensor], left_over: Mapping[str, Tensor] | None = None,
-    *, step: int | None = None,
+    *, weights: Mapping[str, Tensor] | None = None, step: int | None = None,
 ) -> tuple[Measurement, ...]:  # fmt: skip
     """Compare the losses' gradient on a batch with what the optimiser was given for the same batch.
 
@@ -24,13 +26,16 @@ def delivered_gradient(
         fresh: by parameter, from the losses alone.
         arrived: by parameter, as the optimiser found it; a parameter without gradient is missing.
         left_over: by parameter, what lay there before the step; None = nothing.
+        weights: by parameter, as they were when the gradient was taken; None = not compared.
         step: of the run.
 
     Returns:
         gradient_delivered (norm of what arrived over that of the fresh gradient, 1 where nothing stands between),
         gradient_delivered_cosine, gradient_rms (of the elements that arrived), gradient_arrived (norm), gradient_withheld (share
         of the fresh gradient's square whose tensors got exactly 0), and left_over_explains: the cosine between what arrived
-        beyond the fresh gradient and what was left over. None where there is no fresh gradient, or nothing was left over.
+        beyond the fresh gradient and what was left over. None where there is no fresh gradient, or nothing was left over. With
+        weights, gradient_added_along: the cosine between what arrived beyond the fresh gradient and the weights it was added to
+        (group "weights": 1 as a penalty on squares adds it) or their signs (group "signs": 1 as one on absolute values does).
     """
     given = {name: arrived.get(name, torch.zeros_like(gradient)) for name, gradient in fresh.items()}
     mine, theirs = _flat(fresh), _flat(given)
@@ -44,6 +49,22 @@ def delivered_gradient(
         Measurement("gradient_arrived", other, "norm", step),
         Measurement("gradient_withheld", withheld / length**2 if length > 0 else None, "share", step),
         Measurement("left_over_explains", _cosine(theirs - mine, old), "cosine", step),
+        *_added_along(fresh, given, weights or {}, step),
+    )
+
+
+def _added_along(
+    fresh: Mapping[str, Tensor], given: Mapping[str, Tensor], weights: Mapping[str, Tensor], step: int | None
+) -> tuple[Measurement, ...]:
+    """Compare what was added with the weights it was added to: a penalty is often on some tensors alone."""
+    added = {name: given[name] - gradient for name, gradient in fresh.items() if name in weights}
+    met = {name: extra for name, extra in added.items() if float(extra.norm()) > _ROUNDING * float(fresh[name].norm())}
+    if not met:
+        return ()
+    extra, there = _flat(met), _flat({name: weights[name] for name in met})
+    return (
+        Measurement("gradient_added_along", _cosine(extra, there), "cosine", step, "weights"),
+        Measurement("gradient_added_along", _cosine(extra, there.sign()), "cosine", step, "signs"),
     )
 
 

@@ -34,6 +34,7 @@ _FACTOR = 3.0
 _DROWNED = 10.0  # times its parts; a total of another convention stays below
 _CONSTANT, _VARIES = 1e-4, 0.1  # of the mean
 _SAME = 1.05  # times
+_BELOW_DECAY = 1e-3  # times the losses: recipes decay by 5e-4 of a weight
 _SOURCE = "log, total against its parts"
 _NOTHING = 0.05  # of the configured weight
 
@@ -53,7 +54,8 @@ def judge(case: Case) -> Verdict:
     shares = [found[name] / asked[name] for name in _PARTS if asked[name]]  # type: ignore[operator]
     if len(shares) > 1 and max(shares) < _SAME * min(shares):  # the weights' balance is as asked for: a factor is a rate
         rate = "learning-rate-too-low" if shares[0] < 1 else "learning-rate-too-high"
-        return _of_a_factor(tuple(Evidence(line, None, None, _SOURCE) for line in lines), rate)
+        drowned = ("weight-decay-too-strong",) if shares[0] < _BELOW_DECAY else ()
+        return _of_a_factor(tuple(Evidence(line, None, None, _SOURCE) for line in lines), (rate, *drowned))
     missing = "cross_entropy" in off and off["cross_entropy"][0] < _NOTHING * off["cross_entropy"][1]
     return Finding(
         code=CODE,
@@ -91,15 +93,15 @@ def judge_constant(case: Case) -> Verdict:
     )
 
 
-def _of_a_factor(evidence: tuple[Evidence, ...], rate: str) -> Finding:
+def _of_a_factor(evidence: tuple[Evidence, ...], causes: tuple[str, ...]) -> Finding:
     return Finding(
         code=CODE,
         title="One factor stands before all losses",
         severity="pipeline",
         confidence=0.72,
         evidence=evidence,
-        causes=(rate, "loss-weights-unbalanced"),
-        refuted_by="a factor that is meant, as of accumulated batches; Adam takes no notice of it",
+        causes=(*causes, "loss-weights-unbalanced"),
+        refuted_by="a factor that is meant, as of accumulated batches; Adam takes no notice of it until weight decay is larger",
         next_test="print the total beside the sum of its parts in the training step",
         remedies=("repair_step", "rebalance_losses"),
     )

@@ -28,7 +28,7 @@ from unplateau.runs.record import Evidence, Finding
 CODE = "model-not-as-configured"
 _SOURCE = "probe model_as_configured"
 _RANDOM, _ZEROS = 0.01, 0.01
-_OTHER_LENGTH = 2.0  # times
+_OTHER_LENGTH, _FAR_LONGER = 2.0, 10.0  # times
 _LOADED = 0.1  # of the tensors; a classifier of another number of people is not loaded
 _AFFINE = 0.999  # of the variance of each channel
 _GONE, _SAME_WAY, _SAME_LENGTH = 0.02, 0.98, 0.05
@@ -101,7 +101,10 @@ def judge_start(case: Case) -> Verdict:
         return None
     lines = [Evidence(f"{share:.0%} of the tensors did not begin with the configured weights", share, 0.0, _SOURCE)]
     lines += [Evidence(f"{name} began {ratio:.2g} times as long", ratio, 1.0, _SOURCE) for name, ratio in off.items()]
-    causes = ("pretrained-not-loaded",) if pretrained else ("dead-units", "pretrained-not-loaded", "wrong-head")
+    # where norms follow, longer weights are turned less by the same step: van Laarhoven 2017, equation 9
+    longer = sum(ratio > _FAR_LONGER for ratio in off.values()) > len(off) / 2
+    rate = ("learning-rate-too-low",) if longer else ()
+    causes = ("pretrained-not-loaded",) if pretrained else ("dead-units", *rate, "pretrained-not-loaded", "wrong-head")
     return Finding(
         code=CODE,
         title="The training did not begin with the configured weights",

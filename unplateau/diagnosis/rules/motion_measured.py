@@ -31,6 +31,7 @@ _FEWEST_UPDATES = 3  # one may be skipped by a scaler, one be at the foot of a w
 _STEPS_WITHOUT_UPDATE = 100  # nobody accumulates gradients over more
 _CONSTANT = 16  # elements; fewer are a scale, not a layer
 _LONG = 0.2  # of the logged points
+_HARDLY_ANY = 0.01  # of the configured rate
 _HIDDEN = 0.01  # of the elements below the loss; a temperature alone is less
 _HEADS = ("head", "heads", "classifier", "fc", "bottleneck", "cls_layer", "logits", "neck")
 
@@ -103,6 +104,8 @@ def judge_some_layers(case: Case) -> Verdict:
     if not still or not moving or _is_wanted(case, still) or _is_rate_gone(case) or isinstance(judge_only_head(case), Finding):
         return None
     causes, confidence, evidence = _why_still(case, still)
+    if _is_added(case, still):
+        causes = (*causes, "pretrained-not-loaded")  # a frozen layer that gives something only with weights of its own
     if causes[0] != "stale-optimizer":  # frozen stems and pretrained layers left over without use are common and harmless
         confidence = 0.6
     return Finding(
@@ -193,12 +196,27 @@ def _why_still(case: Case, groups: list[str]) -> tuple[tuple[str, ...], float, t
     frozen, stuck = case.measured("frozen"), case.measured("unmoved_with_gradient")
     if any(stuck.get(group, 0.0) for group in groups):
         lines = tuple(Evidence(f"{g}: has a gradient and is equal to the bit", 0.0, 1e-3, _SOURCE) for g in groups[:6])
+        if _has_no_rate(case):
+            return ("learning-rate-too-low", "learning-rate-zero", "layers-frozen"), 0.85, lines
         return ("stale-optimizer",), 0.97, lines
     if all(frozen.get(group) == 1.0 for group in groups):
         lines = tuple(Evidence(f"{g}: no parameter asks for a gradient", 0.0, None, _SOURCE) for g in groups[:6])
         return ("backbone-frozen", "layers-frozen"), 0.7, lines
     lines = tuple(Evidence(f"{g}: no gradient arrives, equal to the bit", 0.0, 1e-3, _SOURCE) for g in groups[:6])
     return ("detached-branch", "backbone-frozen"), 0.9, lines
+
+
+def _is_added(case: Case, groups: list[str]) -> bool:
+    """Whether these layers stand in modules that the configured model does not have."""
+    added = [text.split(":")[0] for text in case.measured("modules_differ") if text.endswith("not configured")]
+    return bool(added) and all(any(group == path or group.startswith(f"{path}.") for path in added) for group in groups)
+
+
+def _has_no_rate(case: Case) -> bool:
+    """Whether the optimiser holds all weights, and some of them at next to no rate."""
+    own, asked = case.measured("setting_trained").get("rate", 1.0), case.measured("setting_configured").get("rate", 1.0)
+    furthest = case.measured("rate_furthest").get("", 1.0)
+    return case.measured("parameters_held").get("") == 1.0 and min(own, furthest) < _HARDLY_ANY * asked
 
 
 def _is_wanted(case: Case, groups: list[str]) -> bool:

@@ -22,6 +22,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.schedule_view import motion_says
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -41,11 +42,13 @@ def judge(case: Case) -> Verdict:
     for name, share in differs.items():
         if not name or name not in own or (share < _LEAST_SHARE and not _is_idle(name, own[name])):
             continue
-        if (meaning := _meaning(name, own[name], asked[name])) is not None:
+        meaning = _of_another_kind(case) if name == "is_adam" else _meaning(name, own[name], asked[name])
+        if meaning is not None:
             found.append((meaning, name, share))
     if not found:
         return _layers(case)
-    (confidence, causes), _, _ = max(found, key=lambda entry: entry[0][0])
+    found.sort(key=lambda entry: -entry[0][0])
+    confidence, causes = found[0][0][0], tuple(dict.fromkeys(cause for (_, named), _, _ in found for cause in named))
     texts = [f"{name} {own[name]:.3g}, configured {asked[name]:.3g}, for {share:.0%} of the weights" for _, name, share in found]
     return Finding(
         code=CODE,
@@ -84,6 +87,13 @@ def _is_idle(name: str, own: float) -> bool:
     return name == "rate" and own == 0
 
 
+def _of_another_kind(case: Case) -> tuple[float, tuple[str, ...]]:
+    """Rates of two kinds of optimiser say nothing of each other; how far a step moves the weights does."""
+    rates = {"low": ("learning-rate-too-low",), "high": ("learning-rate-too-high",)}
+    known = rates.get(motion_says(case))
+    return (0.8, known) if known is not None else (0.6, ("learning-rate-too-high", "learning-rate-too-low"))
+
+
 def _meaning(name: str, own: float, asked: float) -> tuple[float, tuple[str, ...]] | None:
     """Return (confidence, causes) of a setting, or None for one that does no harm."""
     higher, far = own > asked, not (asked / _FACTOR < own < asked * _FACTOR)
@@ -98,4 +108,4 @@ def _meaning(name: str, own: float, asked: float) -> tuple[float, tuple[str, ...
     if name in ("momentum", "beta of squares"):
         slow = ("gradients-accumulate", "learning-rate-too-low", "learning-rate-too-high")
         return 0.65, slow if higher else ("learning-rate-too-high", "learning-rate-too-low")
-    return (0.6, ("learning-rate-too-high", "learning-rate-too-low")) if name in ("is_adam", "maximize") else None
+    return (0.6, ("learning-rate-too-high", "learning-rate-too-low")) if name == "maximize" else None

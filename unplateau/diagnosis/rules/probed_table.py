@@ -87,6 +87,7 @@ PROBE_RULES: tuple[Rule, ...] = (
     Rule("too-few-identities", sampling_measured.judge_people, sampling_measured),
     Rule("too-few-identities", sampling_measured.judge_drawn, sampling_measured),
     Rule("batch-too-small", sampling_measured.judge_batch, sampling_measured),
+    Rule("batch-too-small", sampling_measured.judge_passes, sampling_measured),
     Rule("no-positives", sampling_measured.judge_pairs, sampling_measured),
     Rule("no-positives", sampling_measured.judge_cameras, sampling_measured),
     Rule("blank-images", images_measured.judge_blank, images_measured),

@@ -26,7 +26,16 @@ import math
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.landmarks_of import floor, head_starts
-from unplateau.diagnosis.schedule_view import NO_RATE, RATE_IS_HIGH, RATE_IS_LOW, dropped_before, peak_rate, rate_over_configured
+from unplateau.diagnosis.schedule_view import (
+    NO_RATE,
+    RATE_IS_HIGH,
+    RATE_IS_LOW,
+    dropped_before,
+    is_rate_comparable,
+    motion_says,
+    peak_rate,
+    rate_over_configured,
+)
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -48,6 +57,8 @@ def judge(case: Case) -> Verdict:
     if dropped_before(case) is not None:
         return None  # `learning_rate_exhausted`
     low, works = ratio <= RATE_IS_LOW, _has_learned_well(case)
+    if not is_rate_comparable(case) and motion_says(case) != ("low" if low else "high"):
+        return None  # the rate of another kind of optimiser: `optimizer_not_as_configured`
     asked, rate = case.facts.base_learning_rate, peak_rate(case)
     text = f"the highest logged rate is {rate:.3g}, {ratio:.3g} times the configured {asked:.3g}"
     return Finding(
@@ -70,6 +81,8 @@ def judge_watched(case: Case) -> Verdict:
         return None
     if (found := _zeros_or_valleys(case)) is not None:
         return found
+    if not is_rate_comparable(case) and motion_says(case) != ("high" if highest >= RATE_IS_HIGH * asked else "low"):
+        return None
     if highest >= RATE_IS_HIGH * asked:
         text = f"an update was done at rate {highest:.3g}, {highest / asked:.3g} times the configured {asked:.3g}"
         title, causes = "The learning rate was far above the configured one", ("learning-rate-too-high", "no-warm-up")

@@ -32,6 +32,7 @@ _SOURCE = "probe sampling"
 _SAME = 0.95
 _SEEN = 0.6  # of the people that random draws would show
 _FEWEST_PEOPLE, _FEWEST_IMAGES_SHARE = 3.5, 0.6
+_OF_THE_BATCH = 0.75
 _WITH_POSITIVE = 0.9
 _PEOPLE = 4.0  # times chance: look-alikes share a label, so labels are people
 _CROWDED, _TIMES_CHANCE = 0.35, 3.0
@@ -98,6 +99,18 @@ def judge_batch(case: Case) -> Verdict:
     found = _finding("batch-too-small", "The batch is too small", Evidence(text, images, asked, _SOURCE))
     is_as_asked = asked is None or images >= _FEWEST_IMAGES_SHARE * asked
     return found if is_as_asked else replace(found, remedies=("repair_sampling",))
+
+
+def judge_passes(case: Case) -> Verdict:
+    """Fire where the training step puts a batch through the model in pieces, or a part of it alone."""
+    rows = case.measured("rows_in_pass").get("")
+    if rows is None or rows > _OF_THE_BATCH:
+        return None
+    text = f"the model is shown {rows:.0%} of a batch at once, at most"
+    found = _finding(
+        "batch-too-small", "A batch goes through the model in pieces", Evidence(text, rows, 1.0, "one training step")
+    )
+    return replace(found, remedies=("repair_step", "larger_batch"))
 
 
 def judge_pairs(case: Case) -> Verdict:

@@ -21,6 +21,7 @@ Source
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 from unplateau.diagnosis.case import Case
@@ -34,10 +35,11 @@ _APART = 2e-4  # with the same weights, batch and draws only rounding differs
 _GONE, _SAME_FACTOR = 1e-6, 1e-3  # of a loss
 _EXPLAINED = 0.02  # of the distance that is to be explained
 _TOTAL_APART, _TRACE = 0.02, 1e-6
+_BELOW_DECAY = 1e-3  # times the losses: recipes decay by 5e-4 of a weight
 _MOST_ABSENT, _DEAD = 0.5, 0.5
 _AT_START = "initial weights"
 _WITHHELD = 0.02  # of the gradient's square
-_ANOTHER_DIRECTION, _PILED_UP = 0.9, 0.8
+_ANOTHER_DIRECTION, _PILED_UP, _ALONG = 0.9, 0.8, 0.9
 _KEPT = 0.5  # of the way the optimiser went
 _DELIVERED, _OF_NO_SIZE = 0.5, 1e-7
 _FIRST_OF_ADAM = 1.2  # rates
@@ -135,13 +137,14 @@ def judge_total(case: Case) -> Verdict:
         return None
     text = f"the step minimises {ratio:.3g} times the weighted sum of its losses" + (f", with its {when}" if when else "")
     more = ratio > 1
+    drowned = ("weight-decay-too-strong",) if ratio < _BELOW_DECAY else ()
     return Finding(
         code="total-not-of-losses",
         title="Something else than the configured losses is " + ("added to the total" if more else "in the total"),
         severity="pipeline",
         confidence=0.72,  # its weight is seen, not what the term says
         evidence=(Evidence(text, ratio, 1.0, _SOURCE),),
-        causes=("loss-weights-unbalanced",) if more else ("loss-weights-unbalanced", "detached-branch", "cross-entropy-missing"),
+        causes=("loss-weights-unbalanced", *(() if more else ("detached-branch", "cross-entropy-missing")), *drowned),
         refuted_by="a term beside the configured losses that is meant",
         next_test="print the total and each of its terms, with weights, in the training step",
         remedies=("repair_losses", "rebalance_losses"),
@@ -249,8 +252,29 @@ def judge_direction(case: Case) -> Verdict:
     if cosine is None or cosine > _ANOTHER_DIRECTION or old > _PILED_UP or judge_withheld(case) is not None:
         return None
     text = f"the cosine between the losses' gradient and what the optimiser steps with is {cosine:.2f}"
+    if (found := _penalty(case, text, cosine)) is not None:
+        return found
     causes = ("gradients-accumulate", "no-gradient", "detached-branch", "gradient-clipped-away")
     return _direction("The optimiser is given something else than the losses' gradient", 0.6, text, cosine, causes)
+
+
+def _penalty(case: Case, text: str, cosine: float) -> Finding | None:
+    """A term on the weights themselves, which no loss shows: it points along them, or along their signs."""
+    along = case.measured("gradient_added_along")
+    best = max(along, key=lambda group: along[group], default="")
+    if not best or along[best] < _ALONG:
+        return None
+    title, causes = "A penalty on the weights is added to their gradient", ("weight-decay-too-strong", "loss-weights-unbalanced")
+    where = "weights" if best == "weights" else "signs of the weights"
+    added = f"what is added points along the {where}, at a cosine of {along[best]:.2f}"
+    found = _direction(title, 0.85, text, cosine, causes)
+    return replace(
+        found,
+        evidence=(*found.evidence, Evidence(added, along[best], None, _SOURCE)),
+        remedies=("lower_weight_decay", "repair_step"),
+        refuted_by="no term on the weights between backward and optimizer.step()",
+        next_test="print a weight's gradient right after backward and right before optimizer.step(), beside the weight",
+    )
 
 
 def _direction(title: str, confidence: float, text: str, value: float, causes: tuple[str, ...]) -> Finding:

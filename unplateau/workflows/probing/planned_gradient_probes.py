@@ -217,12 +217,14 @@ def _delivered(bench: Bench, batch: Batch, others: dict[str, dict[str, float]]) 
         arrived.update({name: p.grad.clone() for name, p in trained.items() if p.grad is not None})
 
     stepped: dict[str, Tensor] = {}
+    rows: list[int] = []  # of each pass through the model
 
     def look_after(*_: object) -> None:
         stepped.update({name: p.detach().clone() for name, p in trained.items()})
 
     hooks = [optimizer.register_step_pre_hook(look) for optimizer in bench.parts.optimizers]
     hooks += [right_after_update(optimizer, look_after) for optimizer in bench.parts.optimizers]
+    hooks += [bench.parts.model.register_forward_pre_hook(lambda _, given: rows.extend(map(len, given[:1])))]
     with same_draws():
         reported = bench.do_step(batch, rate)
     for hook in hooks:
@@ -232,13 +234,14 @@ def _delivered(bench: Bench, batch: Batch, others: dict[str, dict[str, float]]) 
     stated = (
         *leaves,
         Measurement("gradient_absent", absent, "share"),
+        *([Measurement("rows_in_pass", max(rows) / len(batch.images_BCHW), "of the batch")] if rows else []),
         *_stated(said, expected),
         *_explained(said, expected, others),
         *_total_over_parts(bench, said, float(reported.total)),
     )
     if not arrived:
         return stated
-    found = delivered_gradient(dict(zip(trained, gradients, strict=True)), arrived, left_over)
+    found = delivered_gradient(dict(zip(trained, gradients, strict=True)), arrived, left_over, weights=before)
     is_adam = all("betas" in group for optimizer in bench.parts.optimizers for group in optimizer.param_groups)
     after = {name: p.detach() for name, p in trained.items()}
     kept = step_kept(before, stepped, after) if stepped else ()
