@@ -5,7 +5,7 @@ import pytest
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.diagnose import diagnose
 
-from .made_probes import SCORED, measured
+from .made_probes import DELIVERED, MOVES, SCORED, STUCK, measured
 from .made_twin_probes import BACK, OTHER_LOSS, output
 
 POOLING, CONV, CLASSIFIER = "evaluation: head.pooling (A)", "training: backbone.conv1 (C)", "training: head.classifier (L)"
@@ -70,3 +70,45 @@ def test_images_that_untrained_weights_tell_apart_are_copies_only_where_they_are
     assert causes(measured({"train_identity_gap": 0.9}, told), "copied-images") == ("duplicates",)
     for readings in ({"train_identity_gap": 0.3}, {"train_identity_gap": 0.9, "pretrained_asked": 1.0}):
         assert "copied-images" not in {finding.code for finding in diagnose(measured(readings, told)).findings}
+
+
+@pytest.mark.parametrize(
+    ("kept", "first"), [(0.0, "labels-off-by-one"), (0.4, "labels-off-by-one"), (0.7, "label-smoothing-too-strong")]
+)
+def test_targets_that_most_images_keep_are_shared_and_others_are_labels_of_others(kept, first):
+    targets = {"cross_entropy": {**BACK, "loss_targets_kept": kept, "loss_gradient_cosine": 0.3}}
+    assert causes(measured({}, targets), "losses-not-as-configured")[0] == first
+
+
+@pytest.mark.parametrize(("along", "first"), [("weights", 0.97), ("signs", 0.99), ("weights", 0.2)])
+def test_what_is_added_along_the_weights_is_a_penalty(along, first):
+    added = {along: {"gradient_added_along": first}}
+    named = causes(measured({**DELIVERED, "gradient_delivered_cosine": 0.1}, added), "gradient-not-of-losses")
+    assert (named[0] == "weight-decay-too-strong") == (first > 0.9)
+
+
+@pytest.mark.parametrize(("rows", "fires"), [(1.0, False), (0.8, False), (0.5, True), (0.125, True)])
+def test_a_batch_that_goes_through_the_model_in_pieces_is_small(rows, fires):
+    codes = {finding.code for finding in diagnose(measured({"rows_in_pass": rows})).findings}
+    assert ("batch-too-small" in codes) == fires
+
+
+def test_weights_far_longer_than_configured_hardly_turn():
+    longer = measured({"initial_weights_differ": 0.4}, {"backbone.a.weight": {"initial_length": 59.0}})
+    shorter = measured({"initial_weights_differ": 0.4}, {"backbone.a.weight": {"initial_length": 1e-4}})
+    assert "learning-rate-too-low" in causes(longer, "model-not-as-configured")
+    assert "learning-rate-too-low" not in causes(shorter, "model-not-as-configured")
+
+
+def test_layers_with_a_gradient_stand_still_at_next_to_no_rate_too():
+    stuck = {"backbone.a": STUCK, "backbone.b": MOVES, "head": MOVES}
+    held = {**MOVES, "parameters_held": 1.0}
+    assert causes(measured(held, stuck), "layers-not-trained") == ("stale-optimizer",)
+    rate = {"rate": {"setting_trained": 1e-6, "setting_configured": 1.0, "setting_differs": 0.9}}
+    assert causes(measured(held, {**stuck, **rate}), "layers-not-trained")[0] == "learning-rate-too-low"
+
+
+@pytest.mark.parametrize("ratio", [1e-5, 0.5])
+def test_losses_far_below_the_weight_decay_are_drowned_by_it(ratio):
+    named = causes(measured({**DELIVERED, "total_over_parts": ratio}), "total-not-of-losses")
+    assert ("weight-decay-too-strong" in named) == (ratio < 1e-3)

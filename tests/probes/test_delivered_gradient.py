@@ -62,3 +62,15 @@ def test_a_step_that_is_taken_back_is_not_kept():
     assert value(step_kept(before, stepped, stepped), "step_kept") == 1
     assert value(step_kept(before, stepped, {"a": torch.full((4,), 0.25)}), "step_kept") == pytest.approx(0.25)
     assert value(step_kept(before, before, before), "step_kept") is None
+
+
+def test_what_is_added_is_compared_with_the_weights_it_was_added_to():
+    fresh = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([3.0, -1.0])}
+    weights = {"a": torch.tensor([0.5, -2.0]), "b": torch.tensor([1.0, 4.0])}
+    squares = delivered_gradient(fresh, {"a": fresh["a"], "b": fresh["b"] + 0.3 * weights["b"]}, weights=weights)
+    assert value(squares, "gradient_added_along", "weights") == pytest.approx(1.0)
+    assert 0 < value(squares, "gradient_added_along", "signs") < 0.9
+    absolute = delivered_gradient(fresh, {"a": fresh["a"] + 0.3 * weights["a"].sign(), "b": fresh["b"]}, weights=weights)
+    assert value(absolute, "gradient_added_along", "signs") == pytest.approx(1.0)
+    nothing = delivered_gradient(fresh, {name: g.clone() for name, g in fresh.items()}, weights=weights)
+    assert not [m for m in nothing if m.name == "gradient_added_along"]

@@ -8,6 +8,7 @@ import torch
 from unplateau.base.errors import RecordError, UsageError
 from unplateau.base.files import read_json_lines
 from unplateau.config.delta import flatten
+from unplateau.data.loader import Batch
 from unplateau.diagnosis.case import Case
 from unplateau.engine.train_step import train_step
 from unplateau.optim.schedules import Schedule
@@ -155,3 +156,21 @@ def test_solve_probes_a_run_and_refuses_anything_else(lab, tmp_path):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(RecordError, match="no run"):
         probe_run(tmp_path)
+
+
+class _InHalves(Bench):
+    """A step that does the two halves of its batch one after the other."""
+
+    def do_step(self, batch, rate):
+        middle = len(batch.images_BCHW) // 2
+        halves = (slice(middle), slice(middle, None))
+        first, last = (Batch(batch.images_BCHW[of], batch.person_ids_B[of], batch.camera_ids_B[of]) for of in halves)
+        super().do_step(first, rate)
+        return super().do_step(last, rate)
+
+
+def test_rows_that_go_through_the_model_at_once_are_counted():
+    delivered = [planned for planned in PLAN if planned.name == "delivered gradient"]
+    for kind, share in ((Bench, 1.0), (_InHalves, 0.5)):
+        found = probed(kind(**vars(bench_of(epochs=1))), delivered)
+        assert {m.value for m in found.measurements if m.name == "rows_in_pass"} == {share}
