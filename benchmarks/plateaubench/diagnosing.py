@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.plateaubench.training import case_of, known_before_probing, measurements
@@ -30,6 +31,8 @@ class Answer:
     """Names of the findings behind `ranked`."""
     remedies: tuple[str, ...] = ()
     """Of the first finding, the most promising first."""
+    settings: Mapping[str, float] = field(default_factory=dict)
+    """Values that were measured for them."""
 
 
 def answers(story: dict[str, Any], probed: Case | None = None) -> dict[str, Answer]:
@@ -68,4 +71,4 @@ def _answer(findings: tuple[Finding, ...]) -> Answer:
         return Answer(False, (), 0.0, tuple(finding.code for finding in findings[:1]))
     first = likely[0]
     codes, causes = tuple(finding.code for finding in likely), tuple(finding.causes for finding in likely)
-    return Answer(True, causes, first.confidence, codes, first.remedies)
+    return Answer(True, causes, first.confidence, codes, first.remedies, first.settings)

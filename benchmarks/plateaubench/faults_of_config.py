@@ -6,15 +6,17 @@ is wrong; nothing contradicts anything.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from benchmarks.plateaubench.experiment import Experiment
 from benchmarks.plateaubench.fault import fault
 from benchmarks.plateaubench.healthy import Healthy
-from benchmarks.plateaubench.planning import Planned
+from benchmarks.plateaubench.planning import Planned, from_file
+from unplateau.base.errors import UsageError
 
 _LOSSES, _HEADS = "MODEL.LOSSES", "MODEL.HEADS"
-_MISTAKES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+MISTAKES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("configured_rate_low", "learning-rate-too-low", {"SOLVER.BASE_LR": 1e-5}),
     ("configured_rate_high", "learning-rate-too-high no-warm-up", {"SOLVER.BASE_LR": 0.2}),
     ("configured_no_pk", "no-pk-sampling no-positives", {"DATALOADER.SAMPLER_TRAIN": "TrainingSampler"}),
@@ -36,9 +38,16 @@ def nothing_below(experiment: Experiment) -> None:
     """The code does what the configuration says."""
 
 
-def configured_plan() -> tuple[Planned, ...]:
-    """Return a run of each mistake, at seed 1."""
+def configured_plan(path: Path | None = None) -> tuple[Planned, ...]:
+    """Return a run of each mistake, at seed 1: ours, or those in `MISTAKES` of somebody's file, in the same form.
+
+    Raises:
+        UsageError: the file is missing, or has none.
+    """
+    mistakes = MISTAKES if path is None else from_file(path, "MISTAKES", "--configured")
+    if not mistakes:
+        raise UsageError(f"--configured {path}: it needs MISTAKES, as in benchmarks/plateaubench/faults_of_config.py.")
     return tuple(
         Planned("fault", name, 1, fault(name, causes, nothing_below), healthy=Healthy(name, changes))
-        for name, causes, changes in _MISTAKES
+        for name, causes, changes in mistakes
     )

@@ -57,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.quick
         else full_plan(faults, seeds=options.seeds, healthy_seeds=options.healthy_seeds)
     )
-    if options.configured:
-        plan = (*(planned for planned in plan if planned.name == HEALTHY[0].name), *configured_plan())
+    if options.configured is not None:
+        mistakes = configured_plan(None if options.configured == Path() else options.configured)
+        plan = (*(planned for planned in plan if planned.name == HEALTHY[0].name), *mistakes)
     plan = tuple(planned for planned in plan if not options.only or planned.name in options.only)
     plan = tuple(replace(planned, backbone=options.backbone, data=options.data) for planned in plan)
     share, shares = options.shard
@@ -189,8 +190,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--configured",
-        action="store_true",
-        help="mistakes in the configuration itself, and the base recipe, instead of the others",
+        nargs="?",
+        const=Path(),
+        type=Path,
+        metavar="FILE.py",
+        help="mistakes in the configuration itself, ours or of a file, and the base recipe, instead of the others",
     )
     parser.add_argument("--only", nargs="*", default=(), help="names of faults and healthy kinds")
     parser.add_argument("--title", default="", help="of the report")

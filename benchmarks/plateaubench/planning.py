@@ -98,15 +98,24 @@ def faults_of(path: Path) -> tuple[Fault, ...]:
     Raises:
         UsageError: it is missing, or has none.
     """
-    spec = importlib.util.spec_from_file_location("faults_from_outside", path)
-    if spec is None or spec.loader is None or not path.exists():
-        raise UsageError(f"--faults-from {path}: there is no such Python file.")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = tuple(getattr(module, "FAULTS", ()))
+    found = from_file(path, "FAULTS", "--faults-from")
     if not found or not all(isinstance(fault, Fault) for fault in found):
         raise UsageError(f"--faults-from {path}: it needs FAULTS, a tuple of benchmarks.plateaubench.fault.Fault.")
     return found
+
+
+def from_file(path: Path, name: str, option: str) -> tuple[Any, ...]:
+    """Return a tuple by name from somebody's file; empty where the file has none. Runs that file.
+
+    Raises:
+        UsageError: the file is missing.
+    """
+    spec = importlib.util.spec_from_file_location("from_outside", path)
+    if spec is None or spec.loader is None or not path.exists():
+        raise UsageError(f"{option} {path}: there is no such Python file.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return tuple(getattr(module, name, ()))
 
 
 def identity(backbone: str = STANDARD, data: str = STANDARD_DATA) -> str:

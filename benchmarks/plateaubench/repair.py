@@ -20,6 +20,7 @@ from benchmarks.plateaubench.report import Done
 from unplateau.base.errors import ConfigError
 from unplateau.config.delta import difference, with_values
 from unplateau.solutions.catalogue import BY_NAME
+from unplateau.solutions.generate import changes_of
 
 ENOUGH = 0.9  # of the lost mAP
 _TRIED = 2
@@ -134,17 +135,17 @@ def _repair(done: Done, name: str) -> Repair:
     fault = done.planned.fault
     assert fault is not None
     wrong = done.planned.healthy.changes
-    delta = _delta(name, done.planned.changes)
+    delta = _delta(name, done.planned.changes, done.answers["probes"].settings)
     if delta:
         planned = replace(done.planned, group="fault", healthy=Healthy(f"with {name}", {**wrong, **delta}))
         return Repair(done.planned.name, done.planned.seed, name, planned, False)
     return Repair(done.planned.name, done.planned.seed, name, None, bool(classes(fault.causes) & {name, *_BY_HAND.get(name, ())}))
 
 
-def _delta(name: str, changes: Mapping[str, Any]) -> dict[str, object]:
+def _delta(name: str, changes: Mapping[str, Any], settings: Mapping[str, float]) -> dict[str, object]:
     """What the remedy changes in the run's own recipe; nothing for work by hand."""
     remedy, config = BY_NAME.get(name), recipe(dict(changes))
-    wanted = remedy.change(config) if remedy is not None and remedy.change is not None else {}
+    wanted = changes_of(remedy, config, settings) if remedy is not None else {}
     try:
         keys = difference(config, with_values(config, wanted)) if wanted else {}
     except ConfigError:

@@ -1,11 +1,9 @@
 """A finding is no surer of its causes than what came of it in trainings with unknown bugs."""
 
-import pytest
-
 from benchmarks.plateaubench.track_record import Told, confidence_table, right_of_first, told
 from unplateau.diagnosis.causes import BY_CODE
 from unplateau.diagnosis.rules.table import RULES
-from unplateau.diagnosis.track_record import LIKELY, PROVEN, RIGHT_OF_FIRST, as_recorded, believed, record_of
+from unplateau.diagnosis.track_record import LIKELY, PROVEN, RIGHT_OF_FIRST, as_recorded, record_of
 from unplateau.runs.record import Finding
 
 
@@ -35,9 +33,3 @@ def test_how_well_confidence_held_is_counted_with_the_record_of_other_files_alon
     as_told, capped = confidence_table(answers)[2:]
     assert as_told.startswith("| as told | 6 | 6 | 4 |")
     assert capped.startswith("| no surer than the record | 6 | 0 | 0 |")  # (1 + 2) / (3 + 3) for each file, by the other
-
-
-def test_beside_others_a_finding_without_a_record_is_believed_in_two_of_three():
-    assert believed(finding("never-seen", 0.95)) == pytest.approx(2 / 3)
-    assert believed(finding("never-seen", 0.98)) == 0.98
-    assert believed(finding("never-seen", 0.5)) == 0.5

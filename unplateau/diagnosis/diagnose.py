@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.causes import BY_CODE
+from unplateau.diagnosis.measured_settings import with_settings
 from unplateau.diagnosis.rules.table import RULES
 from unplateau.diagnosis.rules.unknown import unknown
-from unplateau.diagnosis.track_record import LIKELY, PROVEN, as_recorded, believed
+from unplateau.diagnosis.track_record import LIKELY, PROVEN, as_recorded
 from unplateau.diagnosis.verdict import Abstained, Rule
 from unplateau.runs.record import Finding
 
@@ -103,9 +104,11 @@ def diagnose(case: Case) -> Diagnosis:
         findings = [fallback] if fallback is not None else []
     kept = _consistent(findings)
     if not case.measurements:  # the record was counted where things had been measured; of a log alone it says nothing
-        return Diagnosis(tuple(sorted(kept, key=lambda finding: _rank(finding, finding.confidence))), abstentions)
-    ranked = sorted(kept, key=lambda finding: _rank(finding, believed(finding)))
-    return Diagnosis(tuple(as_recorded(finding) for finding in ranked), abstentions)
+        pairs = [(finding, finding) for finding in kept]
+    else:
+        pairs = [(finding, as_recorded(finding)) for finding in kept]
+    ranked = sorted(pairs, key=lambda pair: _rank(pair[0], pair[1].confidence))
+    return Diagnosis(tuple(with_settings(told, case) for _, told in ranked), abstentions)
 
 
 def _abstention(rule: Rule, verdict: Abstained) -> Abstention:
@@ -175,10 +178,10 @@ def _cures(finding: Finding) -> frozenset[str]:
     return frozenset(BY_CODE[cause].cure for cause in finding.causes if cause in BY_CODE)
 
 
-def _rank(finding: Finding, believed: float) -> tuple[bool | int | float, ...]:
+def _rank(finding: Finding, recorded: float) -> tuple[bool | int | float, ...]:
     """What is nearly sure comes first, then the pipeline; where records are about as good, the evidence decides."""
     is_note, likely = finding.severity == "info", finding.confidence >= LIKELY
     unsure = finding.confidence < _SURE_OF_CAUSE * _DOUBT
-    doubt, record = believed < _NEARLY_SURE, round(believed / _ABOUT_EQUAL)
+    doubt, record = recorded < _NEARLY_SURE, round(recorded / _ABOUT_EQUAL)
     order = _PIPELINE_FIRST[finding.severity]
     return (not likely, is_note, is_symptom(finding), doubt, unsure, order, -record, -finding.confidence)

@@ -21,6 +21,7 @@ _ROUNDING = 0.005  # nats; logs are written to three digits
 _SPREADS = 3.0
 _LEARNED_MAP = 0.1  # well above un-finetuned features (1-3 % on Market-1501)
 _LEARNED_FALL = 0.15  # of the start
+_LEARNED_WELL = 0.25  # of the way from floor to start
 _USUAL_MARGIN = 0.3  # of every re-ID recipe; assumed only where the margin is not known
 
 
@@ -128,3 +129,11 @@ def _published(num_identities: int, feature_dim: int | None, initial_std: float 
         for name, dim, std in candidates
         if feature_dim in (None, dim) and initial_std in (None, std)
     )
+
+
+def has_learned_well(case: Case) -> bool:
+    """Return whether the cross-entropy has come most of the way to its floor: whatever the settings are, they work."""
+    loss, low, starts = case.curve("cross_entropy"), floor(case), head_starts(case)
+    if loss is None or low is None or not starts:
+        return False
+    return loss.latest < low + _LEARNED_WELL * (starts[0].start.mean - low)

@@ -15,7 +15,7 @@ _ONE_EPOCH = 1.0  # trainers count epochs from 0 or from 1
 _FEWEST_RATES = 3
 _KIND = "is_adam"
 _HARDLY, _FAR = 2e-3, 1.5e-2  # of the weights' length in a step at the peak rate; 0.003 to 0.009 in healthy runs of any optimiser
-_USUAL_RATES = {"Adam": 3.5e-4, "AdamW": 3.5e-4, "SGD": 0.05}  # peak rates of the published re-ID recipes
+USUAL_RATES = {"Adam": 3.5e-4, "AdamW": 3.5e-4, "SGD": 0.05}  # peak rates of the published re-ID recipes
 
 
 def ahead(case: Case, curve: Curve) -> Ahead:
@@ -63,7 +63,7 @@ def peak_rate(case: Case) -> float | None:
 
 def usual_rate(case: Case) -> float:
     """Return the peak rate that published recipes use with this optimiser; Adam's where it is not known."""
-    return _USUAL_RATES.get(case.facts.optimizer or "Adam", _USUAL_RATES["Adam"])
+    return USUAL_RATES.get(case.facts.optimizer or "Adam", USUAL_RATES["Adam"])
 
 
 def rate_over_configured(case: Case) -> float | None:

@@ -80,13 +80,6 @@ def as_recorded(finding: Finding) -> Finding:
     return replace(finding, confidence=min(finding.confidence, most))
 
 
-def believed(finding: Finding) -> float:
-    """Return how sure a finding is beside others: as its record allows, and of a code without one two of three are believed."""
-    if finding.confidence >= PROVEN:
-        return finding.confidence
-    return min(finding.confidence, expected_right(*RIGHT_OF_FIRST.get(finding.code, (0, 0))))
-
-
 def record_of(code: str) -> str:
     """Return the record of a finding in words; empty without one."""
     if code not in RIGHT_OF_FIRST:

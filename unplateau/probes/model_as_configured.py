@@ -32,7 +32,8 @@ def settings_apart(trained: nn.Module, configured: nn.Module) -> tuple[Measureme
         modules_differ: the number of modules that are missing, of another class, or set differently, with group "", and one
         measurement for each with its path and what differs as group, at most eight.
     """
-    mine, theirs = dict(trained.named_modules()), dict(configured.named_modules())
+    mine, theirs = (dict(model.named_modules(remove_duplicate=False)) for model in (trained, configured))
+    owner, meant = _first_places(mine), _first_places(theirs)
     told: list[tuple[str, str]] = []
     replaced: list[str] = []
     for path in dict.fromkeys([*theirs, *mine]):
@@ -41,10 +42,17 @@ def settings_apart(trained: nn.Module, configured: nn.Module) -> tuple[Measureme
         one, other = mine.get(path), theirs.get(path)
         if type(one) is not type(other):
             replaced.append(path)
-        if what := _difference(one, other):
+        if one is not None and other is not None and owner[one] != path and meant[other] == path:
+            told.append((path, f"{type(one).__name__} shared with {owner[one]}"))
+        elif what := _difference(one, other):
             told.append((path, what))
     found = [Measurement("modules_differ", float(len(told)), "modules")]
     return (*found, *(Measurement("modules_differ", 1.0, "modules", group=f"{path}: {what}") for path, what in told[:8]))
+
+
+def _first_places(modules: dict[str, nn.Module]) -> dict[nn.Module, str]:
+    """Where each module is met first; at other places it is shared."""
+    return {module: path for path, module in reversed(modules.items())}
 
 
 @torch.no_grad()

@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from unplateau.config.schema import Config
+from unplateau.diagnosis.schedule_view import USUAL_RATES
 
 _ADAM_RATE = 3.5e-4  # Luo et al. 2019, Adam, batch 64
+_FAR_ABOVE = 10.0  # times the usual rate; a third of that would be too high as well
+_TOO_SOON = 0.15  # of the epochs
+_SMALL_BATCH, _USUAL_EACH = 32, 4
 _USUAL_WARM_UP = 2000  # steps, fast-reid's Base-bagtricks
 
 
@@ -30,7 +34,8 @@ class Remedy:
 
 
 def _lower_rate(config: Config) -> dict[str, Any]:
-    return {"SOLVER.BASE_LR": _round(config.SOLVER.BASE_LR / 3)}
+    rate, usual = config.SOLVER.BASE_LR, USUAL_RATES.get(config.SOLVER.OPT, _ADAM_RATE)
+    return {"SOLVER.BASE_LR": usual if rate > _FAR_ABOVE * usual else _round(rate / 3)}
 
 
 def _raise_rate(config: Config) -> dict[str, Any]:
@@ -101,7 +106,17 @@ def _drop_now(config: Config) -> dict[str, Any]:
 
 
 def _larger_batch(config: Config) -> dict[str, Any]:
-    return {"SOLVER.IMS_PER_BATCH": 2 * config.SOLVER.IMS_PER_BATCH}
+    each = config.DATALOADER.NUM_INSTANCE
+    several = {"DATALOADER.NUM_INSTANCE": max(each, _USUAL_EACH)} if each > 1 else {}
+    return {"SOLVER.IMS_PER_BATCH": max(2 * config.SOLVER.IMS_PER_BATCH, _SMALL_BATCH), **several}
+
+
+def _descend(config: Config) -> dict[str, Any]:
+    """A rate that descends over all epochs for milestones that come at once or never; others are right, their code is not."""
+    epochs, steps = config.SOLVER.MAX_EPOCH, config.SOLVER.STEPS
+    if config.SOLVER.SCHED != "MultiStepLR" or not steps or _TOO_SOON * epochs <= min(steps) < epochs:
+        return {}
+    return {"SOLVER.SCHED": "CosineAnnealingLR"}
 
 
 def _less_decay(config: Config) -> dict[str, Any]:
@@ -134,7 +149,7 @@ REMEDIES: tuple[Remedy, ...] = (
            lambda config: {"MODEL.LOSSES.CE.SCALE": 1.0, "MODEL.LOSSES.TRI.SCALE": 1.0}),
     Remedy("clip_gradients", "Clipping bounds the step after an outlier batch.", "Pascanu et al. 2013", _clip),
     Remedy("loosen_clipping", "Without clipping steps have their full length.", "Tuning Playbook", _no_clip),
-    Remedy("repair_schedule", "Milestones in epochs, the rate set by one owner.", "open-reid#15", _no_change),
+    Remedy("repair_schedule", "Milestones in epochs, the rate set by one owner.", "open-reid#15", _descend),
     Remedy("lower_weight_decay", "The usual decay leaves the features their length.", "Luo et al. 2019: 5e-4", _less_decay),
     Remedy("repair_normalisation", "Inputs as the pretrained weights expect them, on the 0-255 scale here.", "torchvision",
            _normalisation),
@@ -171,8 +186,8 @@ REMEDIES: tuple[Remedy, ...] = (
            lambda config: {"MODEL.LOSSES.TRI.MARGIN": 0.3}),
     Remedy("less_label_smoothing", "A target that is mostly the identity gives a gradient to follow.", "Szegedy 2016: 0.1",
            lambda config: {"MODEL.LOSSES.CE.EPSILON": 0.1}),
-    Remedy("larger_embedding", "More dimensions keep people apart.", "fast-reid: 512 to 2048",
-           lambda config: {"MODEL.HEADS.EMBEDDING_DIM": 512}),
+    Remedy("larger_embedding", "The backbone's own features, without a layer that makes them fewer.", "Luo et al. 2019: 2048",
+           lambda config: {"MODEL.HEADS.EMBEDDING_DIM": 0}),
     Remedy("weaker_augmentation", "People must still be known after augmentation.", "Luo et al. 2019: flip, padding, erasing",
            _weaker_augmentation),
     Remedy("restore_batch_norm", "Statistics that follow the training fit its features.", "Ioffe and Szegedy 2015",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from unplateau.base.errors import ConfigError
 from unplateau.config.delta import difference, with_values
@@ -67,7 +67,8 @@ def _evidence_based(config: Config, findings: Sequence[Finding], *, first_number
     candidates = []
     for name, cases in by_remedy.items():
         remedy = BY_NAME.get(name)
-        delta = None if remedy is None else _delta(remedy, config)
+        settings = {key: value for finding, _ in reversed(cases) for key, value in finding.settings.items()}
+        delta = None if remedy is None else _delta(remedy, config, settings)
         if remedy is not None and delta is not None and name != "cosine_annealing":  # that one is solution 2
             rank = max(_expected_gain(finding, place) for finding, place in cases)
             candidates.append((rank, remedy, delta, tuple(finding.code for finding, _ in cases)))
@@ -85,11 +86,11 @@ def _evidence_based(config: Config, findings: Sequence[Finding], *, first_number
     ]
 
 
-def _delta(remedy: Remedy, config: Config) -> dict[str, object] | None:
+def _delta(remedy: Remedy, config: Config, settings: Mapping[str, float]) -> dict[str, object] | None:
     """The keys that really change; None where the cure is no configuration, or is in force already."""
     if remedy.change is None:
         return None
-    wanted = remedy.change(config)
+    wanted = changes_of(remedy, config, settings)
     if not wanted:
         return {}  # the unchanged recipe, in a trainer that checks that weights move
     try:
@@ -98,6 +99,12 @@ def _delta(remedy: Remedy, config: Config) -> dict[str, object] | None:
         return None
     keys = difference(config, changed)
     return {key: wanted.get(key, new) for key, (_, new) in keys.items()} or None
+
+
+def changes_of(remedy: Remedy, config: Config, settings: Mapping[str, float]) -> dict[str, object]:
+    """Return what a remedy sets: its published values, or those that were measured for the same keys."""
+    published = {} if remedy.change is None else remedy.change(config)
+    return {key: settings.get(key, value) for key, value in published.items()}
 
 
 def _expected_gain(finding: Finding, place: int) -> float:

@@ -109,6 +109,9 @@ def judge_gradients(case: Case) -> Verdict:
     ]
     cut = all(ratio < _GRADIENT_LESS for ratio in off.values())
     gone = all(ratio < _GRADIENT_GONE for ratio in off.values())
+    mined = (
+        ("margin-wrong", "triplet-collapse") if set(off) == {"triplet"} and not gone else ()
+    )  # other pairs, or other distances
     faint = gone and all(ratio > _EXACTLY_NONE for ratio in off.values())  # there is a way back, and hardly anything on it
     return Finding(
         code="gradient-not-of-losses",
@@ -116,9 +119,9 @@ def judge_gradients(case: Case) -> Verdict:
         severity="pipeline",
         confidence=0.7 if faint or not cut else 0.95 if gone else 0.85,
         evidence=tuple(lines),
-        causes=(*(("missing-cosine-scale",) if faint else ()), "detached-branch", "no-gradient")
+        causes=(*(("missing-cosine-scale",) if faint else ()), "detached-branch", "no-gradient", *mined)
         if cut
-        else ("detached-branch", "loss-weights-unbalanced", "wrong-head"),
+        else ("detached-branch", "loss-weights-unbalanced", "wrong-head", *mined),
         refuted_by="a stop-gradient that is meant",
         next_test="call backward on each loss alone and print the gradient of the features",
         remedies=("restore_gradient", "repair_losses"),
@@ -191,7 +194,7 @@ def _explained(case: Case, name: str) -> tuple[list[Evidence], list[str]]:
     cosine = case.measured("loss_gradient_cosine").get(name, 1.0)
     if best is None and name == "triplet" and cosine < _OTHER_PAIRS:
         text = f"its gradient has a cosine of {cosine:.2f} with the configured one's: it compares other pairs"
-        return [Evidence(text, cosine, 1.0, _SOURCE)], ["labels-off-by-one", "no-positives", "loss-weights-unbalanced"]
+        return [Evidence(text, cosine, 1.0, _SOURCE)], list(_OTHER_TRIPLETS)
     if best is None and cosine > _ONE_DIRECTION:
         return [], list(dict.fromkeys(["loss-weights-unbalanced", *_POSSIBLE.get(name, ())]))
     if best is None:
@@ -217,6 +220,8 @@ _NEVER: Mapping[str, tuple[str, ...]] = defaultdict(
     {"triplet": ("no-positives", "margin-wrong", "loss-weights-unbalanced")},
 )
 """Of a loss that is 0 where it should not be: any factor of 0 explains that."""
+_OTHER_TRIPLETS = ("labels-off-by-one", "no-positives", "margin-wrong", "triplet-collapse", "loss-weights-unbalanced")
+"""Of a triplet loss that compares other pairs: by their labels, by its mining, or by what it asks of them."""
 _POSSIBLE: dict[str, tuple[str, ...]] = {
     "cross_entropy": (
         "wrong-head",
@@ -225,5 +230,5 @@ _POSSIBLE: dict[str, tuple[str, ...]] = {
         "label-smoothing-too-strong",
         "loss-weights-unbalanced",
     ),
-    "triplet": ("labels-off-by-one", "no-positives", "loss-weights-unbalanced", "margin-wrong"),
+    "triplet": _OTHER_TRIPLETS,
 }

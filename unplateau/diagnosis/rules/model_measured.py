@@ -131,7 +131,16 @@ def _of_output(case: Case, where: str) -> _Known:
     return confidence, causes
 
 
+def _is_passed_by(case: Case, where: str) -> bool:
+    """Whether no gradient arrives at the weights of the first module whose output differs: its output is not used."""
+    path = where.partition(": ")[2].partition(" (")[0]
+    still = case.measured("tensors_moved").get(path, 1.0) == 0 and case.measured("measured_updates").get(path, 0.0) > 0
+    return still and case.measured("unmoved_with_gradient").get(path, 1.0) == 0
+
+
 def _of_mode(case: Case, where: str) -> _Known:
+    if _is_passed_by(case, where):
+        return _PASSED_BY
     if case.measured("rows_exchanged").get(where, 0.0) > _EXCHANGED:
         return 0.85, ("wrong-head",) if "classifier" in where else ("labels-shuffled", "wrong-head")
     if case.measured("input_differs").get(where, 0.0) > 0:
@@ -156,6 +165,7 @@ def _of_mode(case: Case, where: str) -> _Known:
 
 
 _NEVER_CALLED: _Known = (0.85, ("layers-frozen", "embedding-too-small"))
+_PASSED_BY: _Known = (0.7, ("layers-frozen", "detached-branch", "dead-units"))
 _UNKNOWN: _Known = (0.6, ("dead-units", "embedding-too-small", "wrong-head"))
 _MODULES: tuple[tuple[str, _Known], ...] = (
     ("margin", (0.85, ("margin-wrong", "wrong-head"))),
@@ -164,6 +174,7 @@ _MODULES: tuple[tuple[str, _Known], ...] = (
     ("Dropout", (0.85, ("dropout-too-strong",))),
     ("_dim", (0.85, ("embedding-too-small", "wrong-head"))),
     ("head.reduction", (0.85, ("embedding-too-small", "wrong-head"))),
+    ("Norm2d shared", (0.7, ("batch-norm-in-eval", "stale-weights-evaluated"))),  # its running statistics are those of no layer
     ("Norm", (0.7, ("batch-norm-in-eval",))),
     ("head.neck", (0.7, ("batch-norm-in-eval", "wrong-head"))),
     ("head.pooling", (0.6, ("embedding-too-small", "wrong-head"))),

@@ -33,6 +33,7 @@ _CONSTANT = 16  # elements; fewer are a scale, not a layer
 _LONG = 0.2  # of the logged points
 _HARDLY_ANY = 0.01  # of the configured rate
 _HIDDEN = 0.01  # of the elements below the loss; a temperature alone is less
+_BEHIND_FEATURES = ("classifier", "cls_layer", "fc", "logits", "neck", "bottleneck")
 _HEADS = ("head", "heads", "classifier", "fc", "bottleneck", "cls_layer", "logits", "neck")
 
 
@@ -188,6 +189,8 @@ def _groups(case: Case) -> tuple[list[str], list[str]]:
     if max(updates.values(), default=0.0) < _FEWEST_UPDATES:
         return [], []
     layers = [group for group, count in elements.items() if group and count > _CONSTANT]
+    if case.facts.cross_entropy_weight == 0:  # neck and classifier are there, and nothing trains them
+        layers = [group for group in layers if not is_behind_features(group)]
     still = [g for g in layers if frozen.get(g) == 1.0 or (updates.get(g, 0.0) >= _FEWEST_UPDATES and moved.get(g) == 0.0)]
     return still, [group for group in layers if moved.get(group, 0.0) > 0]
 
@@ -203,7 +206,7 @@ def _why_still(case: Case, groups: list[str]) -> tuple[tuple[str, ...], float, t
         lines = tuple(Evidence(f"{g}: no parameter asks for a gradient", 0.0, None, _SOURCE) for g in groups[:6])
         return ("backbone-frozen", "layers-frozen"), 0.7, lines
     lines = tuple(Evidence(f"{g}: no gradient arrives, equal to the bit", 0.0, 1e-3, _SOURCE) for g in groups[:6])
-    return ("detached-branch", "backbone-frozen"), 0.9, lines
+    return ("detached-branch", "layers-frozen", "backbone-frozen"), 0.9, lines
 
 
 def _is_added(case: Case, groups: list[str]) -> bool:
@@ -222,6 +225,11 @@ def _has_no_rate(case: Case) -> bool:
 def _is_wanted(case: Case, groups: list[str]) -> bool:
     wanted = tuple(case.facts.frozen_layers or ())
     return bool(wanted) and all(group.startswith(wanted) for group in groups)
+
+
+def is_behind_features(group: str) -> bool:
+    """Return whether a layer stands between the features and the cross-entropy: neck and classifier."""
+    return any(part in _BEHIND_FEATURES for part in group.lower().split("."))
 
 
 def _is_head(group: str) -> bool:

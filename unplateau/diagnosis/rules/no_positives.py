@@ -27,12 +27,15 @@ from unplateau.runs.record import Evidence, Finding
 CODE = "no-positives"
 _ZERO = 0.01  # of the collapse value
 _FEWEST_POINTS = 3
+_HAVE_POSITIVES = 0.9  # of the images
 
 
 def judge(case: Case) -> Verdict:
     """Fire where the triplet loss is 0 from the first point on, or is trained with one image of a person."""
     if case.facts.triplet_weight == 0:
         return None
+    if case.measured("batch_with_positive").get("", 0.0) >= _HAVE_POSITIVES and case.measured("loss_configured"):
+        return None  # batches were looked at, and so was the loss: `sampling_measured`, `losses_not_as_configured`
     evidence = (*_zero(case), *_plain_sampling(case))
     if not evidence:
         return None

@@ -89,9 +89,10 @@ def _is_idle(name: str, own: float) -> bool:
 
 def _of_another_kind(case: Case) -> tuple[float, tuple[str, ...]]:
     """Rates of two kinds of optimiser say nothing of each other; how far a step moves the weights does."""
-    rates = {"low": ("learning-rate-too-low",), "high": ("learning-rate-too-high",)}
-    known = rates.get(motion_says(case))
-    return (0.8, known) if known is not None else (0.6, ("learning-rate-too-high", "learning-rate-too-low"))
+    says = motion_says(case)
+    if says == "low":  # or one step that was far too long has left weights that later ones hardly move
+        return 0.7, ("learning-rate-too-low", "learning-rate-too-high")
+    return (0.8 if says == "high" else 0.6), ("learning-rate-too-high", *(() if says == "high" else ("learning-rate-too-low",)))
 
 
 def _meaning(name: str, own: float, asked: float) -> tuple[float, tuple[str, ...]] | None:

@@ -21,6 +21,7 @@ Source
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.verdict import Abstained, Verdict
@@ -34,7 +35,7 @@ _SOURCE = "probe lr_range"
 
 def judge_low(case: Case) -> Verdict:
     """Fire where the peak rate is far below the steepest descent."""
-    if (rates := _rates(case)) is None:
+    if (rates := rates_measured(case)) is None:
         return _abstention(case)
     rate, steepest, _ = rates
     if rate <= 0 or steepest / rate < _TOO_LOW:
@@ -44,7 +45,7 @@ def judge_low(case: Case) -> Verdict:
 
 def judge_high(case: Case) -> Verdict:
     """Fire where the peak rate is beyond the rate of the lowest loss."""
-    if (rates := _rates(case)) is None:
+    if (rates := rates_measured(case)) is None:
         return _abstention(case)
     rate, steepest, lowest = rates
     if rate < _TOO_HIGH * lowest or rate < _TOO_HIGH * steepest:
@@ -52,17 +53,28 @@ def judge_high(case: Case) -> Verdict:
     return _finding("high", rate, steepest, ("learning-rate-too-high", "no-warm-up"), ("lower_learning_rate", "warm_up"))
 
 
-def _rates(case: Case) -> tuple[float, float, float] | None:
+class Rates(NamedTuple):
+    """What a range test tells."""
+
+    probed: float
+    """The peak rate of the training."""
+    steepest: float
+    lowest: float
+    """Where the loss is lowest."""
+
+
+def rates_measured(case: Case, *, least_fall: float = _LEAST_FALL) -> Rates | None:
+    """Return what a range test told; None where there was none, or its loss fell by less than this share of ln I."""
     rate, steepest = case.measured("probed_rate").get(""), case.measured("rate_of_steepest_descent").get("")
     lowest, first = case.measured("rate_of_lowest_loss").get(""), case.measured("lr_range_first_loss").get("")
-    if rate is None or steepest is None or lowest is None or first is None or not _fell(case, first):
+    if rate is None or steepest is None or lowest is None or first is None or not _fell(case, first, least_fall):
         return None
-    return rate, steepest, lowest
+    return Rates(rate, steepest, lowest)
 
 
-def _fell(case: Case, first: float) -> bool:
+def _fell(case: Case, first: float, least_fall: float) -> bool:
     identities = case.measured("num_identities").get("", math.inf)
-    return first - min(case.measured("lr_range_loss").values(), default=first) > _LEAST_FALL * math.log(identities)
+    return first - min(case.measured("lr_range_loss").values(), default=first) > least_fall * math.log(identities)
 
 
 def _abstention(case: Case) -> Abstained | None:

@@ -25,7 +25,7 @@ from __future__ import annotations
 import math
 
 from unplateau.diagnosis.case import Case
-from unplateau.diagnosis.landmarks_of import floor, head_starts
+from unplateau.diagnosis.landmarks_of import has_learned_well
 from unplateau.diagnosis.schedule_view import (
     NO_RATE,
     RATE_IS_HIGH,
@@ -46,7 +46,6 @@ _TRACE = 1e-9  # of the configured rate; below it the rate is 0, which `weights_
 _MANY_ZEROS = 0.2  # of the updates; warm-up begins with a single one
 _MANY_VALLEYS, _NEVER_RISE = 2.0, ("MultiStepLR", "CosineAnnealingLR")  # after warm-up
 _USUAL_DROP, _EXACTLY = 0.1, 0.02  # gamma of published schedules; of a power of it
-_LEARNED_WELL = 0.25  # of the way from floor to start: whatever the rate is, it works
 
 
 def judge(case: Case) -> Verdict:
@@ -56,7 +55,7 @@ def judge(case: Case) -> Verdict:
         return None
     if dropped_before(case) is not None:
         return None  # `learning_rate_exhausted`
-    low, works = ratio <= RATE_IS_LOW, _has_learned_well(case)
+    low, works = ratio <= RATE_IS_LOW, has_learned_well(case)
     if not is_rate_comparable(case) and motion_says(case) != ("low" if low else "high"):
         return None  # the rate of another kind of optimiser: `optimizer_not_as_configured`
     asked, rate = case.facts.base_learning_rate, peak_rate(case)
@@ -77,7 +76,7 @@ def judge(case: Case) -> Verdict:
 def judge_watched(case: Case) -> Verdict:
     """Compare the rates of the updates with the schedule: a log with a line an epoch does not show them."""
     asked, highest, mean = case.facts.base_learning_rate, *(case.measured(name).get("") for name in ("rate_highest", "rate_mean"))
-    if not asked or highest is None or mean is None or highest < _TRACE * asked or _has_learned_well(case):
+    if not asked or highest is None or mean is None or highest < _TRACE * asked or has_learned_well(case):
         return None
     if (found := _zeros_or_valleys(case)) is not None:
         return found
@@ -150,10 +149,3 @@ def _why_low(case: Case, ratio: float) -> tuple[str, ...]:
     if 1 <= round(drops) <= len(case.facts.milestones) and abs(drops - round(drops)) < _EXACTLY:
         return ("schedule-too-fast", "learning-rate-too-low")
     return ("learning-rate-too-low",)
-
-
-def _has_learned_well(case: Case) -> bool:
-    loss, low, starts = case.curve("cross_entropy"), floor(case), head_starts(case)
-    if loss is None or low is None or not starts:
-        return False
-    return loss.latest < low + _LEARNED_WELL * (starts[0].start.mean - low)

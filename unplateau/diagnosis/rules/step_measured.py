@@ -178,6 +178,7 @@ def judge_absent(case: Case) -> Verdict:
     """Fire where most weights had no gradient from the first step on, and not because their units were dead."""
     share = case.measured("gradient_absent").get(_AT_START)
     dead = max((value for group, value in case.measured("dead_units").items() if group.startswith(_AT_START)), default=0.0)
+    dead = max(dead, *case.measured("output_zeros").values(), 0.0)
     if share is None or share < _MOST_ABSENT or dead > _DEAD or unused_modules(case):
         return None
     text = f"{share:.0%} of the weights have a gradient of exactly 0 with the weights the training began with"

@@ -29,6 +29,7 @@ _SOURCE, _AGE = "probe updates_kept", "probe optimizer_age"
 _RARE, _RARE_WATCHED = 0.5, 0.125  # whoever is watched may accumulate over several batches on purpose
 _FEWEST_WATCHED = 100.0
 _WHOLE = 0.01  # epochs
+_NEWBORN = 0.05  # of the updates
 _YOUNG = 0.7  # of the updates; a gradient scaler skips a few
 _KEPT, _TAKEN_BACK, _ELSEWHERE, _ALONG = 0.8, 0.4, 0.3, -0.7  # lookahead at its usual half keeps 0.5 and more
 
@@ -96,13 +97,16 @@ def judge_age(case: Case) -> Verdict:
     text = f"the optimiser has counted {age:.0%} as many updates as training steps were done"
     if (epochs := _epochs_old(case, age)) is not None:
         text += f": it was made anew {epochs:.0f} epochs before the end"
+    made_anew = case.measured("updates_in_steps").get("", 0.0) == 1 and age < _NEWBORN
     return Finding(
         code=RARE,
         title="The optimiser has done far fewer updates than the training has steps",
         severity="pipeline",
         confidence=0.7 if epochs is None else 0.5,  # Adam's averages are back after some steps
         evidence=(Evidence(text, age, 1.0, _AGE),),
-        causes=("stale-optimizer", "scaler-always-skips", "no-gradient"),
+        causes=("stale-optimizer", "schedule-never-steps", "learning-rate-too-high")
+        if made_anew  # every step has its update, by an optimiser that knows neither the schedule nor the steps before
+        else ("stale-optimizer", "scaler-always-skips", "no-gradient"),
         refuted_by="an optimiser that was made anew on purpose, for another phase",
         next_test="print the step count in optimizer.state at the end of each epoch",
         remedies=("fix_optimizer", "fix_mixed_precision", "restore_gradient"),
