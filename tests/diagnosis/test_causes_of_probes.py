@@ -4,8 +4,10 @@ import pytest
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.diagnose import diagnose
+from unplateau.runs.record import Measurement
 
-from .made_probes import DELIVERED, MOVES, SCORED, STUCK, measured
+from .made_cases import falling, flat, make_case
+from .made_probes import CUT, DELIVERED, MOVES, SCORED, STUCK, measured
 from .made_twin_probes import BACK, OTHER_LOSS, output
 
 POOLING, CONV, CLASSIFIER = "evaluation: head.pooling (A)", "training: backbone.conv1 (C)", "training: head.classifier (L)"
@@ -48,7 +50,7 @@ def test_weights_without_a_gradient_that_are_never_called_are_no_cut_branch():
 def test_a_triplet_loss_that_pulls_elsewhere_compares_other_pairs_and_one_that_pulls_harder_has_another_weight(cosine, first):
     named = causes(measured({}, {"triplet": {**OTHER_LOSS, **BACK, "loss_gradient_cosine": cosine}}), "losses-not-as-configured")
     assert named[0] == first
-    assert ("margin-wrong" in named) == (cosine >= 0.5)
+    assert ("triplet-collapse" in named) == (cosine < 1.0)  # mined otherwise
 
 
 def test_running_statistics_are_multiplied_where_one_factor_holds_for_all_channels():
@@ -91,6 +93,25 @@ def test_what_is_added_along_the_weights_is_a_penalty(along, first):
 def test_a_batch_that_goes_through_the_model_in_pieces_is_small(rows, fires):
     codes = {finding.code for finding in diagnose(measured({"rows_in_pass": rows})).findings}
     assert ("batch-too-small" in codes) == fires
+
+
+def test_a_layer_whose_weights_get_no_gradient_is_passed_by_where_its_output_differs():
+    still = {"backbone.conv1": CUT, "backbone.b": MOVES, "head": MOVES, CONV: {"output_differs": 2.0}}
+    assert causes(measured(MOVES, still), "model-not-as-configured")[0] == "layers-frozen"
+
+
+def test_an_optimiser_that_is_young_and_never_missed_a_step_is_made_anew_in_each():
+    age = {"updates_over_steps": 0.006, "updates_in_steps": 1.0, "steps_trained": 180.0}
+    assert "schedule-never-steps" in causes(measured(age), "updates-are-rare")
+    assert "schedule-never-steps" not in causes(measured({**age, "updates_over_steps": 0.4}), "updates-are-rare")
+
+
+def test_a_triplet_loss_of_zero_is_no_want_of_pairs_where_batches_have_them():
+    zero = make_case(measurements=(), cross_entropy=falling(6.7, 3.0), triplet=flat(0.0))
+    assert "no-positives" in {finding.code for finding in diagnose(zero).findings}
+    seen = (Measurement("batch_with_positive", 1.0), Measurement("loss_configured", 0.8, group="triplet"))
+    looked_at = make_case(measurements=seen, cross_entropy=falling(6.7, 3.0), triplet=flat(0.0))
+    assert "no-positives" not in {finding.code for finding in diagnose(looked_at).findings}
 
 
 def test_weights_far_longer_than_configured_hardly_turn():

@@ -46,4 +46,4 @@ def test_two_settings_that_differ_are_both_named_the_surer_first():
     found = next(
         f for f in diagnose(trained(4e-4, {**SGD_FOR_ADAM, **decay})).findings if f.code == "optimizer-not-as-configured"
     )
-    assert found.causes == ("weight-decay-too-strong", "learning-rate-too-low")
+    assert found.causes == ("weight-decay-too-strong", "learning-rate-too-low", "learning-rate-too-high")

@@ -83,6 +83,12 @@ FIRING: dict[str, Case] = {
     "loss-weights-not-as-configured": summed(1.0, 100.0),
     "loss-weights-not-as-configured ": summed(0.0, 1.0),
     "loss-weights-not-as-configured  ": make_case(PLANNED, total=flat(900.0, 9.0), **LEARNS),
+    "losses-unbalanced": make_case(
+        dataclasses.replace(MARKET, cross_entropy_weight=1.0, triplet_weight=100.0), cross_entropy=falling(6.72, 6.4)
+    ),
+    "weights-lost": healthy(
+        curves={"cross_entropy": lambda x: np.where(x < 20, 6.7 - 0.2 * x, 6.7), "mAP": lambda x: np.where(x < 20, x / 30, 0.02)}
+    ),
     "batch-norm-not-updated": Case(measurements=pair({"": (0.1, 0.0), "backbone": (0.1, 0.0)}, buffers=1.0)),
     "nothing-to-learn": make_case(
         cross_entropy=flat(6.72, 0.01), triplet=falling(2.8, 0.33, 2, 0.002), mAP=flat(0.02, 0.001), learning_rate=flat(3.5e-4)

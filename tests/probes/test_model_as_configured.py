@@ -47,6 +47,15 @@ def test_settings_classes_and_missing_modules_are_told_by_path():
     assert value(settings_apart(trained, network()), "modules_differ") == 3
 
 
+def test_a_norm_that_layers_share_is_told_with_its_first_place_and_a_shared_activation_is_not():
+    def stack(*, norm=None, relu=None):
+        return nn.Sequential(*[m for _ in range(2) for m in (norm or nn.BatchNorm2d(4), relu or nn.ReLU())])
+
+    assert differing(stack(norm=nn.BatchNorm2d(4)), stack()) == {"2: BatchNorm2d shared with 0"}
+    assert differing(stack(relu=nn.ReLU()), stack()) == set()
+    assert differing(stack(norm=nn.BatchNorm2d(4)), stack(norm=nn.BatchNorm2d(4))) == set()
+
+
 def test_a_hook_is_told_by_the_first_module_whose_output_differs():
     trained = network()
     trained[1].register_forward_hook(lambda module, inputs, output: output.softmax(1))

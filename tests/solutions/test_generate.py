@@ -1,5 +1,6 @@
 """From findings to solutions: the five exactly as asked, the evidence first, and nothing that is there already."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,27 @@ def test_the_files_in_the_repository_set_what_is_generated(asked):
     folder = Path(__file__).parents[2] / "custom_configs"
     base = load(folder / "stalled_run.yml").config
     assert load(folder / "plateau_solutions" / f"{asked.name}.yml").config == with_values(base, asked.change(base))
+
+
+def test_a_measured_value_takes_the_place_of_the_published_one_for_the_same_key():
+    low = replace(_finding("learning-rate-too-low", "higher_learning_rate"), settings={"SOLVER.BASE_LR": 0.0027, "SEED": 3.0})
+    deltas = {solution.name: solution.delta for solution in generate(with_values(STALLED, {"SOLVER.BASE_LR": 1e-5}), [low])}
+    assert deltas["solution_6_higher_learning_rate"] == {"SOLVER.BASE_LR": 0.0027}
+
+
+@pytest.mark.parametrize(
+    ("remedy", "wrong", "delta"),
+    [
+        ("repair_schedule", {"SOLVER.STEPS": (1, 2)}, {"SOLVER.SCHED": "CosineAnnealingLR"}),
+        ("repair_schedule", {"SOLVER.STEPS": (200,)}, {"SOLVER.SCHED": "CosineAnnealingLR"}),
+        ("repair_schedule", {}, {}),
+        ("larger_batch", {"SOLVER.IMS_PER_BATCH": 4, "DATALOADER.NUM_INSTANCE": 2},
+         {"SOLVER.IMS_PER_BATCH": 32, "DATALOADER.NUM_INSTANCE": 4}),
+        ("larger_batch", {"SOLVER.IMS_PER_BATCH": 64}, {"SOLVER.IMS_PER_BATCH": 128}),
+        ("lower_learning_rate", {"SOLVER.BASE_LR": 0.2}, {"SOLVER.BASE_LR": 0.00035}),
+        ("lower_learning_rate", {"SOLVER.BASE_LR": 0.0006}, {"SOLVER.BASE_LR": 0.0002}),
+    ],
+)  # fmt: skip
+def test_a_remedy_changes_what_is_wrong_and_leaves_what_is_usual(remedy, wrong, delta):
+    found = generate(with_values(STALLED, wrong), [_finding("code", remedy)])
+    assert next(solution.delta for solution in found if solution.name.endswith(remedy)) == delta

@@ -42,7 +42,7 @@ def settings_apart(trained: nn.Module, configured: nn.Module) -> tuple[Measureme
         one, other = mine.get(path), theirs.get(path)
         if type(one) is not type(other):
             replaced.append(path)
-        if one is not None and other is not None and owner[one] != path and meant[other] == path:
+        if one is not None and other is not None and owner[one] != path and meant[other] == path and one.state_dict():
             told.append((path, f"{type(one).__name__} shared with {owner[one]}"))
         elif what := _difference(one, other):
             told.append((path, what))
