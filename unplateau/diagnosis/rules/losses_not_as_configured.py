@@ -196,7 +196,10 @@ def _explained(case: Case, name: str) -> tuple[list[Evidence], list[str]]:
         text = f"its gradient has a cosine of {cosine:.2f} with the configured one's: it compares other pairs"
         return [Evidence(text, cosine, 1.0, _SOURCE)], list(_OTHER_TRIPLETS)
     if best is None and cosine > _ONE_DIRECTION:
-        return [], list(dict.fromkeys(["loss-weights-unbalanced", *_POSSIBLE.get(name, ())]))
+        possible = [
+            cause for cause in _POSSIBLE.get(name, ()) if cause != "triplet-collapse"
+        ]  # the same pairs, pulled as they should
+        return [], list(dict.fromkeys(["loss-weights-unbalanced", *possible]))
     if best is None:
         return [], list(_POSSIBLE.get(name, ("loss-weights-unbalanced",)))
     error, what = case.measured("loss_explained")[best], best.removeprefix(f"{name}: ")
