@@ -138,6 +138,8 @@ def judge_total(case: Case) -> Verdict:
     text = f"the step minimises {ratio:.3g} times the weighted sum of its losses" + (f", with its {when}" if when else "")
     more = ratio > 1
     drowned = ("weight-decay-too-strong",) if ratio < _BELOW_DECAY else ()
+    if not more and case.measured("setting_trained").get("is_adam") == 0:
+        drowned = (*drowned, "learning-rate-too-low")  # without Adam a factor on the total is one on the rate
     return Finding(
         code="total-not-of-losses",
         title="Something else than the configured losses is " + ("added to the total" if more else "in the total"),
