@@ -12,6 +12,7 @@ from benchmarks.plateaubench.training import run
 from benchmarks.plateaubench.unseen.eighth_a import FAULTS as EIGHTH_A
 from benchmarks.plateaubench.unseen.eighth_b import FAULTS as EIGHTH_B
 from benchmarks.plateaubench.unseen.eleventh_a import FAULTS as ELEVENTH_A
+from benchmarks.plateaubench.unseen.eleventh_b import FAULTS as ELEVENTH_B
 from benchmarks.plateaubench.unseen.fifth_a import FAULTS as FIFTH_A
 from benchmarks.plateaubench.unseen.fifth_b import FAULTS as FIFTH_B
 from benchmarks.plateaubench.unseen.first import FAULTS as FIRST
@@ -46,6 +47,7 @@ UNSEEN = (
     *TENTH_A,
     *TENTH_B,
     *ELEVENTH_A,
+    *ELEVENTH_B,
 )
 TABLES = {
     "first": FIRST,
@@ -65,11 +67,13 @@ TABLES = {
     "tenth a": TENTH_A,
     "tenth b": TENTH_B,
     "eleventh a": ELEVENTH_A,
+    "eleventh b": ELEVENTH_B,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
     "raw_ids_for_labels": "IndexError",
     "one_class_too_few": "IndexError",
+    "numbers_of_people_with_gaps": "IndexError",
     "blank_image_divided_by_its_deviation": "Diverged",
     "numbers_of_the_larger_set": "IndexError",
 }
