@@ -31,7 +31,7 @@ class Answer:
     """Names of the findings behind `ranked`."""
     remedies: tuple[str, ...] = ()
     """Of the first finding, the most promising first."""
-    settings: Mapping[str, float] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     """Values that were measured for them."""
 
 

@@ -142,7 +142,7 @@ def _repair(done: Done, name: str) -> Repair:
     return Repair(done.planned.name, done.planned.seed, name, None, bool(classes(fault.causes) & {name, *_BY_HAND.get(name, ())}))
 
 
-def _delta(name: str, changes: Mapping[str, Any], settings: Mapping[str, float]) -> dict[str, object]:
+def _delta(name: str, changes: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, object]:
     """What the remedy changes in the run's own recipe; nothing for work by hand."""
     remedy, config = BY_NAME.get(name), recipe(dict(changes))
     wanted = changes_of(remedy, config, settings) if remedy is not None else {}

@@ -131,3 +131,11 @@ def test_a_measured_value_takes_the_place_of_the_published_one_for_the_same_key(
 def test_a_remedy_changes_what_is_wrong_and_leaves_what_is_usual(remedy, wrong, delta):
     found = generate(with_values(STALLED, wrong), [_finding("code", remedy)])
     assert next(solution.delta for solution in found if solution.name.endswith(remedy)) == delta
+
+
+def test_unusual_settings_become_one_solution_of_all_of_them():
+    odd = replace(_finding("settings-unusual", "usual_settings"), settings={"INPUT.REA.PROB": 0.4, "SOLVER.WARMUP_ITERS": 300})
+    deltas = {solution.name: solution.delta for solution in generate(STALLED, [odd])}
+    assert deltas["solution_6_usual_settings"] == {"INPUT.REA.PROB": 0.4, "SOLVER.WARMUP_ITERS": 300}
+    nothing = _finding("settings-unusual", "usual_settings")
+    assert not any(solution.name.endswith("usual_settings") for solution in generate(STALLED, [nothing]))

@@ -1,18 +1,17 @@
 """Values of our configuration that the measurements give themselves, where a remedy would otherwise take a published one.
 
 Source
-    Rate: Smith 2017, section 3.3, and Gugger 2018: a tenth of the rate at which the loss of a range test is lowest. Scale of
-    cosines: Zhang et al. 2019 (AdaCos), equation 16: sqrt(2) ln(I - 1).
+    Rate: Smith 2017, section 3.3, and Gugger 2018: a tenth of the rate at which the loss of a range test is lowest.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.rules.rate_measured import rates_measured
+from unplateau.diagnosis.usual_settings import cosine_scale
 from unplateau.runs.record import Finding
 
 _OF_LOWEST = 0.1
@@ -23,9 +22,11 @@ _RATE, _SCALE = "SOLVER.BASE_LR", "MODEL.HEADS.SCALE"
 
 def with_settings(finding: Finding, case: Case) -> Finding:
     """Return the finding with the values that its remedies should set, as far as they were measured."""
-    found: dict[str, float] = {}
+    found = dict(finding.settings)
     for name in finding.remedies:
         found |= _MEASURED[name](case) if name in _MEASURED else {}
+    if _RATE in finding.settings:
+        found |= _higher(case) | _lower(case)
     return replace(finding, settings=found) if found else finding
 
 
@@ -47,7 +48,7 @@ def _measured_rate(case: Case) -> float | None:
 
 def _scale(case: Case) -> dict[str, float]:
     people = case.facts.num_identities
-    return {_SCALE: round(math.sqrt(2) * math.log(people - 1), 1)} if people and people > 2 else {}
+    return {_SCALE: cosine_scale(people)} if people and people > 2 else {}
 
 
 _MEASURED: Mapping[str, Callable[[Case], dict[str, float]]] = {

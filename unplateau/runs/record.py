@@ -176,8 +176,8 @@ class Finding:
     next_test: str = ""
     remedies: tuple[str, ...] = ()
     """Names of solutions in the catalogue."""
-    settings: dict[str, float] = field(default_factory=dict)
-    """Dotted key -> value for those solutions, where measurements give it."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Dotted key -> value for those solutions, where measurements or recipes give it."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ class Remedy:
     expected: str = ""
     elsewhere: str = ""
     """What to do in a trainer of one's own, where no configuration of ours reaches."""
+    sets_all: bool = False
+    """Whether it sets whatever a finding's settings hold; others only take values for their own keys from there."""
 
 
 def _lower_rate(config: Config) -> dict[str, Any]:
@@ -39,7 +41,7 @@ def _lower_rate(config: Config) -> dict[str, Any]:
 
 
 def _raise_rate(config: Config) -> dict[str, Any]:
-    return {"SOLVER.BASE_LR": max(_ADAM_RATE, _round(config.SOLVER.BASE_LR * 3))}
+    return {"SOLVER.BASE_LR": max(USUAL_RATES.get(config.SOLVER.OPT, _ADAM_RATE), _round(config.SOLVER.BASE_LR * 3))}
 
 
 def _restore_rate(config: Config) -> dict[str, Any]:
@@ -107,7 +109,9 @@ def _drop_now(config: Config) -> dict[str, Any]:
 
 def _larger_batch(config: Config) -> dict[str, Any]:
     each = config.DATALOADER.NUM_INSTANCE
-    several = {"DATALOADER.NUM_INSTANCE": max(each, _USUAL_EACH)} if each > 1 else {}
+    several = {"DATALOADER.NUM_INSTANCE": _USUAL_EACH} if each > 1 else {}
+    if each > _USUAL_EACH and config.SOLVER.IMS_PER_BATCH >= _SMALL_BATCH:
+        return several  # more people, and not more images
     return {"SOLVER.IMS_PER_BATCH": max(2 * config.SOLVER.IMS_PER_BATCH, _SMALL_BATCH), **several}
 
 
@@ -143,6 +147,8 @@ REMEDIES: tuple[Remedy, ...] = (
            elsewhere="Remove detach() and no_grad() from the training step."),
     Remedy("lower_learning_rate", "Smaller steps stop overshooting.", "Smith 2017, arXiv 1506.01186", _lower_rate),
     Remedy("higher_learning_rate", "Larger steps reach the floor within the epochs planned.", "Smith 2017", _raise_rate),
+    Remedy("usual_settings", "With what recipes use in place of values that none has, the rest of the recipe can be judged.",
+           "Luo et al. 2019; fast-reid's Base-bagtricks", _no_change, sets_all=True),
     Remedy("warm_up", "A gentle start keeps fresh layers from wrecking pretrained ones.", "Fan et al. 2019; Luo et al. 2019",
            _warm_up),
     Remedy("rebalance_losses", "With equal weights no loss drowns the other's gradient.", "Luo et al. 2019: both weights 1",

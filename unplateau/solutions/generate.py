@@ -86,11 +86,13 @@ def _evidence_based(config: Config, findings: Sequence[Finding], *, first_number
     ]
 
 
-def _delta(remedy: Remedy, config: Config, settings: Mapping[str, float]) -> dict[str, object] | None:
+def _delta(remedy: Remedy, config: Config, settings: Mapping[str, object]) -> dict[str, object] | None:
     """The keys that really change; None where the cure is no configuration, or is in force already."""
     if remedy.change is None:
         return None
     wanted = changes_of(remedy, config, settings)
+    if not wanted and remedy.sets_all:
+        return None
     if not wanted:
         return {}  # the unchanged recipe, in a trainer that checks that weights move
     try:
@@ -101,8 +103,10 @@ def _delta(remedy: Remedy, config: Config, settings: Mapping[str, float]) -> dic
     return {key: wanted.get(key, new) for key, (_, new) in keys.items()} or None
 
 
-def changes_of(remedy: Remedy, config: Config, settings: Mapping[str, float]) -> dict[str, object]:
-    """Return what a remedy sets: its published values, or those that were measured for the same keys."""
+def changes_of(remedy: Remedy, config: Config, settings: Mapping[str, object]) -> dict[str, object]:
+    """Return what a remedy sets: its published values, or those that a finding gives for the same keys."""
+    if remedy.sets_all:
+        return dict(settings)
     published = {} if remedy.change is None else remedy.change(config)
     return {key: settings.get(key, value) for key, value in published.items()}
 

@@ -72,6 +72,7 @@ def _fast_reid(flat: Mapping[str, Any], iterations_per_epoch: int | None) -> Log
         milestones=_milestones(flat, warm_up or 0.0),
         mixed_precision=_switch(flat.get("SOLVER.AMP.ENABLED")),
         frozen_layers=_names(flat.get("MODEL.FREEZE_LAYERS")) if "MODEL.FREEZE_LAYERS" in flat else None,
+        settings=dict(flat),
     )
 
 

@@ -58,6 +58,8 @@ class LogFacts:
     mixed_precision: bool | None = None
     frozen_layers: tuple[str, ...] | None = None
     chance_map: float | None = None
+    settings: dict[str, Any] | None = None
+    """The whole configuration with dotted keys, where it is in our own key tree."""
 
     def filled_from(self, other: LogFacts) -> LogFacts:
         """Return these facts with what is None here taken from `other`."""

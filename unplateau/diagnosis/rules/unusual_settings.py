@@ -1,0 +1,63 @@
+"""A setting is far from what any published recipe uses, and the training has not learned well.
+
+What it is
+    Settings that stand in the configuration are compared with the ranges of published recipes, one by one. A training that learns
+    all the same is left alone.
+
+Why it happens
+    A value copied from another data set, optimiser or trainer: a rate of SGD with Adam, iterations of a longer run, milestones
+    of more epochs, an augmentation for larger images or for self-supervised learning, a weight of 1 where 0.0005 is meant.
+
+How it was seen
+    Most questions about a low mAP come with a configuration; in many of the answered ones a single value is off by a factor.
+
+What to do
+    Set the value that recipes use, and change nothing else in that run.
+
+Source
+    `usual_settings`: Luo et al. 2019, fast-reid's Base-bagtricks, TransReID. Ranges ours: about ten times around those.
+"""
+
+from __future__ import annotations
+
+from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.landmarks_of import has_learned_well
+from unplateau.diagnosis.usual_settings import USUAL, Usual
+from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.record import Evidence, Finding
+
+CODE = "settings-unusual"
+_FAR = 5.0  # times beyond the range: nobody means that
+
+
+def judge(case: Case) -> Verdict:
+    """Fire where a setting is outside of what recipes use."""
+    settings = case.facts.settings
+    if not settings or has_learned_well(case):
+        return None
+    found: dict[str, tuple[Usual, float]] = {}
+    for usual in USUAL:
+        value = usual.value(settings, case.facts)
+        if usual.key not in found and value is not None and usual.causes(value):
+            found[usual.key] = (usual, value)
+    if not found:
+        return None
+    worst = sorted(found.values(), key=lambda pair: -pair[0].factor(pair[1]))
+    return Finding(
+        code=CODE,
+        title="A setting is far from what recipes use",
+        severity="optimisation",
+        confidence=0.8 if worst[0][0].factor(worst[0][1]) >= _FAR else 0.7,
+        evidence=tuple(_line(usual, value) for usual, value in worst),
+        causes=tuple(dict.fromkeys(cause for usual, value in worst for cause in usual.causes(value))),
+        refuted_by="the same run with the usual value that is no better",
+        next_test="one run with the usual value, and nothing else changed",
+        remedies=("usual_settings",),
+        settings={key: value for usual, _ in reversed(worst) for key, value in usual.instead(settings, case.facts).items()},
+    )
+
+
+def _line(usual: Usual, value: float) -> Evidence:
+    limit, word = (usual.least, "at least") if value < usual.least else (usual.most, "at most")
+    unit = f" {usual.unit}" if usual.unit else ""
+    return Evidence(f"{usual.key}: {value:.3g}{unit}; recipes have {limit:g} {word}", value, limit, "configuration")
