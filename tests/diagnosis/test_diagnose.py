@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tests.diagnosis.made_cases import MARKET, falling, flat, make_case
-from tests.diagnosis.made_probes import DELIVERED, DRAWN, MOVES, STUCK, measured
+from tests.diagnosis.made_probes import DELIVERED, MOVES, STUCK, measured
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.diagnose import diagnose
 
@@ -52,10 +52,10 @@ def test_units_that_were_dead_from_the_start_are_a_cause_and_units_that_died_are
 
 
 def test_two_sure_causes_that_have_nothing_in_common_are_both_doubted():
-    order, embedding = measured({**DRAWN, "same_order_next_epoch": 1.0}), measured({"embedding_dim": 2.0})
-    alone = diagnose(order).first.confidence
-    together = diagnose(_both(order, embedding)).findings
-    assert {finding.code for finding in together} == {"not-shuffled", "embedding-too-small"}
+    pairs, embedding = measured({**DRAWN, "batch_with_positive": 0.1}, triplet_weight=1.0), measured({"embedding_dim": 2.0})
+    alone = diagnose(pairs).first.confidence
+    together = diagnose(_both(pairs, embedding)).findings
+    assert {finding.code for finding in together} == {"no-positives", "embedding-too-small"}
     assert all(finding.confidence < 0.75 < alone for finding in together)
 
 

@@ -220,7 +220,10 @@ _MEANS: dict[str, tuple[str, ...]] = {
 }
 _NEVER: Mapping[str, tuple[str, ...]] = defaultdict(
     lambda: ("loss-weights-unbalanced", "wrong-head"),
-    {"triplet": ("no-positives", "margin-wrong", "loss-weights-unbalanced")},
+    {
+        "triplet": ("no-positives", "margin-wrong", "loss-weights-unbalanced"),
+        "cross_entropy": ("cross-entropy-missing", "loss-weights-unbalanced", "detached-branch", "wrong-head"),
+    },
 )
 """Of a loss that is 0 where it should not be: any factor of 0 explains that."""
 _OTHER_TRIPLETS = ("labels-off-by-one", "no-positives", "margin-wrong", "triplet-collapse", "loss-weights-unbalanced")

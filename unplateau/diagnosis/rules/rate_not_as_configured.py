@@ -45,6 +45,7 @@ _OF_A_COSINE, _FEWEST_EPOCHS = 0.3, 4.0
 _TRACE = 1e-9  # of the configured rate; below it the rate is 0, which `weights_not_updated` judges
 _MANY_ZEROS = 0.2  # of the updates; warm-up begins with a single one
 _MANY_VALLEYS, _NEVER_RISE = 2.0, ("MultiStepLR", "CosineAnnealingLR")  # after warm-up
+_SWINGS_LOW = 0.6  # of the highest rate, on average
 _USUAL_DROP, _EXACTLY = 0.1, 0.02  # gamma of published schedules; of a power of it
 
 
@@ -104,7 +105,9 @@ def _zeros_or_valleys(case: Case) -> Finding | None:
     if valleys >= _MANY_VALLEYS and case.facts.schedule in _NEVER_RISE:
         evidence = Evidence(f"the rate rose again after it had fallen, {valleys:.0f} times", valleys, 0.0, _WATCHED)
         title = f"The learning rate swings, which {case.facts.schedule} never does"
-        return _watched(title, ("schedule-too-fast", "learning-rate-too-high"), evidence)
+        mean, highest = (case.measured(name).get("", 0.0) for name in ("rate_mean", "rate_highest"))
+        low = ("learning-rate-too-low",) if mean < _SWINGS_LOW * highest else ()
+        return _watched(title, ("schedule-too-fast", "learning-rate-too-high", *low), evidence)
     return None
 
 

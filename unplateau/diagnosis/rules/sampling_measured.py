@@ -209,7 +209,7 @@ def _finding(code: str, title: str, evidence: Evidence) -> Finding:
 
 
 _MEANING: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "not-shuffled": (("not-shuffled",), "restore_shuffling", "an order that differs from epoch to epoch"),
+    "not-shuffled": (("not-shuffled", "too-few-identities"), "restore_shuffling", "an order that differs from epoch to epoch"),
     "too-few-identities": (("too-few-identities", "not-shuffled"), "repair_sampling", "an epoch that shows everybody"),
     "batch-too-small": (("batch-too-small",), "larger_batch", "the same recipe with a larger batch that is no better"),
     "no-positives": (("no-pk-sampling", "no-positives"), "repair_sampling", "batches of several people, several images each"),

@@ -1,0 +1,28 @@
+"""Several reports counted as one."""
+
+import json
+
+from benchmarks.plateaubench.together import table
+
+
+def _fault(name, causes, said, *, hurts=True):
+    answer = {"alarm": bool(said), "causes": said, "confidence": 0.8}
+    return {
+        "name": name,
+        "causes": causes,
+        "hurts": hurts,
+        "answers": {view: answer for view in ("log", "checkpoints", "probes")},
+    }
+
+
+def test_faults_of_all_files_that_hurt_are_counted(tmp_path):
+    files = {
+        "one": [_fault("a", ["no-gradient"], [["no-gradient"]]), _fault("b", ["relabel"], [["no-gradient"], ["relabel"]])],
+        "two": [_fault("c", ["no-gradient"], []), _fault("d", ["no-gradient"], [["no-gradient"]], hurts=False)],
+    }
+    for name, faults in files.items():
+        (tmp_path / f"plateaubench_unseen_{name}.json").write_text(json.dumps({"faults": faults}))
+    lines = table(["one", "two"], tmp_path)
+    assert lines[0] == "one + two:"
+    assert [line.split(" | ")[1:3] for line in lines[4:]] == [["3", "33% (1; 6% to 79%)"]] * 3
+    assert all("| 67% (2; " in line and "| 33% (1; " in line for line in lines[4:])
