@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tests.diagnosis.made_cases import MARKET, falling, flat, make_case
-from tests.diagnosis.made_probes import DELIVERED, MOVES, STUCK, measured
+from tests.diagnosis.made_probes import DELIVERED, DRAWN, MOVES, STUCK, measured
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.diagnose import diagnose
 
