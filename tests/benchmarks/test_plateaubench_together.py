@@ -11,7 +11,7 @@ def _fault(name, causes, said, *, hurts=True):
         "name": name,
         "causes": causes,
         "hurts": hurts,
-        "answers": {view: answer for view in ("log", "checkpoints", "probes")},
+        "answers": dict.fromkeys(("log", "checkpoints", "probes"), answer),
     }
 
 

@@ -86,7 +86,9 @@ FIRING: dict[str, Case] = {
     "losses-unbalanced": make_case(
         dataclasses.replace(MARKET, cross_entropy_weight=1.0, triplet_weight=100.0), cross_entropy=falling(6.72, 6.4)
     ),
-    "settings-unusual": make_case(dataclasses.replace(MARKET, settings={"SOLVER.OPT": "SGD", "SOLVER.BASE_LR": 1e-4})),
+    "settings-unusual": make_case(
+        dataclasses.replace(MARKET, settings={"SOLVER.OPT": "SGD", "SOLVER.BASE_LR": 1e-4}), cross_entropy=falling(6.72, 6.0)
+    ),
     "weights-lost": healthy(
         curves={"cross_entropy": lambda x: np.where(x < 20, 6.7 - 0.2 * x, 6.7), "mAP": lambda x: np.where(x < 20, x / 30, 0.02)}
     ),

@@ -19,7 +19,7 @@ RECIPE = from_plain(
         "MODEL": {"HEADS": {"WITH_BNNECK": True, "NUM_CLASSES": 751}, "LOSSES": {"NAME": ("CrossEntropyLoss", "TripletLoss")}},
         "INPUT": {"PADDING": {"ENABLED": True}, "REA": {"ENABLED": True}},
         "DATALOADER": {"SAMPLER_TRAIN": "NaiveIdentitySampler"},
-        "SOLVER": {"STEPS": (40, 90), "WARMUP_ITERS": 2000},
+        "SOLVER": {"STEPS": (40, 90), "WARMUP_ITERS": 2000, "MAX_EPOCH": 120},
     }
 )
 CE, HEADS, JITTER = "MODEL.LOSSES", "MODEL.HEADS", "INPUT.CJ"
@@ -77,6 +77,15 @@ def test_a_mean_on_another_scale_is_seen_in_the_configuration_of_another_trainer
 def test_a_recipe_as_published_and_a_strange_one_that_learns_are_left_alone():
     assert found({}) is None
     assert found({"SOLVER.HEADS_LR_FACTOR": 0.1}, learns=True) is None
+
+
+def test_of_a_run_that_has_only_begun_it_is_a_note():
+    config = with_values(RECIPE, {"SOLVER.OPT": "SGD"})
+    facts = facts_of_config(flatten(config), iterations_per_epoch=202)
+    begun = make_case(facts, epochs=range(1, 6), cross_entropy=flat(6.5, 0.01))
+    for case in (begun, Case(None, facts, ())):
+        finding = next(finding for finding in diagnose(case).findings if finding.code == "settings-unusual")
+        assert (finding.severity, finding.confidence < 0.5) == ("info", True)
 
 
 def test_settings_that_are_not_in_force_do_not_count():

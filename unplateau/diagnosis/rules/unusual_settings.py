@@ -2,7 +2,7 @@
 
 What it is
     Settings that stand in the configuration are compared with the ranges of published recipes, one by one. A training that learns
-    all the same is left alone.
+    all the same is left alone, and of one that has only begun it is a note.
 
 Why it happens
     A value copied from another data set, optimiser or trainer: a rate of SGD with Adam, iterations of a longer run, milestones
@@ -27,6 +27,8 @@ from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CODE = "settings-unusual"
+_ITS_TIME = 0.25  # of the epochs planned; before that nothing has learned well
+_NOTE = 0.4
 _FAR = 5.0  # times beyond the range: nobody means that
 
 
@@ -43,11 +45,13 @@ def judge(case: Case) -> Verdict:
     if not found:
         return None
     worst = sorted(found.values(), key=lambda pair: -pair[0].factor(pair[1]))
+    confidence = 0.8 if worst[0][0].factor(worst[0][1]) >= _FAR else 0.7
+    matters = _had_its_time(case)
     return Finding(
         code=CODE,
         title="A setting is far from what recipes use",
-        severity="optimisation",
-        confidence=0.8 if worst[0][0].factor(worst[0][1]) >= _FAR else 0.7,
+        severity="optimisation" if matters else "info",
+        confidence=confidence if matters else _NOTE,
         evidence=tuple(_line(usual, value) for usual, value in worst),
         causes=tuple(dict.fromkeys(cause for usual, value in worst for cause in usual.causes(value))),
         refuted_by="the same run with the usual value that is no better",
@@ -55,6 +59,12 @@ def judge(case: Case) -> Verdict:
         remedies=("usual_settings",),
         settings={key: value for usual, _ in reversed(worst) for key, value in usual.instead(settings, case.facts).items()},
     )
+
+
+def _had_its_time(case: Case) -> bool:
+    """Whether a loss was seen for long enough to have fallen."""
+    loss, planned, last = case.curve("cross_entropy") or case.curve("total"), case.facts.max_epochs, case.last_epoch
+    return loss is not None and planned is not None and last is not None and last >= _ITS_TIME * planned
 
 
 def _line(usual: Usual, value: float) -> Evidence:
