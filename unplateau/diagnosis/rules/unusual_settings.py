@@ -49,10 +49,10 @@ def judge(case: Case) -> Verdict:
     matters = _had_its_time(case)
     return Finding(
         code=CODE,
-        title="A setting is far from what recipes use",
+        title=f"{worst[0][0].key} is far from what recipes use",
         severity="optimisation" if matters else "info",
         confidence=confidence if matters else _NOTE,
-        evidence=tuple(_line(usual, value) for usual, value in worst),
+        evidence=tuple(_line(usual, value, settings.get(usual.key)) for usual, value in worst),
         causes=tuple(dict.fromkeys(cause for usual, value in worst for cause in usual.causes(value))),
         refuted_by="the same run with the usual value that is no better",
         next_test="one run with the usual value, and nothing else changed",
@@ -67,7 +67,12 @@ def _had_its_time(case: Case) -> bool:
     return loss is not None and planned is not None and last is not None and last >= _ITS_TIME * planned
 
 
-def _line(usual: Usual, value: float) -> Evidence:
+def _line(usual: Usual, value: float, set_to: object) -> Evidence:
     limit, word = (usual.least, "at least") if value < usual.least else (usual.most, "at most")
-    unit = f" {usual.unit}" if usual.unit else ""
-    return Evidence(f"{usual.key}: {value:.3g}{unit}; recipes have {limit:g} {word}", value, limit, "configuration")
+    what = f": {value:.3g} {usual.unit}" if usual.unit else ""
+    text = f"{usual.key} is {_short(set_to)}{what}; recipes have {word} {limit:g}"
+    return Evidence(text, value, limit, "configuration")
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(list(value) if isinstance(value, tuple) else value)
