@@ -8,6 +8,7 @@ from unplateau.config.delta import flatten, from_plain, with_values
 from unplateau.config.schema import Config
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.diagnose import diagnose
+from unplateau.diagnosis.rules.unusual_settings import unusual
 from unplateau.diagnosis.usual_settings import USUAL
 from unplateau.runs.foreign_logs.config_facts import facts_of_config
 from unplateau.runs.record import Finding
@@ -77,6 +78,15 @@ def test_a_mean_on_another_scale_is_seen_in_the_configuration_of_another_trainer
 def test_a_recipe_as_published_and_a_strange_one_that_learns_are_left_alone():
     assert found({}) is None
     assert found({"SOLVER.HEADS_LR_FACTOR": 0.1}, learns=True) is None
+
+
+def test_before_a_training_the_same_is_told_in_a_sentence_each():
+    config = with_values(RECIPE, {"SOLVER.WARMUP_ITERS": 50_000, "INPUT.REA.PROB": 1.0})
+    assert unusual(facts_of_config(flatten(config), iterations_per_epoch=202)) == (
+        "SOLVER.WARMUP_ITERS is 50000: 2.06 times all steps of the run; recipes have at most 0.6",
+        "INPUT.REA.PROB is 1; recipes have at most 0.8",
+    )
+    assert unusual(facts_of_config({}, iterations_per_epoch=202)) == unusual(facts_of_config(flatten(RECIPE))) == ()
 
 
 def test_of_a_run_that_has_only_begun_it_is_a_note():

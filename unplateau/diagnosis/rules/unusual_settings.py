@@ -24,27 +24,20 @@ from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.landmarks_of import has_learned_well
 from unplateau.diagnosis.usual_settings import USUAL, Usual
 from unplateau.diagnosis.verdict import Verdict
+from unplateau.runs.foreign_logs.training_log import LogFacts
 from unplateau.runs.record import Evidence, Finding
 
 CODE = "settings-unusual"
 _ITS_TIME = 0.25  # of the epochs planned; before that nothing has learned well
-_NOTE = 0.4
+_NOTE, _WHOLE = 0.4, 100
 _FAR = 5.0  # times beyond the range: nobody means that
 
 
 def judge(case: Case) -> Verdict:
     """Fire where a setting is outside of what recipes use."""
-    settings = case.facts.settings
-    if not settings or has_learned_well(case):
+    settings, worst = case.facts.settings, _out_of_range(case.facts)
+    if not settings or not worst or has_learned_well(case):
         return None
-    found: dict[str, tuple[Usual, float]] = {}
-    for usual in USUAL:
-        value = usual.value(settings, case.facts)
-        if usual.key not in found and value is not None and usual.causes(value):
-            found[usual.key] = (usual, value)
-    if not found:
-        return None
-    worst = sorted(found.values(), key=lambda pair: -pair[0].factor(pair[1]))
     confidence = 0.8 if worst[0][0].factor(worst[0][1]) >= _FAR else 0.7
     matters = _had_its_time(case)
     return Finding(
@@ -61,6 +54,21 @@ def judge(case: Case) -> Verdict:
     )
 
 
+def unusual(facts: LogFacts) -> tuple[str, ...]:
+    """Return a sentence for each setting that is far from what recipes use, the furthest first; for before a training."""
+    settings = facts.settings or {}
+    return tuple(_line(usual, value, settings.get(usual.key)).statement for usual, value in _out_of_range(facts))
+
+
+def _out_of_range(facts: LogFacts) -> list[tuple[Usual, float]]:
+    found: dict[str, tuple[Usual, float]] = {}
+    for usual in USUAL if facts.settings else ():
+        value = usual.value(facts.settings or {}, facts)
+        if usual.key not in found and value is not None and usual.causes(value):
+            found[usual.key] = (usual, value)
+    return sorted(found.values(), key=lambda pair: -pair[0].factor(pair[1]))
+
+
 def _had_its_time(case: Case) -> bool:
     """Whether a loss was seen for long enough to have fallen."""
     loss, planned, last = case.curve("cross_entropy") or case.curve("total"), case.facts.max_epochs, case.last_epoch
@@ -69,8 +77,8 @@ def _had_its_time(case: Case) -> bool:
 
 def _line(usual: Usual, value: float, set_to: object) -> Evidence:
     limit, word = (usual.least, "at least") if value < usual.least else (usual.most, "at most")
-    what = f": {value:.3g} {usual.unit}" if usual.unit else ""
-    text = f"{usual.key} is {_short(set_to)}{what}; recipes have {word} {limit:g}"
+    what = f": {value:.0f} {usual.unit}" if value >= _WHOLE else f": {value:.3g} {usual.unit}"
+    text = f"{usual.key} is {_short(set_to)}{what if usual.unit else ''}; recipes have {word} {limit:g}"
     return Evidence(text, value, limit, "configuration")
 
 

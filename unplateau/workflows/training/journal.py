@@ -10,7 +10,8 @@ import numpy as np
 
 from unplateau.base.errors import UnplateauError
 from unplateau.base.files import remove, write_json
-from unplateau.config.delta import to_yaml
+from unplateau.config.delta import flatten, to_yaml
+from unplateau.diagnosis.rules.unusual_settings import unusual
 from unplateau.engine.checkpoint import last_saved_epoch
 from unplateau.engine.checkpoint_files import bring_back_best
 from unplateau.engine.loop import EpochDone
@@ -21,6 +22,7 @@ from unplateau.evaluation.ranking import Retrieval
 from unplateau.report.console import TrainingConsole
 from unplateau.report.lines import epoch_line
 from unplateau.runs.embed_choice import EmbedChoice, write_embed_choice
+from unplateau.runs.foreign_logs.config_facts import facts_of_config
 from unplateau.runs.reader import read_average_precision, read_run
 from unplateau.runs.record import EpochRecord, Finding, Measurement, to_plain
 from unplateau.runs.step_choice import StepChoice, write_step_choice
@@ -89,6 +91,8 @@ class Journal:
         steps, identities = parts.train_loader.steps_per_epoch, parts.train_loader.num_identities
         self._tell(f"{self.start.config.MODEL.BACKBONE.NAME}, {millions:.2f} M parameters, on {where}.")
         self._tell(f"Training on {len(plan.train)} images of {identities} identities, {steps} steps an epoch.")
+        for text in unusual(facts_of_config(flatten(self.start.config), iterations_per_epoch=steps)):
+            self._tell(f"Unusual: {text}.")
         if plan.validation is not None:
             sizes = f"{len(plan.validation.query)} queries, gallery {len(plan.validation.gallery)}"
             self._tell(f"Validation on {plan.validation.protocol} {plan.validation.dataset}: {sizes}.")
