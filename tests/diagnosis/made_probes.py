@@ -1,12 +1,8 @@
 """Cases made of what probes measure, for the tests of the rules that judge them."""
 
-import dataclasses
-
 from unplateau.diagnosis.case import Case
 from unplateau.runs.foreign_logs.training_log import LogFacts
 from unplateau.runs.record import Measurement
-
-from .made_cases import MARKET, flat, make_case
 
 
 def measured(values: dict[str, float], groups: dict[str, dict[str, float]] | None = None, **facts) -> Case:
@@ -53,9 +49,6 @@ PROBED_FIRING: dict[str, Case] = {
     "weights-not-updated    ": measured({"watched_steps": 150.0, "optimizer_steps": 0.0}),
     "weights-not-updated     ": measured(FROZEN),
     "weights-not-updated      ": measured(CUT),
-    "epochs-cut-short": make_case(
-        dataclasses.replace(MARKET, iterations_per_epoch=15), measurements=(Measurement("watched_steps", 60.0),), mAP=flat(0.1)
-    ),
     "learning-rate-zero": measured({"highest_rate": 0.0, "optimizer_steps": 6.0}),
     "only-head-trained  ": measured({**MOVES, "tensors_moved": 0.3}, {"backbone.a": STUCK, "head": MOVES}),
     "only-head-trained   ": measured({**MOVES, "tensors_moved": 0.3}, {"backbone.a": FROZEN, "head": MOVES}),

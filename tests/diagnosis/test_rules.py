@@ -83,9 +83,6 @@ FIRING: dict[str, Case] = {
     "loss-weights-not-as-configured": summed(1.0, 100.0),
     "loss-weights-not-as-configured ": summed(0.0, 1.0),
     "loss-weights-not-as-configured  ": make_case(PLANNED, total=flat(900.0, 9.0), **LEARNS),
-    "losses-unbalanced": make_case(
-        dataclasses.replace(MARKET, cross_entropy_weight=1.0, triplet_weight=100.0), cross_entropy=falling(6.72, 6.4)
-    ),
     "settings-unusual": make_case(
         dataclasses.replace(MARKET, settings={"SOLVER.OPT": "SGD", "SOLVER.BASE_LR": 1e-4}), cross_entropy=falling(6.72, 6.0)
     ),

@@ -43,7 +43,7 @@ def found(changes: dict[str, object], **more: object) -> Finding | None:
         ({"SOLVER.OPT": "SGD"}, "learning-rate-too-low", {"SOLVER.BASE_LR": 0.05}),
         ({"SOLVER.OPT": "AdamW", "SOLVER.BASE_LR": 0.05}, "learning-rate-too-high", {"SOLVER.BASE_LR": 3.5e-4}),
         ({"SOLVER.WARMUP_ITERS": 50_000}, "learning-rate-too-low",
-         {"SOLVER.WARMUP_ITERS": 2424, "SOLVER.WARMUP_METHOD": "linear"}),
+         {"SOLVER.WARMUP_ITERS": 2424}),
         ({"SOLVER.STEPS": (1, 2)}, "schedule-too-fast", {"SOLVER.SCHED": "CosineAnnealingLR"}),
         ({"SOLVER.STEPS": (200,)}, "schedule-never-steps", {"SOLVER.SCHED": "CosineAnnealingLR"}),
         ({"SOLVER.HEADS_LR_FACTOR": 0.1}, "learning-rate-too-low", {"SOLVER.HEADS_LR_FACTOR": 1.0}),
@@ -83,8 +83,8 @@ def test_a_recipe_as_published_and_a_strange_one_that_learns_are_left_alone():
 def test_before_a_training_the_same_is_told_in_a_sentence_each():
     config = with_values(RECIPE, {"SOLVER.WARMUP_ITERS": 50_000, "INPUT.REA.PROB": 1.0})
     assert unusual(facts_of_config(flatten(config), iterations_per_epoch=202)) == (
-        "SOLVER.WARMUP_ITERS is 50000: 2.06 times all steps of the run; recipes have at most 0.6",
-        "INPUT.REA.PROB is 1; recipes have at most 0.8",
+        "SOLVER.WARMUP_ITERS is 50000: 2.06 times all steps of the run; usual is at most 0.6",
+        "INPUT.REA.PROB is 1; usual is at most 0.8",
     )
     assert unusual(facts_of_config({}, iterations_per_epoch=202)) == unusual(facts_of_config(flatten(RECIPE))) == ()
 
@@ -96,6 +96,54 @@ def test_of_a_run_that_has_only_begun_it_is_a_note():
     for case in (begun, Case(None, facts, ())):
         finding = next(finding for finding in diagnose(case).findings if finding.code == "settings-unusual")
         assert (finding.severity, finding.confidence < 0.5) == ("info", True)
+
+
+@pytest.mark.parametrize("people", [751, None])
+@pytest.mark.parametrize("head", ["Linear", "ArcSoftmax"])
+def test_a_training_that_does_well_is_left_alone_whatever_is_known_of_its_head(people, head):
+    odd = with_values(RECIPE, {"INPUT.REA.PROB": 1.0, f"{HEADS}.CLS_LAYER": head, f"{HEADS}.SCALE": 30.0})
+    facts = dataclasses.replace(facts_of_config(flatten(odd), iterations_per_epoch=202), num_identities=people)
+    case = make_case(facts, cross_entropy=falling(6.6, 2.0), mAP=falling(0.02, 0.85))
+    assert "settings-unusual" not in {finding.code for finding in diagnose(case).findings}
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        ({"SOLVER.STEPS": "(200, 300)", "SOLVER.MAX_EPOCH": "120"}, "SOLVER.STEPS"),
+        ({"SOLVER.BASE_LR": "1e-1"}, "SOLVER.BASE_LR"),
+        ({"INPUT.SIZE_TRAIN": "(64, 32)", "INPUT.PADDING.SIZE": 10}, "INPUT.PADDING.SIZE"),
+        ({"MODEL.PIXEL_MEAN": "[0.485, 0.456, 0.406]"}, "MODEL.PIXEL_MEAN"),
+        ({"SOLVER.STEPS": 200}, "SOLVER.STEPS"),
+    ],
+)
+def test_settings_that_other_trainers_write_as_text_or_as_one_number_are_read(written, key):
+    facts = facts_of_config({**flatten(RECIPE), **written}, iterations_per_epoch=202)
+    assert [text.split(" is ")[0] for text in unusual(facts)] == [key]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"SOLVER.STEPS": []}, {"SOLVER.STEPS": [None, 1]}, {"SOLVER.STEPS": "soon"}, {"INPUT.SIZE_TRAIN": [0, 0]},
+        {"INPUT.SIZE_TRAIN": 256}, {"SOLVER.BASE_LR": 10**400}, {"SOLVER.BASE_LR": None}, {"SOLVER.BASE_LR": float("nan")},
+        {"MODEL.PIXEL_STD": "one"}, {"SOLVER.MAX_EPOCH": 0}, {"DATALOADER.NUM_INSTANCE": 0}, {"SOLVER.OPT": ["Adam"]},
+        {f"{CE}.NAME": None},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_value_is_not_judged(written):
+    assert unusual(facts_of_config({**flatten(RECIPE), **written}, iterations_per_epoch=202)) == ()
+
+
+@pytest.mark.parametrize(("batch", "each", "steps"), [(8, 4, 202), (6, 2, 202), (16, 4, 3), (32, 16, 202), (50, 25, 202)])
+def test_what_is_to_be_set_instead_is_valid_and_another_value(batch, each, steps):
+    changes = {"SOLVER.IMS_PER_BATCH": batch, "DATALOADER.NUM_INSTANCE": each, "SOLVER.WARMUP_ITERS": 20}
+    finding = found(changes, steps=steps)
+    assert finding is not None
+    mended = with_values(with_values(RECIPE, changes), finding.settings)
+    people = mended.SOLVER.IMS_PER_BATCH / mended.DATALOADER.NUM_INSTANCE
+    assert steps == 3 or people >= 8
+    assert all(changes.get(key) != value for key, value in finding.settings.items())
 
 
 def test_settings_that_are_not_in_force_do_not_count():

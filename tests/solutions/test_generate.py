@@ -124,6 +124,8 @@ def test_a_measured_value_takes_the_place_of_the_published_one_for_the_same_key(
         ("larger_batch", {"SOLVER.IMS_PER_BATCH": 4, "DATALOADER.NUM_INSTANCE": 2},
          {"SOLVER.IMS_PER_BATCH": 32, "DATALOADER.NUM_INSTANCE": 4}),
         ("larger_batch", {"SOLVER.IMS_PER_BATCH": 64}, {"SOLVER.IMS_PER_BATCH": 128}),
+        ("larger_batch", {"SOLVER.IMS_PER_BATCH": 50, "DATALOADER.NUM_INSTANCE": 5},
+         {"SOLVER.IMS_PER_BATCH": 52, "DATALOADER.NUM_INSTANCE": 4}),
         ("lower_learning_rate", {"SOLVER.BASE_LR": 0.2}, {"SOLVER.BASE_LR": 0.00035}),
         ("lower_learning_rate", {"SOLVER.BASE_LR": 0.0006}, {"SOLVER.BASE_LR": 0.0002}),
     ],

@@ -20,6 +20,7 @@ from unplateau.runs.foreign_logs.training_log import LogFacts
 Settings = Mapping[str, Any]
 _HEADS, _LOSSES, _SOLVER = "MODEL.HEADS", "MODEL.LOSSES", "SOLVER"
 _ADAMS = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax")
+_LARGEST = 1e300  # written beyond it, a number means nothing
 _PK = ("NaiveIdentitySampler", "BalancedIdentitySampler", "SetReWeightSampler", "ImbalanceSampler")
 
 
@@ -53,7 +54,8 @@ class Usual:
 
     def instead(self, settings: Settings, facts: LogFacts) -> dict[str, Any]:
         """Return dotted keys with the values to set."""
-        return dict(self.otherwise(settings, facts)) if self.otherwise else {self.key: self.published}
+        wanted = self.otherwise(settings, facts) if self.otherwise else {self.key: self.published}
+        return {key: value for key, value in wanted.items() if settings.get(key) != value}
 
     def factor(self, value: float) -> float:
         """How far out of the range it is, as a factor of 1 or more."""
@@ -62,9 +64,19 @@ class Usual:
 
 
 def number(settings: Settings, key: str) -> float | None:
-    """Return a number among the settings."""
+    """Return a finite number among the settings; None where there is none."""
+    found = numbers(settings, key)
+    return found[0] if found is not None and len(found) == 1 else None
+
+
+def numbers(settings: Settings, key: str) -> tuple[float, ...] | None:
+    """Return finite numbers among the settings, one or several; None where there are none, or anything else."""
     value = settings.get(key)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    several = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not several or not all(isinstance(one, int | float) and not isinstance(one, bool) for one in several):
+        return None
+    found = tuple(float(one) for one in several if abs(one) < _LARGEST)
+    return found if len(found) == len(several) else None
 
 
 def _with(optimisers: tuple[str, ...], key: str) -> Callable[[Settings, LogFacts], float | None]:
@@ -93,8 +105,12 @@ def _share_of_steps(key: str, *, where: str = "") -> Callable[[Settings, LogFact
 
 
 def _first_drop(settings: Settings, _: LogFacts) -> float | None:
-    drops, epochs = settings.get("SOLVER.STEPS"), number(settings, "SOLVER.MAX_EPOCH")
+    drops, epochs = numbers(settings, "SOLVER.STEPS"), number(settings, "SOLVER.MAX_EPOCH")
     return min(drops) / epochs if settings.get("SOLVER.SCHED") == "MultiStepLR" and drops and epochs else None
+
+
+def _of_drops(settings: Settings, _: LogFacts) -> float | None:
+    return number(settings, "SOLVER.GAMMA") if settings.get("SOLVER.SCHED") == "MultiStepLR" else None
 
 
 def _people(settings: Settings, _: LogFacts) -> float | None:
@@ -103,18 +119,20 @@ def _people(settings: Settings, _: LogFacts) -> float | None:
 
 
 def _padding(settings: Settings, _: LogFacts) -> float | None:
-    size, image = number(settings, "INPUT.PADDING.SIZE"), settings.get("INPUT.SIZE_TRAIN")
-    return size / min(image) if settings.get("INPUT.PADDING.ENABLED") is True and size is not None and image else None
+    size, image = number(settings, "INPUT.PADDING.SIZE"), numbers(settings, "INPUT.SIZE_TRAIN")
+    if settings.get("INPUT.PADDING.ENABLED") is not True or size is None or image is None or min(image) <= 0:
+        return None
+    return size / min(image)
 
 
 def _largest_pixel(settings: Settings, _: LogFacts) -> float | None:
-    mean = settings.get("MODEL.PIXEL_MEAN")
-    return float(max(mean)) if mean else None
+    mean = numbers(settings, "MODEL.PIXEL_MEAN")
+    return None if mean is None else max(mean)
 
 
 def _smallest_deviation(settings: Settings, _: LogFacts) -> float | None:
-    deviation = settings.get("MODEL.PIXEL_STD")
-    return float(min(deviation)) if deviation else None
+    deviation = numbers(settings, "MODEL.PIXEL_STD")
+    return None if deviation is None else min(deviation)
 
 
 def _scale(settings: Settings, _: LogFacts) -> float | None:
@@ -130,18 +148,24 @@ def _least_rate(settings: Settings, _: LogFacts) -> float | None:
     return least / base if settings.get("SOLVER.SCHED") == "CosineAnnealingLR" and least and base else None
 
 
+def _more_people(settings: Settings, _: LogFacts) -> dict[str, Any]:
+    batch, each = number(settings, "SOLVER.IMS_PER_BATCH") or 0.0, number(settings, "DATALOADER.NUM_INSTANCE") or 1.0
+    kept = int(min(each, _IMAGES_EACH))
+    return {"DATALOADER.NUM_INSTANCE": kept, "SOLVER.IMS_PER_BATCH": kept * max(_PEOPLE, math.ceil(batch / kept))}
+
+
 def _shorter_warm_up(settings: Settings, facts: LogFacts) -> dict[str, Any]:
     return {"SOLVER.WARMUP_ITERS": round(_WARM_UP * (_all_steps(settings, facts) or 0.0)), "SOLVER.WARMUP_METHOD": "linear"}
 
 
 def _more_steps(settings: Settings, facts: LogFacts) -> dict[str, Any]:
     batch, each = number(settings, "SOLVER.IMS_PER_BATCH") or 64.0, number(settings, "DATALOADER.NUM_INSTANCE") or 1.0
-    wanted = batch * (facts.iterations_per_epoch or 1) / _STEPS_AN_EPOCH
-    return {"SOLVER.IMS_PER_BATCH": int(max(4, round(wanted / each)) * each)}
+    wanted = int(max(4, round(batch * (facts.iterations_per_epoch or 1) / _STEPS_AN_EPOCH / each)) * each)
+    return {"SOLVER.IMS_PER_BATCH": wanted} if wanted < batch else {}
 
 
 def _less_padding(settings: Settings, _: LogFacts) -> dict[str, Any]:
-    return {"INPUT.PADDING.SIZE": max(1, round(_PADDED * min(settings["INPUT.SIZE_TRAIN"])))}
+    return {"INPUT.PADDING.SIZE": max(1, round(_PADDED * min(numbers(settings, "INPUT.SIZE_TRAIN") or (128.0,))))}
 
 
 def _scale_of_people(_: Settings, facts: LogFacts) -> dict[str, Any]:
@@ -154,7 +178,7 @@ def cosine_scale(num_identities: int) -> float:
     >>> cosine_scale(751)
     9.4
     """
-    return round(math.sqrt(2) * math.log(max(num_identities - 1, 2)), 1)
+    return max(_LEAST_SCALE, round(math.sqrt(2) * math.log(max(num_identities - 1, 2)), 1))
 
 
 def _descending(_: Settings, __: LogFacts) -> dict[str, Any]:
@@ -165,6 +189,7 @@ def _of_imagenet(_: Settings, __: LogFacts) -> dict[str, Any]:
     return {"MODEL.PIXEL_MEAN": list(IMAGENET_MEAN), "MODEL.PIXEL_STD": list(IMAGENET_STD)}
 
 
+_LEAST_SCALE, _PEOPLE, _IMAGES_EACH = 4.0, 8, 4  # of cosines; in a batch; of a person in a batch
 _WARM_UP, _STEPS_AN_EPOCH, _PADDED = 0.1, 12, 10 / 128  # of all steps; fewest; of the shorter side
 _LOW, _HIGH = ("learning-rate-too-low",), ("learning-rate-too-high", "no-warm-up")
 _AUGMENTED, _WEIGHTS, _NORMAL = ("augmentation-too-strong",), ("loss-weights-unbalanced",), ("inputs-not-normalised",)
@@ -181,6 +206,7 @@ USUAL: tuple[Usual, ...] = (
           otherwise=_shorter_warm_up),
     Usual("SOLVER.STEPS", 0.15, 0.999, None, ("schedule-too-fast",), ("schedule-never-steps",), "of the epochs", _first_drop,
           _descending),
+    Usual("SOLVER.GAMMA", 0.02, 0.7, 0.1, ("learning-rate-too-low",), ("schedule-never-steps",), of=_of_drops),
     Usual("SOLVER.ETA_MIN_LR", _NONE, 0.3, 1e-7, too_high=("schedule-never-steps",), unit="of the base rate", of=_least_rate),
     Usual("SOLVER.WEIGHT_DECAY", _NONE, 5e-3, 5e-4, too_high=("weight-decay-too-strong",),
           of=_with(("Adam", "SGD"), "SOLVER.WEIGHT_DECAY")),
@@ -192,7 +218,8 @@ USUAL: tuple[Usual, ...] = (
           of=_share_of_steps("SOLVER.FREEZE_ITERS", where="MODEL.FREEZE_LAYERS")),
     Usual("SOLVER.IMS_PER_BATCH", 5, _ANY, None, _LOW, unit="steps an epoch", of=lambda _, facts: facts.iterations_per_epoch,
           otherwise=_more_steps),
-    Usual("DATALOADER.NUM_INSTANCE", 4, _ANY, 4, ("batch-too-small",), unit="people a batch", of=_people),
+    Usual("DATALOADER.NUM_INSTANCE", 4, _ANY, None, ("batch-too-small",), unit="people a batch", of=_people,
+          otherwise=_more_people),
     Usual("INPUT.REA.PROB", _NONE, 0.8, 0.5, too_high=_AUGMENTED, of=_where("INPUT.REA.ENABLED", "INPUT.REA.PROB")),
     *(Usual(f"INPUT.CJ.{name}", _NONE, 0.45, 0.15, too_high=_AUGMENTED, of=_where("INPUT.CJ.ENABLED", f"INPUT.CJ.{name}"))
       for name in ("BRIGHTNESS", "CONTRAST", "SATURATION")),
@@ -201,7 +228,7 @@ USUAL: tuple[Usual, ...] = (
           otherwise=_less_padding),
     Usual(f"{_HEADS}.EMBEDDING_DIM", 32, _ANY, 0, ("embedding-too-small",),
           of=lambda settings, _: number(settings, f"{_HEADS}.EMBEDDING_DIM") or None),
-    Usual(f"{_HEADS}.SCALE", 4, 128, None, ("missing-cosine-scale",), ("missing-cosine-scale",), of=_scale,
+    Usual(f"{_HEADS}.SCALE", _LEAST_SCALE, 128, None, ("missing-cosine-scale",), ("missing-cosine-scale",), of=_scale,
           otherwise=_scale_of_people),
     Usual(f"{_LOSSES}.CE.EPSILON", _NONE, 0.45, 0.1, too_high=("label-smoothing-too-strong",),
           of=_loss("CrossEntropyLoss", f"{_LOSSES}.CE.EPSILON")),

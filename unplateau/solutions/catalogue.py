@@ -110,9 +110,10 @@ def _drop_now(config: Config) -> dict[str, Any]:
 def _larger_batch(config: Config) -> dict[str, Any]:
     each = config.DATALOADER.NUM_INSTANCE
     several = {"DATALOADER.NUM_INSTANCE": _USUAL_EACH} if each > 1 else {}
-    if each > _USUAL_EACH and config.SOLVER.IMS_PER_BATCH >= _SMALL_BATCH:
-        return several  # more people, and not more images
-    return {"SOLVER.IMS_PER_BATCH": max(2 * config.SOLVER.IMS_PER_BATCH, _SMALL_BATCH), **several}
+    batch = config.SOLVER.IMS_PER_BATCH
+    if each <= _USUAL_EACH or batch < _SMALL_BATCH:  # else more people, and not more images
+        batch = max(2 * batch, _SMALL_BATCH)
+    return {"SOLVER.IMS_PER_BATCH": -(-batch // _USUAL_EACH) * _USUAL_EACH, **several}
 
 
 def _descend(config: Config) -> dict[str, Any]:

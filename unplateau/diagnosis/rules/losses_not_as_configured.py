@@ -79,9 +79,8 @@ def judge_targets(case: Case) -> Verdict:
     if case.measured("loss_gradient_cosine").get("cross_entropy", 0.0) < _TURNED_ROUND:
         return None  # pushed away from their own label: not the labels, the sign
     text = f"{1 - kept:.0%} of the images are pulled towards another label than their own"
-    mostly_kept = (
-        kept > _MOSTLY_KEPT
-    )  # other labels of a shifted or shuffled batch leave hardly any; a target that is shared does
+    # a shifted or shuffled batch leaves hardly any; a target that is shared does
+    mostly_kept = kept > _MOSTLY_KEPT
     return Finding(
         code=CODE,
         title="The cross-entropy is computed with other labels than the batch's",
@@ -109,9 +108,8 @@ def judge_gradients(case: Case) -> Verdict:
     ]
     cut = all(ratio < _GRADIENT_LESS for ratio in off.values())
     gone = all(ratio < _GRADIENT_GONE for ratio in off.values())
-    mined = (
-        ("margin-wrong", "triplet-collapse") if set(off) == {"triplet"} and not gone else ()
-    )  # other pairs, or other distances
+    # other pairs are compared, or other distances
+    mined = ("margin-wrong", "triplet-collapse") if set(off) == {"triplet"} and not gone else ()
     faint = gone and all(ratio > _EXACTLY_NONE for ratio in off.values())  # there is a way back, and hardly anything on it
     return Finding(
         code="gradient-not-of-losses",
@@ -196,9 +194,8 @@ def _explained(case: Case, name: str) -> tuple[list[Evidence], list[str]]:
         text = f"its gradient has a cosine of {cosine:.2f} with the configured one's: it compares other pairs"
         return [Evidence(text, cosine, 1.0, _SOURCE)], list(_OTHER_TRIPLETS)
     if best is None and cosine > _ONE_DIRECTION:
-        possible = [
-            cause for cause in _POSSIBLE.get(name, ()) if cause != "triplet-collapse"
-        ]  # the same pairs, pulled as they should
+        # the same pairs, pulled as they should
+        possible = [cause for cause in _POSSIBLE.get(name, ()) if cause != "triplet-collapse"]
         return [], list(dict.fromkeys(["loss-weights-unbalanced", *possible]))
     if best is None:
         return [], list(_POSSIBLE.get(name, ("loss-weights-unbalanced",)))

@@ -22,14 +22,12 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
-from unplateau.diagnosis.landmarks_of import has_learned_well
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CONFLICT, IMBALANCE = "losses-in-conflict", "losses-unbalanced"
 _CONFLICT_COSINE = -0.3  # 57 healthy runs had -0.01 to 0.27: benchmarks/results/probe_readings.md
 _LARGEST_RATIO = 50.0
-_FAR = 20.0  # times
 _FEWEST_STEPS = 100  # a fresh classifier's weights are tiny, and so is the gradient that comes back through it
 _ACTIVE = 0.3  # share of active triplets above which a triplet loss still has something to say
 _UNTRAINED = 0.9  # of the way from floor to start
@@ -80,25 +78,6 @@ def judge_imbalance(case: Case) -> Verdict:
             remedies=("rebalance_losses",),
         )
     return None
-
-
-def judge_configured(case: Case) -> Verdict:
-    """Fire where the configuration itself gives the triplet loss a weight far above the cross-entropy's."""
-    identity, metric = case.facts.cross_entropy_weight, case.facts.triplet_weight
-    if not identity or not metric or metric < _FAR * identity or has_learned_well(case):
-        return None
-    text = f"the triplet loss is weighted {metric / identity:.3g} times as much as the cross-entropy; recipes weight both alike"
-    return Finding(
-        code=IMBALANCE,
-        title="One loss drowns the other",
-        severity="optimisation",
-        confidence=0.8,
-        evidence=(Evidence(text, metric / identity, 1.0, "configuration"),),
-        causes=("loss-weights-unbalanced",),
-        refuted_by="the same run with both weights at 1 that is no better",
-        next_test="one run with MODEL.LOSSES.TRI.SCALE and CE.SCALE at 1",
-        remedies=("rebalance_losses",),
-    )
 
 
 def _is_solved(case: Case, name: str) -> bool:

@@ -21,7 +21,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
-from unplateau.diagnosis.landmarks_of import has_learned_well
+from unplateau.diagnosis.landmarks_of import floor, has_learned_well
 from unplateau.diagnosis.usual_settings import USUAL, Usual
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.foreign_logs.training_log import LogFacts
@@ -30,13 +30,14 @@ from unplateau.runs.record import Evidence, Finding
 CODE = "settings-unusual"
 _ITS_TIME = 0.25  # of the epochs planned; before that nothing has learned well
 _NOTE, _WHOLE = 0.4, 100
+_GOOD, _FALLEN = 0.7, 0.4  # mAP; of the first loss
 _FAR = 5.0  # times beyond the range: nobody means that
 
 
 def judge(case: Case) -> Verdict:
     """Fire where a setting is outside of what recipes use."""
     settings, worst = case.facts.settings, _out_of_range(case.facts)
-    if not settings or not worst or has_learned_well(case):
+    if not settings or not worst or _works(case):
         return None
     confidence = 0.8 if worst[0][0].factor(worst[0][1]) >= _FAR else 0.7
     matters = _had_its_time(case)
@@ -69,6 +70,14 @@ def _out_of_range(facts: LogFacts) -> list[tuple[Usual, float]]:
     return sorted(found.values(), key=lambda pair: -pair[0].factor(pair[1]))
 
 
+def _works(case: Case) -> bool:
+    """Whether the training does well all the same, by its mAP, or by how far its cross-entropy fell."""
+    score, loss = case.curve("mAP"), case.curve("cross_entropy")
+    if has_learned_well(case) or (score is not None and score.latest > _GOOD):
+        return True
+    return floor(case) is None and loss is not None and loss.latest < _FALLEN * loss.first
+
+
 def _had_its_time(case: Case) -> bool:
     """Whether a loss was seen for long enough to have fallen."""
     loss, planned, last = case.curve("cross_entropy") or case.curve("total"), case.facts.max_epochs, case.last_epoch
@@ -78,7 +87,7 @@ def _had_its_time(case: Case) -> bool:
 def _line(usual: Usual, value: float, set_to: object) -> Evidence:
     limit, word = (usual.least, "at least") if value < usual.least else (usual.most, "at most")
     what = f": {value:.0f} {usual.unit}" if value >= _WHOLE else f": {value:.3g} {usual.unit}"
-    text = f"{usual.key} is {_short(set_to)}{what if usual.unit else ''}; recipes have {word} {limit:g}"
+    text = f"{usual.key} is {_short(set_to)}{what if usual.unit else ''}; usual is {word} {limit:g}"
     return Evidence(text, value, limit, "configuration")
 
 

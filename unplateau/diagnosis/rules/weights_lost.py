@@ -16,7 +16,7 @@ What to do
     second is not, loading is at fault; where the third is not, the step is.
 
 Source
-    Field notes. Thresholds ours: an epoch that loses 60 % of the way and does not win it back.
+    Field notes. Thresholds ours: an epoch that loses 60 % of the way, of which not a quarter is won again.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from unplateau.runs.record import Evidence, Finding
 
 CODE = "weights-lost"
 _WON, _LOST = 0.3, 0.6  # of the way from start to floor; of what was won
+_BACK = 0.25  # of what was lost
 _SCORE_LOST = 0.5  # of the best
 _FEWEST_POINTS = 4
 
@@ -42,11 +43,13 @@ def judge(case: Case) -> Verdict:
     at = int(np.argmax(np.diff(loss.y))) + 1
     before, after = float(loss.y[at - 1]), float(loss.y[at])
     won = float(loss.y[0]) - before
-    if won < _WON * (loss.y[0] - low) or after - before < _LOST * won or loss.y[at:].min() < before + (1 - _LOST) * won:
+    if won <= 0 or won < _WON * (loss.y[0] - low) or after - before < _LOST * won:
         return None
+    if loss.y[at:].min() < after - _BACK * (after - before):
+        return None  # it is won again: another stage, or a jump
     if score.latest > _SCORE_LOST * score.y.max():
         return None
-    text = f"cross-entropy from {before:.2f} back to {after:.2f} within one {loss.unit}, where it began at {loss.y[0]:.2f}"
+    text = f"cross-entropy from {before:.2f} up to {after:.2f} within one {loss.unit}; it began at {loss.y[0]:.2f}"
     lost = f"mAP {score.y.max():.1%} at its best, {score.latest:.1%} now"
     return Finding(
         code=CODE,

@@ -72,7 +72,7 @@ def _fast_reid(flat: Mapping[str, Any], iterations_per_epoch: int | None) -> Log
         milestones=_milestones(flat, warm_up or 0.0),
         mixed_precision=_switch(flat.get("SOLVER.AMP.ENABLED")),
         frozen_layers=_names(flat.get("MODEL.FREEZE_LAYERS")) if "MODEL.FREEZE_LAYERS" in flat else None,
-        settings=dict(flat),
+        settings={key: _plain(value) for key, value in flat.items()},
     )
 
 
@@ -152,6 +152,15 @@ def _numbers(value: Any) -> tuple[float, ...] | None:
         return None
     found = tuple(_number(item) for item in value)
     return tuple(item for item in found if item is not None)
+
+
+def _plain(value: Any) -> Any:
+    """A number or a tuple of numbers that YACS or YAML 1.1 left as text, as such; anything else as it is."""
+    if not isinstance(value, str):
+        return tuple(value) if isinstance(value, list) else value
+    several = _numbers(value) if value.strip()[:1] in ("(", "[") else None
+    number = _number(value)
+    return several or (value if number is None else number)
 
 
 def _positive(value: Any) -> int | None:
