@@ -1,14 +1,15 @@
-"""Mistakes that stand in the configuration: that each is a valid recipe, another one than the right one, and has its answers."""
+"""Mistakes in the configuration itself: that each is a valid recipe, another one than the right one, and has its answers."""
 
 import pytest
 
 from benchmarks.plateaubench.faults_of_config import configured_plan
 from benchmarks.plateaubench.recipe import recipe
-from benchmarks.plateaubench.unseen.configured import MISTAKES
+from benchmarks.plateaubench.unseen import configured, configured_second
 from unplateau.config.delta import difference
 from unplateau.diagnosis.causes import BY_CODE
 
 KNOWN = configured_plan()
+MISTAKES = (*configured.MISTAKES, *configured_second.MISTAKES)
 
 
 def test_every_mistake_has_a_name_of_its_own():
