@@ -98,6 +98,13 @@ def test_of_a_run_that_has_only_begun_it_is_a_note():
         assert (finding.severity, finding.confidence < 0.5) == ("info", True)
 
 
+def test_drops_that_a_short_run_never_reaches_are_a_note():
+    finding = found({"SOLVER.STEPS": (200,)})
+    assert finding is not None and (finding.severity, finding.confidence < 0.5) == ("info", True)
+    both = found({"SOLVER.STEPS": (200,), "INPUT.REA.PROB": 1.0})
+    assert both is not None and both.severity == "optimisation"
+
+
 @pytest.mark.parametrize("people", [751, None])
 @pytest.mark.parametrize("head", ["Linear", "ArcSoftmax"])
 def test_a_training_that_does_well_is_left_alone_whatever_is_known_of_its_head(people, head):

@@ -30,6 +30,7 @@ from unplateau.runs.record import Evidence, Finding
 CODE = "settings-unusual"
 _ITS_TIME = 0.25  # of the epochs planned; before that nothing has learned well
 _NOTE, _WHOLE = 0.4, 100
+_MILD = ("schedule-never-steps",)  # a short run of a long recipe goes on learning without its drops
 _GOOD, _FALLEN = 0.7, 0.4  # mAP; of the first loss
 _FAR = 5.0  # times beyond the range: nobody means that
 
@@ -40,14 +41,15 @@ def judge(case: Case) -> Verdict:
     if not settings or not worst or _works(case):
         return None
     confidence = 0.8 if worst[0][0].factor(worst[0][1]) >= _FAR else 0.7
-    matters = _had_its_time(case)
+    causes = tuple(dict.fromkeys(cause for usual, value in worst for cause in usual.causes(value)))
+    matters = _had_its_time(case) and causes != _MILD
     return Finding(
         code=CODE,
         title=f"{worst[0][0].key} is far from what recipes use",
         severity="optimisation" if matters else "info",
         confidence=confidence if matters else _NOTE,
         evidence=tuple(_line(usual, value, settings.get(usual.key)) for usual, value in worst),
-        causes=tuple(dict.fromkeys(cause for usual, value in worst for cause in usual.causes(value))),
+        causes=causes,
         refuted_by="the same run with the usual value that is no better",
         next_test="one run with the usual value, and nothing else changed",
         remedies=("usual_settings",),
