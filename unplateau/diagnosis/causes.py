@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -75,3 +76,12 @@ CAUSES: tuple[Cause, ...] = (
 )  # fmt: skip
 
 BY_CODE = {cause.code: cause for cause in CAUSES}
+
+
+def cures_of(causes: Iterable[str]) -> tuple[str, ...]:
+    """Return the cures of causes, in their order and without repeats.
+
+    >>> cures_of(("no-gradient", "detached-branch", "dead-units"))
+    ('restore_gradient', 'reinitialise')
+    """
+    return tuple(dict.fromkeys(BY_CODE[cause].cure for cause in causes))

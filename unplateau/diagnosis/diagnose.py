@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from unplateau.diagnosis.case import Case
-from unplateau.diagnosis.causes import BY_CODE
+from unplateau.diagnosis.causes import BY_CODE, cures_of
 from unplateau.diagnosis.measured_settings import with_settings
 from unplateau.diagnosis.rules.table import RULES
 from unplateau.diagnosis.rules.unknown import unknown
@@ -133,7 +133,7 @@ def _narrowed(finding: Finding, causes: tuple[str, ...]) -> Finding:
     both = tuple(cause for cause in first if cause in second)
     if not both or set(both) == set(finding.causes):
         return finding
-    return replace(finding, causes=both, remedies=tuple(dict.fromkeys(BY_CODE[cause].cure for cause in both)))
+    return replace(finding, causes=both, remedies=cures_of(both))
 
 
 def _by_hand(finding: Finding, case: Case) -> Finding:

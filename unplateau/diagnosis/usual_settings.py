@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from unplateau.config.schema_model import IMAGENET_MEAN, IMAGENET_STD
+from unplateau.diagnosis.schedule_view import USUAL_RATES
 from unplateau.runs.foreign_logs.training_log import LogFacts
 
 Settings = Mapping[str, Any]
-_HEADS, _LOSSES, _SOLVER = "MODEL.HEADS", "MODEL.LOSSES", "SOLVER"
+_HEADS, _LOSSES = "MODEL.HEADS", "MODEL.LOSSES"
+EARLIEST_DROP = 0.15  # of the epochs
+FEWEST_PEOPLE, IMAGES_EACH = 8, 4  # in a batch; of a person in a batch
 _ADAMS = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax")
 _LARGEST = 1e300  # written beyond it, a number means nothing
 _PK = ("NaiveIdentitySampler", "BalancedIdentitySampler", "SetReWeightSampler", "ImbalanceSampler")
@@ -150,8 +153,8 @@ def _least_rate(settings: Settings, _: LogFacts) -> float | None:
 
 def _more_people(settings: Settings, _: LogFacts) -> dict[str, Any]:
     batch, each = number(settings, "SOLVER.IMS_PER_BATCH") or 0.0, number(settings, "DATALOADER.NUM_INSTANCE") or 1.0
-    kept = int(min(each, _IMAGES_EACH))
-    return {"DATALOADER.NUM_INSTANCE": kept, "SOLVER.IMS_PER_BATCH": kept * max(_PEOPLE, math.ceil(batch / kept))}
+    kept = int(min(each, IMAGES_EACH))
+    return {"DATALOADER.NUM_INSTANCE": kept, "SOLVER.IMS_PER_BATCH": kept * max(FEWEST_PEOPLE, math.ceil(batch / kept))}
 
 
 def _shorter_warm_up(settings: Settings, facts: LogFacts) -> dict[str, Any]:
@@ -189,23 +192,23 @@ def _of_imagenet(_: Settings, __: LogFacts) -> dict[str, Any]:
     return {"MODEL.PIXEL_MEAN": list(IMAGENET_MEAN), "MODEL.PIXEL_STD": list(IMAGENET_STD)}
 
 
-_LEAST_SCALE, _PEOPLE, _IMAGES_EACH = 4.0, 8, 4  # of cosines; in a batch; of a person in a batch
+_LEAST_SCALE = 4.0  # of cosines
 _WARM_UP, _STEPS_AN_EPOCH, _PADDED = 0.1, 12, 10 / 128  # of all steps; fewest; of the shorter side
 _LOW, _HIGH = ("learning-rate-too-low",), ("learning-rate-too-high", "no-warm-up")
 _AUGMENTED, _WEIGHTS, _NORMAL = ("augmentation-too-strong",), ("loss-weights-unbalanced",), ("inputs-not-normalised",)
 _NONE, _ANY = -math.inf, math.inf
 
 USUAL: tuple[Usual, ...] = (
-    Usual("SOLVER.BASE_LR", 3.5e-5, 5e-3, 3.5e-4, _LOW, _HIGH, of=_with(_ADAMS, "SOLVER.BASE_LR")),
-    Usual("SOLVER.BASE_LR", 5e-3, 0.3, 0.05, _LOW, _HIGH, of=_with(("SGD",), "SOLVER.BASE_LR")),
+    Usual("SOLVER.BASE_LR", 3.5e-5, 5e-3, USUAL_RATES["Adam"], _LOW, _HIGH, of=_with(_ADAMS, "SOLVER.BASE_LR")),
+    Usual("SOLVER.BASE_LR", 5e-3, 0.3, USUAL_RATES["SGD"], _LOW, _HIGH, of=_with(("SGD",), "SOLVER.BASE_LR")),
     Usual("SOLVER.HEADS_LR_FACTOR", 0.5, 20, 1.0, _LOW, _HIGH),
     Usual("SOLVER.BIAS_LR_FACTOR", 0.1, 10, 1.0, _LOW, _HIGH),
     Usual("SOLVER.MOMENTUM", 0.5, 0.98, 0.9, _LOW, _HIGH, of=_with(("SGD",), "SOLVER.MOMENTUM")),
     Usual("SOLVER.WARMUP_ITERS", _NONE, 0.6, None, too_high=_LOW, unit="times all steps of the run",
           of=_share_of_steps("SOLVER.WARMUP_ITERS"),
           otherwise=_shorter_warm_up),
-    Usual("SOLVER.STEPS", 0.15, 0.999, None, ("schedule-too-fast",), ("schedule-never-steps",), "of the epochs", _first_drop,
-          _descending),
+    Usual("SOLVER.STEPS", EARLIEST_DROP, 0.999, None, ("schedule-too-fast",), ("schedule-never-steps",), "of the epochs",
+          _first_drop, _descending),
     Usual("SOLVER.GAMMA", 0.02, 0.7, 0.1, ("learning-rate-too-low",), ("schedule-never-steps",), of=_of_drops),
     Usual("SOLVER.ETA_MIN_LR", _NONE, 0.3, 1e-7, too_high=("schedule-never-steps",), unit="of the base rate", of=_least_rate),
     Usual("SOLVER.WEIGHT_DECAY", _NONE, 5e-3, 5e-4, too_high=("weight-decay-too-strong",),

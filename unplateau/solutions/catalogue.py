@@ -11,11 +11,10 @@ from typing import Any
 
 from unplateau.config.schema import Config
 from unplateau.diagnosis.schedule_view import USUAL_RATES
+from unplateau.diagnosis.usual_settings import EARLIEST_DROP, FEWEST_PEOPLE, IMAGES_EACH
 
-_ADAM_RATE = 3.5e-4  # Luo et al. 2019, Adam, batch 64
 _FAR_ABOVE = 10.0  # times the usual rate; a third of that would be too high as well
-_TOO_SOON = 0.15  # of the epochs
-_SMALL_BATCH, _USUAL_EACH = 32, 4
+_SMALL_BATCH = FEWEST_PEOPLE * IMAGES_EACH
 _USUAL_WARM_UP = 2000  # steps, fast-reid's Base-bagtricks
 
 
@@ -35,17 +34,21 @@ class Remedy:
     """Whether it sets whatever a finding's settings hold; others only take values for their own keys from there."""
 
 
+def _usual_rate(config: Config) -> float:
+    return USUAL_RATES.get(config.SOLVER.OPT, USUAL_RATES["Adam"])
+
+
 def _lower_rate(config: Config) -> dict[str, Any]:
-    rate, usual = config.SOLVER.BASE_LR, USUAL_RATES.get(config.SOLVER.OPT, _ADAM_RATE)
+    rate, usual = config.SOLVER.BASE_LR, _usual_rate(config)
     return {"SOLVER.BASE_LR": usual if rate > _FAR_ABOVE * usual else _round(rate / 3)}
 
 
 def _raise_rate(config: Config) -> dict[str, Any]:
-    return {"SOLVER.BASE_LR": max(USUAL_RATES.get(config.SOLVER.OPT, _ADAM_RATE), _round(config.SOLVER.BASE_LR * 3))}
+    return {"SOLVER.BASE_LR": max(_usual_rate(config), _round(config.SOLVER.BASE_LR * 3))}
 
 
 def _restore_rate(config: Config) -> dict[str, Any]:
-    return {"SOLVER.BASE_LR": _ADAM_RATE}
+    return {"SOLVER.BASE_LR": USUAL_RATES["Adam"]}
 
 
 def _warm_up(config: Config) -> dict[str, Any]:
@@ -109,17 +112,17 @@ def _drop_now(config: Config) -> dict[str, Any]:
 
 def _larger_batch(config: Config) -> dict[str, Any]:
     each = config.DATALOADER.NUM_INSTANCE
-    several = {"DATALOADER.NUM_INSTANCE": _USUAL_EACH} if each > 1 else {}
+    several = {"DATALOADER.NUM_INSTANCE": IMAGES_EACH} if each > 1 else {}
     batch = config.SOLVER.IMS_PER_BATCH
-    if each <= _USUAL_EACH or batch < _SMALL_BATCH:  # else more people, and not more images
+    if each <= IMAGES_EACH or batch < _SMALL_BATCH:  # else more people, and not more images
         batch = max(2 * batch, _SMALL_BATCH)
-    return {"SOLVER.IMS_PER_BATCH": -(-batch // _USUAL_EACH) * _USUAL_EACH, **several}
+    return {"SOLVER.IMS_PER_BATCH": -(-batch // IMAGES_EACH) * IMAGES_EACH, **several}
 
 
 def _descend(config: Config) -> dict[str, Any]:
     """A rate that descends over all epochs for milestones that come at once or never; others are right, their code is not."""
     epochs, steps = config.SOLVER.MAX_EPOCH, config.SOLVER.STEPS
-    if config.SOLVER.SCHED != "MultiStepLR" or not steps or _TOO_SOON * epochs <= min(steps) < epochs:
+    if config.SOLVER.SCHED != "MultiStepLR" or not steps or EARLIEST_DROP * epochs <= min(steps) < epochs:
         return {}
     return {"SOLVER.SCHED": "CosineAnnealingLR"}
 

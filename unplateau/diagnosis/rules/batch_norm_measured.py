@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from unplateau.diagnosis.case import Case
-from unplateau.diagnosis.causes import BY_CODE
+from unplateau.diagnosis.causes import cures_of
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -86,5 +86,5 @@ def _finding(title: str, confidence: float, text: str, value: float, causes: tup
         causes=causes,
         refuted_by="batch normalisation of a pretrained network that is frozen on purpose",
         next_test="print module.training and module.momentum of one batch-norm layer inside a training step",
-        remedies=tuple(dict.fromkeys(BY_CODE[cause].cure for cause in ("batch-norm-in-eval", *causes))),
+        remedies=cures_of(("batch-norm-in-eval", *causes)),
     )

@@ -23,7 +23,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case, Curve
-from unplateau.diagnosis.causes import BY_CODE
+from unplateau.diagnosis.causes import cures_of
 from unplateau.diagnosis.landmarks_of import chance_accuracy, matching_start, uniform
 from unplateau.diagnosis.schedule_view import in_warm_up, is_rate_off
 from unplateau.diagnosis.verdict import Verdict
@@ -68,7 +68,7 @@ def judge(case: Case) -> Verdict:
         causes=_causes(case),
         refuted_by="classifier weights that differ between two checkpoints, with raw logits going into the loss",
         next_test="print the range of the logits: within [0, 1] = softmax twice; within [-1, 1] = cosine without a scale",
-        remedies=tuple(dict.fromkeys(BY_CODE[cause].cure for cause in _causes(case))),
+        remedies=cures_of(_causes(case)),
     )
 
 

@@ -21,7 +21,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
-from unplateau.diagnosis.rules.motion_measured import is_behind_features
+from unplateau.diagnosis.rules.motion_measured import below_a_loss
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -72,8 +72,7 @@ def _groups(case: Case) -> tuple[list[str], list[str]]:
     """Return the layer groups that moved, and those that did not without a wish for it; a pixel mean is no layer."""
     elements, unchanged = case.measured("elements"), case.measured("tensors_unchanged")
     layers = [group for group in unchanged if group not in ("", "buffers", "(root)") and elements.get(group, 0.0) > _CONSTANT]
-    if case.facts.cross_entropy_weight == 0:  # neck and classifier are there, and nothing trains them
-        layers = [group for group in layers if not is_behind_features(group)]
+    layers = below_a_loss(case, layers)
     wanted = tuple(case.facts.frozen_layers or ())
     still = [group for group in layers if unchanged[group] == 1 and not (wanted and group.startswith(wanted))]
     return [group for group in layers if unchanged[group] < 1], still

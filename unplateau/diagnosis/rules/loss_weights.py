@@ -34,7 +34,7 @@ _FACTOR = 3.0
 _DROWNED = 10.0  # times its parts; a total of another convention stays below
 _CONSTANT, _VARIES = 1e-4, 0.1  # of the mean
 _SAME = 1.05  # times
-_BELOW_DECAY = 1e-3  # times the losses: recipes decay by 5e-4 of a weight
+BELOW_DECAY = 1e-3  # times the losses: recipes decay by 5e-4 of a weight
 _SOURCE = "log, total against its parts"
 _NOTHING = 0.05  # of the configured weight
 
@@ -54,7 +54,7 @@ def judge(case: Case) -> Verdict:
     shares = [found[name] / asked[name] for name in _PARTS if asked[name]]  # type: ignore[operator]
     if len(shares) > 1 and max(shares) < _SAME * min(shares):  # the weights' balance is as asked for: a factor is a rate
         rate = "learning-rate-too-low" if shares[0] < 1 else "learning-rate-too-high"
-        drowned = ("weight-decay-too-strong",) if shares[0] < _BELOW_DECAY else ()
+        drowned = ("weight-decay-too-strong",) if shares[0] < BELOW_DECAY else ()
         return _of_a_factor(tuple(Evidence(line, None, None, _SOURCE) for line in lines), (rate, *drowned))
     missing = "cross_entropy" in off and off["cross_entropy"][0] < _NOTHING * off["cross_entropy"][1]
     return Finding(

@@ -21,7 +21,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
-from unplateau.diagnosis.causes import BY_CODE
+from unplateau.diagnosis.causes import cures_of
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -58,7 +58,7 @@ def judge(case: Case) -> Verdict:
         causes=causes,
         refuted_by="a change of the model that is meant",
         next_test="print the model beside one that is built from the configuration anew",
-        remedies=tuple(dict.fromkeys(("repair_head", *(BY_CODE[cause].cure for cause in causes)))),
+        remedies=("repair_head", *cures_of(causes)),
     )
 
 

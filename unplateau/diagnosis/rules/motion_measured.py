@@ -188,9 +188,7 @@ def _groups(case: Case) -> tuple[list[str], list[str]]:
     frozen, elements = case.measured("frozen"), case.measured("elements_watched")
     if max(updates.values(), default=0.0) < _FEWEST_UPDATES:
         return [], []
-    layers = [group for group, count in elements.items() if group and count > _CONSTANT]
-    if case.facts.cross_entropy_weight == 0:  # neck and classifier are there, and nothing trains them
-        layers = [group for group in layers if not is_behind_features(group)]
+    layers = below_a_loss(case, [group for group, count in elements.items() if group and count > _CONSTANT])
     still = [g for g in layers if frozen.get(g) == 1.0 or (updates.get(g, 0.0) >= _FEWEST_UPDATES and moved.get(g) == 0.0)]
     return still, [group for group in layers if moved.get(group, 0.0) > 0]
 
@@ -227,9 +225,11 @@ def _is_wanted(case: Case, groups: list[str]) -> bool:
     return bool(wanted) and all(group.startswith(wanted) for group in groups)
 
 
-def is_behind_features(group: str) -> bool:
-    """Return whether a layer stands between the features and the cross-entropy: neck and classifier."""
-    return any(part in _BEHIND_FEATURES for part in group.lower().split("."))
+def below_a_loss(case: Case, layers: list[str]) -> list[str]:
+    """Return the layers that a loss trains: without the cross-entropy, neck and classifier are there and nothing trains them."""
+    if case.facts.cross_entropy_weight != 0:
+        return layers
+    return [group for group in layers if not any(part in _BEHIND_FEATURES for part in group.lower().split("."))]
 
 
 def _is_head(group: str) -> bool:

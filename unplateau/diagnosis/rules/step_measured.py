@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.rules import gradient_measured
+from unplateau.diagnosis.rules.loss_weights import BELOW_DECAY
 from unplateau.diagnosis.rules.model_measured import unused_modules
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
@@ -35,7 +36,6 @@ _APART = 2e-4  # with the same weights, batch and draws only rounding differs
 _GONE, _SAME_FACTOR = 1e-6, 1e-3  # of a loss
 _EXPLAINED = 0.02  # of the distance that is to be explained
 _TOTAL_APART, _TRACE = 0.02, 1e-6
-_BELOW_DECAY = 1e-3  # times the losses: recipes decay by 5e-4 of a weight
 _MOST_ABSENT, _DEAD = 0.5, 0.5
 _AT_START = "initial weights"
 _WITHHELD = 0.02  # of the gradient's square
@@ -137,7 +137,7 @@ def judge_total(case: Case) -> Verdict:
         return None
     text = f"the step minimises {ratio:.3g} times the weighted sum of its losses" + (f", with its {when}" if when else "")
     more = ratio > 1
-    drowned = ("weight-decay-too-strong",) if ratio < _BELOW_DECAY else ()
+    drowned = ("weight-decay-too-strong",) if ratio < BELOW_DECAY else ()
     if not more and case.measured("setting_trained").get("is_adam") == 0:
         drowned = (*drowned, "learning-rate-too-low")  # without Adam a factor on the total is one on the rate
     return Finding(
