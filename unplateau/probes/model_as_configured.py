@@ -21,8 +21,7 @@ _SETTINGS = (bool, int, float, str)
 _NOT_COMPARED = ("training", "inplace", "call_super_init", "dump_patches", "initial_std")
 _WHOLE = "(whole)"
 _TINY = 1e-12
-_SAME_ROW = 1e-3  # relative
-_APART = 1e-4  # relative; kernels of two memory layouts differ by some 1e-6
+_SAME_ROW, _APART = 1e-3, 1e-4  # relative; kernels of two memory layouts differ by some 1e-6
 
 
 def settings_apart(trained: nn.Module, configured: nn.Module) -> tuple[Measurement, ...]:
@@ -33,7 +32,7 @@ def settings_apart(trained: nn.Module, configured: nn.Module) -> tuple[Measureme
         measurement for each with its path and what differs as group, at most eight.
     """
     mine, theirs = (dict(model.named_modules(remove_duplicate=False)) for model in (trained, configured))
-    owner, meant = _first_places(mine), _first_places(theirs)
+    first_place, first_meant = ({module: path for path, module in reversed(places.items())} for places in (mine, theirs))
     told: list[tuple[str, str]] = []
     replaced: list[str] = []
     for path in dict.fromkeys([*theirs, *mine]):
@@ -42,17 +41,12 @@ def settings_apart(trained: nn.Module, configured: nn.Module) -> tuple[Measureme
         one, other = mine.get(path), theirs.get(path)
         if type(one) is not type(other):
             replaced.append(path)
-        if one is not None and other is not None and owner[one] != path and meant[other] == path and one.state_dict():
-            told.append((path, f"{type(one).__name__} shared with {owner[one]}"))
+        if one is not None and other is not None and first_place[one] != path and first_meant[other] == path and one.state_dict():
+            told.append((path, f"{type(one).__name__} shared with {first_place[one]}"))
         elif what := _difference(one, other):
             told.append((path, what))
     found = [Measurement("modules_differ", float(len(told)), "modules")]
     return (*found, *(Measurement("modules_differ", 1.0, "modules", group=f"{path}: {what}") for path, what in told[:8]))
-
-
-def _first_places(modules: dict[str, nn.Module]) -> dict[nn.Module, str]:
-    """Where each module is met first; at other places it is shared."""
-    return {module: path for path, module in reversed(modules.items())}
 
 
 @torch.no_grad()
