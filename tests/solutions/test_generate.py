@@ -141,3 +141,16 @@ def test_unusual_settings_become_one_solution_of_all_of_them():
     assert deltas["solution_6_usual_settings"] == {"INPUT.REA.PROB": 0.4, "SOLVER.WARMUP_ITERS": 300}
     nothing = _finding("settings-unusual", "usual_settings")
     assert not any(solution.name.endswith("usual_settings") for solution in generate(STALLED, [nothing]))
+
+
+def test_the_same_change_is_one_solution_that_treats_the_findings_of_both():
+    low = replace(_finding("learning-rate-too-low", "higher_learning_rate"), settings={"SOLVER.BASE_LR": 0.0027})
+    odd = replace(_finding("settings-unusual", "usual_settings", confidence=0.7), settings={"SOLVER.BASE_LR": 0.0027})
+    extra = [
+        one for one in generate(with_values(STALLED, {"SOLVER.BASE_LR": 1e-5}), [low, odd]) if one.name.startswith("solution_6")
+    ]
+    assert [(one.name, one.treats) for one in extra] == [
+        ("solution_6_higher_learning_rate", ("learning-rate-too-low", "settings-unusual"))
+    ]
+    names = [one.name for one in generate(with_values(STALLED, {"SOLVER.BASE_LR": 1e-5}), [low, odd])]
+    assert not any(name.endswith("usual_settings") for name in names)

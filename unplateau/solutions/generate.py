@@ -13,6 +13,7 @@ from unplateau.solutions.catalogue import BY_NAME, Remedy
 
 _MOST_EXTRA = 6
 _WEIGHT = {"pipeline": 1.0, "optimisation": 0.7, "data": 0.6, "generalisation": 0.5, "info": 0.2}
+_Candidate = tuple[float, Remedy, dict[str, object], tuple[str, ...]]  # rank, remedy, what it changes, findings it treats
 _PRIOR = 0.1  # rank of a solution that treats nothing found; the order asked for decides among these
 
 
@@ -64,7 +65,7 @@ def _evidence_based(config: Config, findings: Sequence[Finding], *, first_number
     for finding in findings:
         for place, name in enumerate(finding.remedies):
             by_remedy.setdefault(name, []).append((finding, place))
-    candidates = []
+    candidates: list[_Candidate] = []
     for name, cases in by_remedy.items():
         remedy = BY_NAME.get(name)
         settings = {key: value for finding, _ in reversed(cases) for key, value in finding.settings.items()}
@@ -72,7 +73,7 @@ def _evidence_based(config: Config, findings: Sequence[Finding], *, first_number
         if remedy is not None and delta is not None and name != "cosine_annealing":  # that one is solution 2
             rank = max(_expected_gain(finding, place) for finding, place in cases)
             candidates.append((rank, remedy, delta, tuple(finding.code for finding, _ in cases)))
-    candidates.sort(key=lambda candidate: -candidate[0])
+    candidates = _each_change_once(sorted(candidates, key=lambda candidate: -candidate[0]))
     return [
         Solution(
             f"solution_{number}_{remedy.name}",
@@ -84,6 +85,18 @@ def _evidence_based(config: Config, findings: Sequence[Finding], *, first_number
         )
         for number, (rank, remedy, delta, codes) in enumerate(candidates[:_MOST_EXTRA], first_number)
     ]
+
+
+def _each_change_once(candidates: list[_Candidate]) -> list[_Candidate]:
+    """Leave out what would train the run of a likelier one again; that one treats its findings too."""
+    kept: list[_Candidate] = []
+    for rank, remedy, delta, codes in candidates:
+        place = next((number for number, other in enumerate(kept) if delta and other[2] == delta), None)
+        if place is None:
+            kept.append((rank, remedy, delta, codes))
+        else:
+            kept[place] = (*kept[place][:3], tuple(dict.fromkeys((*kept[place][3], *codes))))
+    return kept
 
 
 def _delta(remedy: Remedy, config: Config, settings: Mapping[str, object]) -> dict[str, object] | None:
