@@ -218,6 +218,9 @@ REMEDIES: tuple[Remedy, ...] = (
     Remedy("repair_head", "The configured head must be the one that runs.", "Luo et al. 2019",
            elsewhere="Print the head of the model that is trained: embedding dimension, kind of classifier, its scale (16 to 64 "
            "for cosines), and repair the code that builds it."),
+    Remedy("repair_model", "The configured network must be the one that runs.", "differential testing",
+           elsewhere="Build the model anew from its configuration, give it the same weights and one batch, and repair the first "
+           "layer whose output differs."),
     Remedy("repair_sampling", "The configured batches must be the ones that are drawn.", "Hermans 2017",
            elsewhere="Print the labels of two batches of two epochs: P people with K images each, others every time. Hand the "
            "sampler to the loader."),
