@@ -4,6 +4,7 @@ import pytest
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.diagnose import diagnose
+from unplateau.diagnosis.rules.table import RULES
 from unplateau.runs.record import Measurement
 
 from .made_cases import falling, flat, make_case
@@ -13,8 +14,13 @@ from .made_twin_probes import BACK, OTHER_LOSS, output
 POOLING, CONV, CLASSIFIER = "evaluation: head.pooling (A)", "training: backbone.conv1 (C)", "training: head.classifier (L)"
 
 
+PLACES = {rule.place for rule in RULES if rule.place}
+
+
 def causes(case: Case, code: str) -> tuple[str, ...]:
-    return next(finding.causes for finding in diagnose(case).findings if finding.code == code)
+    """What a finding names beside the part of the training that it is seen in."""
+    named = next(finding.causes for finding in diagnose(case).findings if finding.code == code)
+    return tuple(cause for cause in named if cause not in PLACES)
 
 
 def exchanged(where: str) -> Case:

@@ -15,7 +15,7 @@ def finding(case):
 def test_it_comes_before_a_module_that_is_not_configured_and_says_nothing_of_that_ones_causes():
     first = diagnose(TWIN_FIRING["gradient-not-of-model "]).first
     assert first is not None
-    assert (first.code, first.causes) == ("gradient-not-of-model", ("detached-branch", "no-gradient"))
+    assert (first.code, first.causes) == ("gradient-not-of-model", ("detached-branch", "no-gradient", "wrong-model"))
     assert first.remedies[0] == "restore_gradient"
     assert first.confidence == 0.85
 

@@ -10,7 +10,7 @@ from unplateau.diagnosis.measured_settings import with_settings
 from unplateau.diagnosis.rules.table import RULES
 from unplateau.diagnosis.rules.unknown import unknown
 from unplateau.diagnosis.track_record import LIKELY, PROVEN, as_recorded
-from unplateau.diagnosis.verdict import Abstained, Rule
+from unplateau.diagnosis.verdict import Abstained, Rule, Verdict
 from unplateau.runs.record import Finding
 
 _PIPELINE_FIRST = {"pipeline": 0, "optimisation": 1, "data": 1, "generalisation": 2, "info": 3}
@@ -108,7 +108,28 @@ def diagnose(case: Case) -> Diagnosis:
     else:
         pairs = [(finding, as_recorded(finding)) for finding in kept]
     ranked = sorted(pairs, key=lambda pair: _rank(pair[0], pair[1].confidence))
-    return Diagnosis(tuple(with_settings(told, case) for _, told in ranked), abstentions)
+    places = _places(verdicts)
+    return Diagnosis(tuple(with_settings(_placed(told, places), case) for _, told in ranked), abstentions)
+
+
+def _places(verdicts: list[tuple[Rule, Verdict]]) -> dict[str, tuple[str, ...]]:
+    """Return for each finding's code the parts of the training in which its rules saw the fault."""
+    places: dict[str, tuple[str, ...]] = {}
+    for rule, verdict in verdicts:
+        if isinstance(verdict, Finding) and rule.place and rule.place not in places.get(rule.code, ()):
+            places[rule.code] = (*places.get(rule.code, ()), rule.place)
+    if "wrong-model" in places.get("model-not-as-configured", ()):
+        places["layers-not-trained"] = ("wrong-model",)  # layers that the network passes by are not trained
+    return places
+
+
+def _placed(finding: Finding, places: dict[str, tuple[str, ...]]) -> Finding:
+    """Name the place: before causes that are possible, after a cause that is nearly sure."""
+    words = tuple(word for word in places.get(finding.code, ()) if word not in finding.causes)
+    if not words:
+        return finding
+    causes = (*finding.causes, *words) if finding.confidence >= _SURE_OF_CAUSE else (*words, *finding.causes)
+    return replace(finding, causes=causes, remedies=tuple(dict.fromkeys((*finding.remedies, *cures_of(words)))))
 
 
 def _abstention(rule: Rule, verdict: Abstained) -> Abstention:

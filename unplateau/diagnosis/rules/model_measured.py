@@ -58,7 +58,7 @@ def judge(case: Case) -> Verdict:
         causes=causes,
         refuted_by="a change of the model that is meant",
         next_test="print the model beside one that is built from the configuration anew",
-        remedies=("repair_head", *cures_of(causes)),
+        remedies=("repair_model", *cures_of(causes)),
     )
 
 
@@ -88,7 +88,7 @@ def judge_backward(case: Case) -> Verdict:
         causes=("detached-branch", "no-gradient", *(() if cut else ("gradient-clipped-away",))),
         refuted_by="a stop-gradient that is meant",
         next_test="backward from one output of this model and of one built anew, and compare the gradients layer by layer",
-        remedies=("restore_gradient", "repair_head"),
+        remedies=("restore_gradient", "repair_model"),
     )
 
 

@@ -61,7 +61,7 @@ def judge(case: Case) -> Verdict:
         causes=("detached-branch", "no-gradient", *(cause[:1] if cause else ())),
         refuted_by="a stop-gradient in the forward pass that is meant",
         next_test="look for detach, .data, no_grad and backward functions of your own behind the last layer group that is named",
-        remedies=("restore_gradient", "repair_head", *(cause[1:] if cause else ())),
+        remedies=("restore_gradient", "repair_model", *(cause[1:] if cause else ())),
     )
 
 

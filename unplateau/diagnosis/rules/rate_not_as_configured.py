@@ -26,6 +26,7 @@ import math
 
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.landmarks_of import has_learned_well
+from unplateau.diagnosis.rules import schedule_never_steps
 from unplateau.diagnosis.schedule_view import (
     NO_RATE,
     RATE_IS_HIGH,
@@ -41,6 +42,9 @@ from unplateau.runs.record import Evidence, Finding
 
 CODE = "rate-not-as-configured"
 _WATCHED = "watch"
+_ONE_EPOCH, _OF_ITS_LENGTH = 1.0, 0.8  # next to a change trainers log either rate; a cosine ends where it is set to
+_DEEPEST_DROP, _STILL_DROPPED = 0.05, 0.7  # recipes multiply by 0.1 to 0.5 at a drop
+_FEWEST_OFF, _SHARE_OFF = 2, 0.15  # epochs
 _OF_A_COSINE, _FEWEST_EPOCHS = 0.3, 4.0
 _TRACE = 1e-9  # of the configured rate; below it the rate is 0, which `weights_not_updated` judges
 _MANY_ZEROS = 0.2  # of the updates; warm-up begins with a single one
@@ -72,6 +76,60 @@ def judge(case: Case) -> Verdict:
         next_test="print the rate of each parameter group just before optimizer.step(), in the first steps and at an epoch's end",
         remedies=("repair_rate",),
     )
+
+
+def judge_course(case: Case) -> Verdict:
+    """Compare the logged rate of each epoch with what the schedule can give there, whatever its factor at a drop."""
+    rates, asked = case.curve("learning_rate"), case.facts.base_learning_rate
+    if rates is None or rates.unit != "epoch" or not asked or not is_rate_comparable(case) or has_learned_well(case):
+        return None
+    bounds = [(float(x), float(y) / asked, _bounds(case, float(x))) for x, y in zip(rates.x, rates.y, strict=True)]
+    known = [(epoch, ratio, limits) for epoch, ratio, limits in bounds if limits is not None]
+    low = [(epoch, ratio) for epoch, ratio, (least, _) in known if ratio < least]
+    high = [(epoch, ratio) for epoch, ratio, (_, most) in known if ratio > most]
+    off = sorted((*low, *high))
+    if len(off) < _FEWEST_OFF or len(off) < _SHARE_OFF * len(known) or _is_said_elsewhere(case):
+        return None
+    text = ", ".join(f"{ratio * asked:.2g} in epoch {epoch:.0f}" for epoch, ratio in (off[0], off[-1]))
+    return Finding(
+        code=CODE,
+        title="The learning rate does not follow its schedule",
+        severity="optimisation",
+        confidence=0.8,
+        evidence=(Evidence(f"{len(off)} of {len(known)} epochs are off: {text}", len(off), 0.0, rates.where()),),
+        causes=_why_off(is_low=bool(low), is_high=bool(high)),
+        refuted_by="a schedule that is meant to give these rates",
+        next_test="print the rate of each parameter group just before optimizer.step(), at the end of every epoch",
+        remedies=("repair_schedule", "repair_rate"),
+    )
+
+
+def _bounds(case: Case, epoch: float) -> tuple[float, float] | None:
+    """Return the least and the highest rate an epoch may have, over the configured one; None next to a change, or unknown."""
+    facts, begins = case.facts, (case.facts.warm_up_epochs or 0.0) + _ONE_EPOCH
+    if epoch <= begins:
+        return None
+    if facts.schedule == "CosineAnnealingLR" and facts.max_epochs and epoch < _OF_ITS_LENGTH * facts.max_epochs:
+        height = 0.5 + 0.5 * math.cos(math.pi * (epoch - begins + _ONE_EPOCH) / (facts.max_epochs - begins + _ONE_EPOCH))
+        return RATE_IS_LOW * height, RATE_IS_HIGH
+    if facts.schedule not in (None, "MultiStepLR") or not facts.milestones:
+        return None
+    if any(abs(epoch - milestone) <= _ONE_EPOCH for milestone in facts.milestones):
+        return None
+    drops = sum(milestone < epoch for milestone in facts.milestones)
+    return RATE_IS_LOW * _DEEPEST_DROP**drops, RATE_IS_HIGH if drops == 0 else _STILL_DROPPED**drops
+
+
+def _is_said_elsewhere(case: Case) -> bool:
+    """Whether one of the rules that know a kind of mistake speaks: they say it more exactly."""
+    return dropped_before(case) is not None or any(
+        isinstance(judge_(case), Finding) for judge_ in (judge, schedule_never_steps.judge)
+    )
+
+
+def _why_off(*, is_low: bool, is_high: bool) -> tuple[str, ...]:
+    low = ("schedule-too-fast", "learning-rate-too-low") if is_low else ()
+    return (*low, *(("schedule-never-steps", "learning-rate-too-high") if is_high else ()))
 
 
 def judge_watched(case: Case) -> Verdict:
