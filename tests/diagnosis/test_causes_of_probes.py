@@ -3,8 +3,8 @@
 import pytest
 
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.causes import PLACES
 from unplateau.diagnosis.diagnose import diagnose
-from unplateau.diagnosis.rules.table import RULES
 from unplateau.runs.record import Measurement
 
 from .made_cases import falling, flat, make_case
@@ -12,9 +12,6 @@ from .made_probes import CUT, DELIVERED, MOVES, SCORED, STUCK, measured
 from .made_twin_probes import BACK, OTHER_LOSS, output
 
 POOLING, CONV, CLASSIFIER = "evaluation: head.pooling (A)", "training: backbone.conv1 (C)", "training: head.classifier (L)"
-
-
-PLACES = {rule.place for rule in RULES if rule.place}
 
 
 def causes(case: Case, code: str) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from unplateau.diagnosis.causes import BY_CODE
+from unplateau.diagnosis.causes import BY_CODE, PLACES
+from unplateau.diagnosis.describe import describe
 from unplateau.diagnosis.diagnose import diagnose
 from unplateau.diagnosis.rules.table import RULES
 from unplateau.runs.record import Finding
@@ -24,7 +25,7 @@ def found(case, code: str) -> Finding:
 
 def test_every_place_is_a_word_of_the_vocabulary_with_a_remedy_of_its_own():
     places = {rule.place for rule in RULES if rule.place}
-    assert {"wrong-model", "wrong-loss", "wrong-step", "wrong-update", "wrong-sampler", "wrong-schedule", "wrong-start"} < places
+    assert places == set(PLACES)
     assert all(BY_CODE[place].cure in BY_NAME for place in places)
 
 
@@ -32,6 +33,7 @@ def test_a_module_whose_output_differs_says_first_that_it_is_the_model():
     finding = found(output(CONV), "model-not-as-configured")
     assert finding.causes[0] == "wrong-model"
     assert finding.remedies[0] == "repair_model"
+    assert "where: wrong-model: the network computes something else" in describe(output(CONV), diagnose(output(CONV)))
 
 
 def test_layers_that_the_network_passes_by_are_its_doing():

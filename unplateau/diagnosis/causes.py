@@ -84,6 +84,11 @@ CAUSES: tuple[Cause, ...] = (
 )  # fmt: skip
 
 BY_CODE = {cause.code: cause for cause in CAUSES}
+PLACES = (
+    "wrong-model", "wrong-loss", "wrong-step", "wrong-update", "wrong-sampler", "wrong-schedule", "wrong-start",
+    "images-corrupted",
+)  # fmt: skip
+"""Causes that say in which part of the training a fault lies, and not what it is: others may stand beside them."""
 
 
 def cures_of(causes: Iterable[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import textwrap
 from typing import Any
 
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.causes import BY_CODE, PLACES
 from unplateau.diagnosis.diagnose import Diagnosis
 from unplateau.diagnosis.motion_table import motion_table, moved_answer
 from unplateau.diagnosis.targets import Row, target_table
@@ -81,10 +82,7 @@ def _findings(diagnosis: Diagnosis) -> list[str]:
 def _finding(number: int, finding: Finding) -> str:
     lines = [f"FINDING {number}: {finding.title}", f"  [{finding.code}]  {finding.severity}, confidence {finding.confidence:.0%}"]
     lines += [_wrapped("evidence", _evidence(evidence)) for evidence in finding.evidence]
-    if len(finding.causes) > 1:
-        lines.append(_wrapped("possible causes", ", ".join(finding.causes) + " (this evidence does not tell them apart)"))
-    elif finding.causes:
-        lines.append(_wrapped("cause", finding.causes[0]))
+    lines += _causes(finding)
     if finding.causes and record_of(finding.code):
         lines.append(_wrapped("track record", record_of(finding.code)))
     if finding.refuted_by:
@@ -93,6 +91,16 @@ def _finding(number: int, finding: Finding) -> str:
         lines.append(_wrapped("next test", finding.next_test))
     lines.append(f"  more: unplateau explain {finding.code}")
     return "\n".join(lines)
+
+
+def _causes(finding: Finding) -> list[str]:
+    lines = [_wrapped("where", f"{place}: {BY_CODE[place].meaning}") for place in finding.causes if place in PLACES]
+    others = [cause for cause in finding.causes if cause not in PLACES]
+    if len(others) == 1:
+        return [*lines, _wrapped("possible cause" if lines else "cause", others[0])]
+    if others:
+        lines.append(_wrapped("possible causes", ", ".join(others) + " (this evidence does not tell them apart)"))
+    return lines
 
 
 def _evidence(evidence: Evidence) -> str:
