@@ -27,6 +27,7 @@ from benchmarks.plateaubench.unseen.sixth_b import FAULTS as SIXTH_B
 from benchmarks.plateaubench.unseen.tenth_a import FAULTS as TENTH_A
 from benchmarks.plateaubench.unseen.tenth_b import FAULTS as TENTH_B
 from benchmarks.plateaubench.unseen.third import FAULTS as THIRD
+from benchmarks.plateaubench.unseen.twelfth_a import FAULTS as TWELFTH_A
 from unplateau.base.errors import UsageError
 from unplateau.diagnosis.causes import BY_CODE
 
@@ -48,6 +49,7 @@ UNSEEN = (
     *TENTH_B,
     *ELEVENTH_A,
     *ELEVENTH_B,
+    *TWELFTH_A,
 )
 TABLES = {
     "first": FIRST,
@@ -68,6 +70,7 @@ TABLES = {
     "tenth b": TENTH_B,
     "eleventh a": ELEVENTH_A,
     "eleventh b": ELEVENTH_B,
+    "twelfth a": TWELFTH_A,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
@@ -81,6 +84,8 @@ LATE = {
     "plateau_counted_in_batches": 8,
     "scale_raised_where_it_overflows": 30,
     "highest_loss_wanted": 4,
+    "schedule_starts_from_scratch_at_resume": 7,
+    "random_copy_behind_the_loaded_weights": 9,
 }  # epochs after which these show; three are enough for all others
 
 
