@@ -28,6 +28,7 @@ from benchmarks.plateaubench.unseen.tenth_a import FAULTS as TENTH_A
 from benchmarks.plateaubench.unseen.tenth_b import FAULTS as TENTH_B
 from benchmarks.plateaubench.unseen.third import FAULTS as THIRD
 from benchmarks.plateaubench.unseen.twelfth_a import FAULTS as TWELFTH_A
+from benchmarks.plateaubench.unseen.twelfth_b import FAULTS as TWELFTH_B
 from unplateau.base.errors import UsageError
 from unplateau.diagnosis.causes import BY_CODE
 
@@ -50,6 +51,7 @@ UNSEEN = (
     *ELEVENTH_A,
     *ELEVENTH_B,
     *TWELFTH_A,
+    *TWELFTH_B,
 )
 TABLES = {
     "first": FIRST,
@@ -71,6 +73,7 @@ TABLES = {
     "eleventh a": ELEVENTH_A,
     "eleventh b": ELEVENTH_B,
     "twelfth a": TWELFTH_A,
+    "twelfth b": TWELFTH_B,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
@@ -79,6 +82,7 @@ BREAKS = {
     "numbers_of_people_with_gaps": "IndexError",
     "blank_image_divided_by_its_deviation": "Diverged",
     "numbers_of_the_larger_set": "IndexError",
+    "mean_over_positives_of_anchors_with_none": "Diverged",
 }
 LATE = {
     "plateau_counted_in_batches": 8,
