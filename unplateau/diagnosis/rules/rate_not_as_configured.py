@@ -42,6 +42,7 @@ from unplateau.runs.record import Evidence, Finding
 
 CODE = "rate-not-as-configured"
 _WATCHED = "watch"
+_SOMEWHAT_LOW, _POSSIBLE = 0.7, 0.55  # times the configured: the log may show the rate of a group that has a factor
 _ONE_EPOCH, _OF_ITS_LENGTH = 1.0, 0.8  # next to a change trainers log either rate; a cosine ends where it is set to
 _DEEPEST_DROP, _STILL_DROPPED = 0.05, 0.7  # recipes multiply by 0.1 to 0.5 at a drop
 _FEWEST_OFF, _SHARE_OFF = 2, 0.15  # epochs
@@ -56,20 +57,20 @@ _USUAL_DROP, _EXACTLY = 0.1, 0.02  # gamma of published schedules; of a power of
 def judge(case: Case) -> Verdict:
     """Compare the highest logged rate with the configured one."""
     ratio = rate_over_configured(case)
-    if ratio is None or RATE_IS_LOW < ratio < RATE_IS_HIGH or ratio < _TRACE:
+    if ratio is None or _SOMEWHAT_LOW < ratio < RATE_IS_HIGH or ratio < _TRACE:
         return None
     if dropped_before(case) is not None:
         return None  # `learning_rate_exhausted`
-    low, works = ratio <= RATE_IS_LOW, has_learned_well(case)
+    low, works = ratio <= _SOMEWHAT_LOW, has_learned_well(case)
     if not is_rate_comparable(case) and motion_says(case) != ("low" if low else "high"):
         return None  # the rate of another kind of optimiser: `optimizer_not_as_configured`
     asked, rate = case.facts.base_learning_rate, peak_rate(case)
     text = f"the highest logged rate is {rate:.3g}, {ratio:.3g} times the configured {asked:.3g}"
     return Finding(
         code=CODE,
-        title=f"The learning rate is {'far below' if low else 'far above'} the configured one",
+        title=f"The learning rate is {'below' if low else 'far above'} the configured one",
         severity="info" if works else "optimisation",
-        confidence=0.9,
+        confidence=0.9 if ratio <= RATE_IS_LOW or not low else _POSSIBLE,
         evidence=(Evidence(text, rate, asked, "log and configuration"),),
         causes=_why_low(case, ratio) if low else ("learning-rate-too-high", "no-warm-up"),
         refuted_by="a trainer that multiplies the configured rate on purpose, such as by the number of processes",
