@@ -44,6 +44,10 @@ TWIN_FIRING: dict[str, Case] = {
     "evaluation-not-repeated ": again(evaluation_rows_differ=1.0),
     "evaluation-not-repeated  ": again(evaluation_cameras_differ=0.6),
     "pictures-of-two-kinds": measured({}, {"queries | gallery": {"sets_told_apart": 0.99}}),
+    "files-of-two-kinds": measured({}, {"channels reversed": {"pairs_fit_changed": 0.05}}),
+    "files-of-two-kinds ": measured(
+        {}, {"negative": {"pairs_fit_changed": 0.3}, "channels reversed": {"pairs_fit_changed": 0.01}}
+    ),
     "model-not-as-configured": measured(
         {}, {"head.classifier: CosineClassifier instead of LinearClassifier": {"modules_differ": 1.0}}
     ),
@@ -159,6 +163,7 @@ TWIN_HEALTHY: dict[str, Case] = {
     "people who are seen by one camera each": measured(
         {"same_camera_in_batch": 1.0, "same_camera_of_label": 1.0}, triplet_weight=1.0
     ),
+    "clothes that are nearly grey": measured({}, {"channels reversed": {"pairs_fit_changed": 0.01}}),
     "sets of one kind": measured({}, {"queries | gallery": {"sets_told_apart": 0.6}}),
     "a model whose gradient is its slope": measured({"slope_apart": 1e-7}),
     "statistics that are detached on purpose": sloped(**{"backbone.a": 0.5, "backbone.b": 1.6, "neck": 1.0}),

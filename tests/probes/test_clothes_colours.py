@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unplateau.probes.clothes_colours import clothes_colours, found_again
+from unplateau.probes.clothes_colours import clothes_colours, found_again, pairs_fit_changed
 from unplateau.probes.labels import label_agreement
 
 from .reading import value, values
@@ -68,3 +68,34 @@ def test_images_that_augmentation_covers_are_not_found_again():
     noise = 3 * torch.randn(120, 3, 32, 16, generator=torch.Generator().manual_seed(4))
     covered = drawn(people, cameras, 1) * torch.randn(120, 3, 1, 1, generator=torch.Generator().manual_seed(5)) + noise
     assert value(found_again(covered, cameras, drawn(people, cameras, 2), cameras), "looks_found_again") > 1.0
+
+
+CHANGES = {
+    "channels reversed": lambda images: images.flip(1),
+    "negative": lambda images: -images,
+    "upside down": lambda images: images.flip(2),
+}
+
+
+@pytest.mark.parametrize("group", CHANGES)
+def test_files_of_which_half_are_changed_fit_better_once_they_are_changed_back(group):
+    people = torch.arange(160) % 20
+    images = drawn(people, torch.zeros(160, dtype=torch.long))
+    healthy = values(pairs_fit_changed(images, people))
+    assert max(healthy.values()) < 0.01
+    images[::3] = CHANGES[group](images[::3] - images.mean()) + images.mean()
+    found = values(pairs_fit_changed(images, people))
+    assert max(found, key=found.get) == ("pairs_fit_changed", group)
+    assert found["pairs_fit_changed", group] > 0.1
+
+
+def test_pairs_that_fit_changed_are_counted_as_one_by_one():
+    people = torch.tensor([0, 0, 1, 1, 2])
+    images = drawn(torch.tensor([3, 4, 5, 5, 6]), torch.zeros(5, dtype=torch.long))
+    images[1] = images[0].flip(0)
+    found = values(pairs_fit_changed(images, people))
+    assert found["pairs_fit_changed", "channels reversed"] == pytest.approx(0.5)
+
+
+def test_labels_of_one_image_each_have_no_pairs():
+    assert pairs_fit_changed(torch.rand(4, 3, 8, 4), torch.arange(4)) == ()

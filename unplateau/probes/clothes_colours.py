@@ -14,6 +14,8 @@ from unplateau.runs.record import Measurement
 _STRIPES = 8
 _SMALLEST_STD = 1e-3
 _PARTS = (0.7, 0.55)  # random crops of padded images show about 0.85
+_CLOSER, _CLOSE = 0.7, 0.5  # of the straight distance; of that of two images
+_MOST_PAIRS = 2000
 
 
 @torch.no_grad()
@@ -46,6 +48,50 @@ def found_again(images_NCHW: Tensor, cameras_N: Tensor, plain_MCHW: Tensor, plai
     changed |= {f"the middle, {part:g}": _middle(images_NCHW, part) for part in _PARTS}
     found = {group: _nearest(seen_NCHW, cameras_N, plain_MCHW, plain_cameras_M) for group, seen_NCHW in changed.items()}
     return tuple(Measurement("looks_found_again", value, "ratio", group=group) for group, value in found.items())
+
+
+@torch.no_grad()
+def pairs_fit_changed(plain_NCHW: Tensor, labels_N: Tensor) -> tuple[Measurement, ...]:
+    """Measure whether some files are of another kind than others: in BGR, negatives, or upside down.
+
+    Args:
+        plain_NCHW: as evaluation prepares them, in any normalisation that is about the same for all channels.
+        labels_N: their labels.
+
+    Returns:
+        pairs_fit_changed: share of the pairs of one label whose colours are alike, and clearly more so, once one of the two is
+        changed; 0 for healthy files, a tenth to a half where half of the files are changed so. One group for each change.
+    """
+    first_P, second_P = _pairs(labels_N)
+    if len(first_P) == 0:
+        return ()
+    images_NCHW = plain_NCHW.float()
+    mean_C11 = images_NCHW.mean((0, 2, 3), keepdim=True)[0]
+    straight_ND = _means(images_NCHW)
+    typical = torch.cdist(straight_ND, straight_ND).flatten().median()
+    apart_P = (straight_ND[first_P] - straight_ND[second_P]).norm(dim=1)
+    changed = {
+        "channels reversed": images_NCHW.flip(1),
+        "negative": 2 * mean_C11 - images_NCHW,
+        "upside down": images_NCHW.flip(2),
+    }
+    found = []
+    for group, other_NCHW in changed.items():
+        again_P = (_means(other_NCHW)[first_P] - straight_ND[second_P]).norm(dim=1)
+        fits_P = (again_P < _CLOSER * apart_P) & (again_P < _CLOSE * typical)
+        found.append(Measurement("pairs_fit_changed", float(fits_P.float().mean()), "share", group=group))
+    return tuple(found)
+
+
+def _pairs(labels_N: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rows of two images of one label, at most so many that time does not count."""
+    first_P, second_P = torch.triu(labels_N[:, None] == labels_N, diagonal=1).nonzero(as_tuple=True)
+    kept_P = torch.linspace(0, max(len(first_P) - 1, 0), min(len(first_P), _MOST_PAIRS)).long()
+    return first_P[kept_P], second_P[kept_P]
+
+
+def _means(images_NCHW: Tensor) -> Tensor:
+    return _stripes(images_NCHW)[:, : _STRIPES * images_NCHW.shape[1]]
 
 
 def _nearest(seen_NCHW: Tensor, cameras_N: Tensor, plain_MCHW: Tensor, plain_cameras_M: Tensor) -> float | None:

@@ -33,7 +33,7 @@ def numeric(bench):
 def test_an_attention_on_detached_maps_is_a_cut_and_not_the_fault_of_the_added_layer():
     diagnosis = probed(bench_of(attention_on_detached_maps), BOTH).diagnosis
     assert [found.code for found in diagnosis.findings[:2]] == ["gradient-not-of-model", "model-not-as-configured"]
-    assert set(diagnosis.findings[0].causes) == {"detached-branch", "no-gradient"}
+    assert set(diagnosis.findings[0].causes) == {"detached-branch", "no-gradient", "wrong-model"}
 
 
 def test_the_weights_it_began_with_are_asked_too_where_something_is_off_and_only_there():

@@ -29,6 +29,7 @@ from unplateau.diagnosis.rules import (
     rate_measured,
     rate_not_as_configured,
     sampling_measured,
+    some_files_changed,
     step_measured,
     updates_measured,
 )
@@ -96,6 +97,7 @@ PROBE_RULES: tuple[Rule, ...] = (
     Rule("copied-images", images_measured.judge_partners, images_measured, place="wrong-sampler"),
     Rule("copied-images", images_measured.judge_files, images_measured, place="wrong-sampler"),
     Rule("augmentation-too-strong", images_measured.judge_augmentation, images_measured),
+    Rule("files-of-two-kinds", some_files_changed.judge, some_files_changed),
     Rule("preparation-differs", images_measured.judge_layout, images_measured),
     Rule("preparation-differs", images_measured.judge_changed, images_measured),
     Rule("preparation-differs", images_measured.judge_preparation, images_measured),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unplateau.data.loader import Batch
-from unplateau.probes.clothes_colours import clothes_colours, found_again
+from unplateau.probes.clothes_colours import clothes_colours, found_again, pairs_fit_changed
 from unplateau.probes.inputs import inputs
 from unplateau.probes.label_stability import label_stability, labels_and_cameras, partner_likeness
 from unplateau.probes.label_structure import look_alikes_in_batch, pair_confusion, shifted_agreement, twin_labels
@@ -97,6 +97,7 @@ def plain_view(bench: Bench, _: Measurements) -> Measurements:
     seen = bench.first_batches
     images, cameras = torch.cat([one.images_BCHW for one in seen]), torch.cat([one.camera_ids_B for one in seen])
     found += found_again(images, cameras, batch.images_BCHW, batch.camera_ids_B)
+    found += pairs_fit_changed(batch.images_BCHW, batch.person_ids_B)
     trained_NCHW = torch.cat([one.images_BCHW for one in bench.first_batches[:_INPUT_BATCHES]])
     return (*found, *preparation(trained_NCHW, images_NCHW))
 
