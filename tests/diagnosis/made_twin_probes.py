@@ -44,6 +44,8 @@ TWIN_FIRING: dict[str, Case] = {
     "evaluation-not-repeated ": again(evaluation_rows_differ=1.0),
     "evaluation-not-repeated  ": again(evaluation_cameras_differ=0.6),
     "pictures-of-two-kinds": measured({}, {"queries | gallery": {"sets_told_apart": 0.99}}),
+    "batch-norm-not-updated     ": measured({"steps_in_evaluation_mode": 0.66}),
+    "augmentation-not-done": measured({"images_unchanged": 1.0}, {"as configured": {"images_unchanged": 0.01}}),
     "files-of-two-kinds": measured({}, {"channels reversed": {"pairs_fit_changed": 0.05}}),
     "files-of-two-kinds ": measured(
         {}, {"negative": {"pairs_fit_changed": 0.3}, "channels reversed": {"pairs_fit_changed": 0.01}}
@@ -163,6 +165,9 @@ TWIN_HEALTHY: dict[str, Case] = {
     "people who are seen by one camera each": measured(
         {"same_camera_in_batch": 1.0, "same_camera_of_label": 1.0}, triplet_weight=1.0
     ),
+    "no augmentation is configured": measured({"images_unchanged": 1.0}, {"as configured": {"images_unchanged": 1.0}}),
+    "a run whose evaluation ends within a step": measured({"steps_in_evaluation_mode": 0.05}),
+    "batch normalisation that is frozen from the first step": measured({"steps_in_evaluation_mode": 1.0}),
     "clothes that are nearly grey": measured({}, {"channels reversed": {"pairs_fit_changed": 0.01}}),
     "sets of one kind": measured({}, {"queries | gallery": {"sets_told_apart": 0.6}}),
     "a model whose gradient is its slope": measured({"slope_apart": 1e-7}),

@@ -126,3 +126,11 @@ def test_pictures_listed_under_two_labels_are_counted():
     found = labels_of_files(distinct_files(twice, torch.arange(15)))
     assert value(found, "files_of_several_labels") == pytest.approx(0.5)
     assert value(labels_of_files(FILES), "files_of_several_labels") == 0.0
+
+
+def test_images_that_nothing_was_done_to_are_counted_and_any_augmentation_is_something():
+    assert value(found(pictures()), "images_unchanged") == 1.0
+    covered = pictures()
+    covered[:5, :, 4:9, 4:9] = 0.0
+    mixed = torch.cat([covered[:5], pictures()[5:10].flip(3), moved(pictures()[10:15], 1, 0), pictures()[15:]])
+    assert value(found(mixed), "images_unchanged") == 0.25

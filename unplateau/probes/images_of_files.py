@@ -89,7 +89,8 @@ def images_of_files(
 
     Returns:
         pixels_of_file (median over images of the share of pixels equal to the best file's), file_correlation (median),
-        images_found (share), and over those found labels_of_file (share whose file has the batch's label) and files_in_batch
+        images_found (share), images_unchanged (share that is a file as it is, neither mirrored nor shifted nor covered), and over
+        those found labels_of_file (share whose file has the batch's label) and files_in_batch
         (distinct files over images). Under other groups, for images that are not found: pixels_of_file and images_found beside
         files that are changed in a known way.
     """
@@ -100,6 +101,7 @@ def images_of_files(
         Measurement("pixels_of_file", float(match.shares_N.median()), "share"),
         Measurement("file_correlation", float(match.correlations_N.median()), "correlation"),
         Measurement("images_found", float(found_N.float().mean()), "share"),
+        Measurement("images_unchanged", _unchanged(images_NCHW, files, match), "share"),
     ]
     if rows:
         right = sum(any(int(labels_N[row]) in files.labels[file] for file in match.alike[row]) for row in rows)
@@ -109,6 +111,11 @@ def images_of_files(
             Measurement("files_in_batch", distinct / len(rows), "share"),
         ]
     return (*measured, *_otherwise(images_NCHW[~found_N], files, padding, known_changes(*normalisation), of=len(images_NCHW)))
+
+
+def _unchanged(images_NCHW: Tensor, files: Files, match: Match) -> float:
+    apart_N = (images_NCHW.float() - files.images_MCHW[match.files_N].float()).abs().amax((1, 2, 3))
+    return float((apart_N < _SAME).float().mean())
 
 
 def _otherwise(lost_NCHW: Tensor, files: Files, padding: int, changes: Mapping[str, Change], *, of: int) -> list[Measurement]:

@@ -89,3 +89,24 @@ def test_slow_falls_and_rises_count_as_much_as_fast_ones() -> None:
 
 def test_updates_at_a_rate_of_zero_are_counted() -> None:
     assert _rates_seen([0.0, 0.0, 0.0, 1.0])["rate_at_zero"] == 0.75
+
+
+def test_steps_after_which_batch_normalisation_is_in_evaluation_mode_are_counted() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.BatchNorm1d(2), nn.BatchNorm1d(2))
+    reader = TrainingReader(model, [torch.optim.SGD(model.parameters(), lr=0.1)], every=1000)
+    reader.open()
+    for mode in (True, True, False, True):
+        model.train(mode)
+        reader.step({"total": 1.0})
+    model[1].eval()  # one of three is not most
+    reader.step({"total": 1.0})
+    (share,) = (m.value for m in reader.measurements() if m.name == "steps_in_evaluation_mode")
+    assert share == pytest.approx(1 / 5)
+
+
+def test_a_network_without_batch_normalisation_has_no_mode_to_count() -> None:
+    model = nn.Linear(2, 2)
+    reader = TrainingReader(model, [torch.optim.SGD(model.parameters(), lr=0.1)], every=1000)
+    reader.open()
+    reader.step({"total": 1.0})
+    assert "steps_in_evaluation_mode" not in {m.name for m in reader.measurements()}

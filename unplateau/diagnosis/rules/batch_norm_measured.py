@@ -31,6 +31,7 @@ from unplateau.runs.record import Evidence, Finding
 
 _SOURCE = "probe batch_norms"
 _MOST_LAYERS = 0.5
+_SOMETIMES, _ALWAYS = 0.15, 0.95  # of the steps; from the first to the last it may be a freeze that is meant
 _FAR, _OTHER_SCALE = 1.5, 3.0  # standard deviations; times
 _ONE_FACTOR = 0.4  # spread of a logarithm: healthy 0.02 to 0.04, frozen or overshot statistics 0.7 and more
 _ANOTHER_SCALE = 1.5  # times
@@ -44,6 +45,18 @@ def judge_mode(case: Case) -> Verdict:
         return None
     text = f"in a training step {share:.0%} of the batch-norm layers normalise by their running statistics"
     return _finding("Batch normalisation is in evaluation mode while training", 0.95, text, share, ("batch-norm-in-eval",))
+
+
+def judge_watched(case: Case) -> Verdict:
+    """Fire where layers were in evaluation mode in a part of the watched steps: a mode that somebody left behind."""
+    share = case.measured("steps_in_evaluation_mode").get("")
+    if share is None or not _SOMETIMES < share < _ALWAYS or case.facts.frozen_layers:
+        return None
+    text = f"batch normalisation was in evaluation mode in {share:.0%} of the training steps"
+    found = _finding(
+        "Batch normalisation is in evaluation mode in a part of the training", 0.9, text, share, ("batch-norm-in-eval",)
+    )
+    return replace(found, evidence=(Evidence(text, share, 0.0, "watch"),))
 
 
 def judge_statistics(case: Case) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unplateau.diagnosis.rules import (
+    augmentation_not_done,
     batch_norm_measured,
     batch_not_learnable,
     collapse_measured,
@@ -66,6 +67,7 @@ PROBE_RULES: tuple[Rule, ...] = (
     Rule("rate-not-as-configured", rate_not_as_configured.judge_watched, rate_not_as_configured, place="wrong-schedule"),
     Rule("optimizer-not-as-configured", optimizer_not_as_configured.judge, optimizer_not_as_configured, place="wrong-update"),
     Rule("batch-norm-not-updated", batch_norm_measured.judge_mode, batch_norm_measured),
+    Rule("batch-norm-not-updated", batch_norm_measured.judge_watched, batch_norm_measured),
     Rule("batch-norm-not-updated", batch_norm_measured.judge_statistics, batch_norm_measured),
     Rule("weight-decay-too-strong", decay_measured.judge, decay_measured),
     Rule("losses-not-as-configured", losses_not_as_configured.judge, losses_not_as_configured, place="wrong-loss"),
@@ -97,6 +99,7 @@ PROBE_RULES: tuple[Rule, ...] = (
     Rule("copied-images", images_measured.judge_partners, images_measured, place="wrong-sampler"),
     Rule("copied-images", images_measured.judge_files, images_measured, place="wrong-sampler"),
     Rule("augmentation-too-strong", images_measured.judge_augmentation, images_measured),
+    Rule("augmentation-not-done", augmentation_not_done.judge, augmentation_not_done),
     Rule("files-of-two-kinds", some_files_changed.judge, some_files_changed),
     Rule("preparation-differs", images_measured.judge_layout, images_measured),
     Rule("preparation-differs", images_measured.judge_changed, images_measured),

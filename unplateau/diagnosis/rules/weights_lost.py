@@ -60,7 +60,7 @@ def judge(case: Case) -> Verdict:
             Evidence(text, after, before, loss.where()),
             Evidence(lost, score.latest, float(score.y.max()), score.where()),
         ),
-        causes=("pretrained-not-loaded", "learning-rate-too-high", "dead-units"),
+        causes=("pretrained-not-loaded", "learning-rate-too-high", "stale-optimizer", "dead-units"),
         refuted_by="a change that is meant there: another stage, other losses, other data",
         next_test="evaluate the last checkpoint before it by itself, the model right after loading it, and after one step",
         remedies=("load_pretrained", "lower_learning_rate", "reinitialise"),

@@ -24,6 +24,7 @@ _LONGEST_STEP = 60.0  # seconds that count of a step, at most
 _MOST_PENDING = 1000  # steps whose losses may wait on the device
 _NO_RATE = 1e-6  # of the highest so far; nobody trains with it
 _CHANGED = 1.02  # times; a rate that moves by less stands still
+_NORMS_ASKED = 8  # layers of batch normalisation
 _FIRST_ELEMENTS, _LATER_ELEMENTS = 4096, 64  # of each tensor
 
 
@@ -44,7 +45,7 @@ class TrainingReader:
         self.motion = MotionRecord(by_layer(name for name, _ in model.named_parameters()))
         self.step_number = 0
         self.optimizer_steps = 0
-        self._rates = _Rates()
+        self._rates, self._modes = _Rates(), _Modes(model)
         self._handles: list[Any] = []
         self._before: Before | None = None
         self._seen: Seen | None = None
@@ -72,6 +73,7 @@ class TrainingReader:
         if not self._handles:  # an optimiser without hooks: gradients are read now, and every step counts as a step of it
             self._on_optimizer_step()
         self.losses.add(self.step_number, terms)
+        self._modes.add()
         is_measured = self._before is not None and self.optimizer_steps > self._steps_when_armed
         if is_measured:
             self._measure()
@@ -110,7 +112,7 @@ class TrainingReader:
             Measurement("optimizer_steps", float(self.optimizer_steps), "steps", step),
             Measurement("updates_not_finite", float(self.motion.skipped), "measured updates", step),
         )
-        return (*counts, *self._rates.measurements(step), *held, *self.motion.measurements(step))
+        return (*counts, *self._rates.measurements(step), *self._modes.measurements(step), *held, *self.motion.measurements(step))
 
     def _is_flush_due(self) -> bool:
         waiting = self.losses.num_pending
@@ -180,6 +182,25 @@ class _Rates:
             Measurement("rate_at_zero", self._zeros / self._count, "share", step),
             Measurement("rate_valleys", float(self._valleys), "times", step),
         )
+
+
+class _Modes:
+    """In how many steps batch normalisation was in evaluation mode; a few of its layers speak for all."""
+
+    def __init__(self, model: nn.Module) -> None:
+        norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        self._norms = norms[:: max(1, len(norms) // _NORMS_ASKED)]
+        self._steps = self._evaluating = 0
+
+    def add(self) -> None:
+        self._steps += 1
+        self._evaluating += 2 * sum(norm.training for norm in self._norms) < len(self._norms)
+
+    def measurements(self, step: int) -> tuple[Measurement, ...]:
+        """steps_in_evaluation_mode: share of the steps after which most of the layers were in it."""
+        if not self._norms or not self._steps:
+            return ()
+        return (Measurement("steps_in_evaluation_mode", self._evaluating / self._steps, "share", step),)
 
 
 class _Clock:

@@ -18,6 +18,7 @@ from unplateau.base.errors import WeightsError
 from unplateau.config.schema import Config
 from unplateau.data.items import Item
 from unplateau.data.loader import Batch
+from unplateau.data.transforms import Augmentation
 from unplateau.engine.freezing import freeze
 from unplateau.engine.scoring import RetrievalTask
 from unplateau.evaluation.embedded import Embedded
@@ -169,11 +170,18 @@ def _among_files(bench: Bench, items: tuple[Item, ...], files_NCHW: Tensor, num_
         return (*listed, Measurement("pixels_of_file", 0.0, "share", note="another size"))
     normalisation = (bench.parts.config.MODEL.PIXEL_MEAN, bench.parts.config.MODEL.PIXEL_STD)
     found = (*listed, *images_of_files(images_NCHW, labels_N, files, padding=padding, normalisation=normalisation))
+    found = (*found, Measurement("images_unchanged", _left_alone(bench.parts.config), "share", group=MEANT))
     rows = meant_rows(bench, seed=0)
     if rows is None:
         return found
     drawn = rows.flatten()[:num_images]
     return (*found, Measurement("files_in_batch", len(drawn.unique()) / len(drawn), "share", group=MEANT))
+
+
+def _left_alone(config: Config) -> float:
+    """Share of the images that the configured augmentation leaves as they are."""
+    asked = Augmentation.from_config(config)
+    return (1 - asked.flip_probability) * (1 - asked.erase_probability) / (2 * asked.padding + 1) ** 2
 
 
 def _largest_label(bench: Bench, files_NCHW: Tensor, items: tuple[Item, ...]) -> Measurements:
