@@ -11,12 +11,9 @@ from benchmarks.plateaubench.fault import Fault, fault
 from benchmarks.plateaubench.unseen import twelfth_a_data as data
 from benchmarks.plateaubench.unseen import twelfth_a_steps as steps
 
-# labels do not belong to their images, are shifted against them, and a part is wrong: one class, "relabel"
-_LABELS = "labels-shuffled labels-noisy labels-off-by-one"
-# names and labels drift apart along two sorted lists, so that a label gets images of neighbours, and a person two labels
-_DRIFTED = f"{_LABELS} identities-merged identities-split"
-# one class, "repair the evaluation"
-_MEASURED = "evaluation-preprocessing evaluated-in-train-mode stale-weights-evaluated same-camera-not-filtered"
+# names and labels drift apart along two sorted lists, so that a label gets images of neighbours, and a person two labels:
+# one class, "relabel"
+_DRIFTED = "labels-shuffled labels-noisy labels-off-by-one identities-merged identities-split"
 # in training, and only there, images are all but one colour; a weaker jitter, a fitting range or a look at both ways mends it
 _CUT_AT_ONE = "blank-images inputs-not-normalised evaluation-preprocessing augmentation-too-strong"
 # in training, and only there, images are all but black, by an augmentation
@@ -24,44 +21,58 @@ _DARKENED = "augmentation-too-strong blank-images evaluation-preprocessing"
 
 FAULTS: tuple[Fault, ...] = (
     fault("rate_too_big_after_the_restore", "learning-rate-too-high", steps.rate_too_big_after_the_restore, severity="mild"),
-    fault("shards_begun_anew_at_each_restart", "too-few-identities", steps.shards_begun_anew_at_each_restart),
+    # people of the later shards are never drawn
+    fault("shards_begun_anew_at_each_restart", "too-few-identities wrong-sampler", steps.shards_begun_anew_at_each_restart),
     fault(
         "schedule_starts_from_scratch_at_resume",
         "schedule-never-steps",
         steps.schedule_starts_from_scratch_at_resume,
         severity="mild",
     ),
-    fault("epoch_not_told_to_the_sampler", "not-shuffled", steps.epoch_not_told_to_the_sampler, severity="mild"),
+    # batches are shuffled, once: what was drawn for the first epoch is repeated, and what was not is left out for good
+    fault("epoch_not_told_to_the_sampler", "wrong-sampler", steps.epoch_not_told_to_the_sampler, severity="mild"),
     fault("two_thousand_steps_of_warm_up", "learning-rate-too-low", steps.two_thousand_steps_of_warm_up),
-    fault(
-        "schedule_stepped_by_every_process", "schedule-too-fast learning-rate-too-low", steps.schedule_stepped_by_every_process
-    ),
+    # the drop comes after two epochs instead of eight; steps are counted right, if four times
+    fault("schedule_stepped_by_every_process", "wrong-schedule learning-rate-too-low", steps.schedule_stepped_by_every_process),
     fault("optimiser_made_before_the_layers", "stale-optimizer", steps.optimiser_made_before_the_layers),
     fault("group_of_the_classifier_not_appended", "layers-frozen stale-optimizer", steps.group_of_the_classifier_not_appended),
+    # the network has other norms than the configured one, and those are not trained
     fault(
         "norms_exchanged_after_the_optimiser",
-        "layers-frozen stale-optimizer",
+        "layers-frozen stale-optimizer wrong-model",
         steps.norms_exchanged_after_the_optimiser,
         severity="mild",
     ),
-    fault("gradients_of_the_own_process_only", "batch-too-small", steps.gradients_of_the_own_process_only(4)),
-    fault("average_that_lags_behind", _MEASURED, data.average_that_lags_behind),
+    # of each step's people three quarters are left to processes that take no part
+    fault("gradients_of_the_own_process_only", "batch-too-small wrong-sampler", steps.gradients_of_the_own_process_only(4)),
+    fault("average_that_lags_behind", "stale-weights-evaluated", data.average_that_lags_behind),
+    # an update writes old weights back; the bench's network has no pretrained ones
     fault(
         "random_copy_behind_the_loaded_weights",
-        "stale-optimizer pretrained-not-loaded",
+        "stale-optimizer wrong-update",
         steps.random_copy_behind_the_loaded_weights,
     ),
     fault("flip_without_its_result", "overfitting", data.flip_without_its_result),
-    fault("flipped_upside_down_when_tested", _MEASURED, data.flipped_upside_down_when_tested),
+    fault("flipped_upside_down_when_tested", "evaluation-preprocessing", data.flipped_upside_down_when_tested),
     fault("augmented_once_for_every_box", "augmentation-too-strong", data.augmented_once_for_every_box),
-    fault("divided_by_255_once_more", "inputs-not-normalised evaluation-preprocessing", data.divided_by_255_once_more),
+    # colours arrive 255 times darker than the file's, in training only
+    fault(
+        "divided_by_255_once_more",
+        "inputs-not-normalised evaluation-preprocessing images-corrupted",
+        data.divided_by_255_once_more,
+    ),
     fault("whole_numbers_divided_by_255", "blank-images inputs-not-normalised", data.whole_numbers_divided_by_255),
     fault("labels_of_the_split_names_of_all", _DRIFTED, data.labels_of_the_split_names_of_all, severity="mild"),
-    fault("files_as_the_folder_gives_them", _LABELS, data.files_as_the_folder_gives_them),
-    fault("width_given_for_height", _MEASURED, data.width_given_for_height),
+    fault("files_as_the_folder_gives_them", "labels-shuffled labels-noisy", data.files_as_the_folder_gives_them),
+    fault("width_given_for_height", "evaluation-preprocessing", data.width_given_for_height),
     # blue first is what was done, and to the images of the evaluation only
-    fault("inference_on_blue_first", f"{_MEASURED} channels-swapped", data.inference_on_blue_first),
+    fault("inference_on_blue_first", "evaluation-preprocessing channels-swapped", data.inference_on_blue_first),
     fault("jitter_of_zeros_cuts_at_one", _CUT_AT_ONE, data.jitter_of_zeros_cuts_at_one),
-    fault("jitter_after_normalisation", "augmentation-too-strong evaluation-preprocessing", data.jitter_after_normalisation),
+    # every colour below the mean, and far above it, becomes one
+    fault(
+        "jitter_after_normalisation",
+        "augmentation-too-strong evaluation-preprocessing images-corrupted",
+        data.jitter_after_normalisation,
+    ),
     fault("brightness_of_a_twentieth", _DARKENED, data.brightness_of_a_twentieth),
 )
