@@ -1,14 +1,18 @@
 """Several files of unseen faults counted as one, with 95 % intervals, from their reports.
 
     python benchmarks/plateaubench/together.py tenth eleventh
+    python benchmarks/plateaubench/together.py twelfth --accepted benchmarks/results/plateaubench_twelfth_authors.json
 
-Reads benchmarks/results/plateaubench_unseen_NAME.json; trains and judges nothing.
+Reads benchmarks/results/plateaubench_unseen_NAME.json; trains and judges nothing. `--accepted`: other right answers, fault
+by fault, such as what the authors of a file accepted before anybody else had read it.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -19,7 +23,11 @@ from benchmarks.plateaubench.scoring import Case, interval, score  # noqa: E402
 RESULTS = Path(__file__).parents[1] / "results"
 
 
-def cases(names: list[str], view: str, folder: Path = RESULTS) -> list[Case]:
+Accepted = Mapping[str, Sequence[str]]
+"""Fault: right answers, in place of those of its report."""
+
+
+def cases(names: Sequence[str], view: str, folder: Path = RESULTS, accepted: Accepted | None = None) -> list[Case]:
     """Return the faults that hurt of all files, with the answer of one view."""
     found = []
     for name in names:
@@ -27,16 +35,16 @@ def cases(names: list[str], view: str, folder: Path = RESULTS) -> list[Case]:
             said = fault["answers"][view]
             answer = Answer(said["alarm"], tuple(map(tuple, said["causes"])), said["confidence"])
             if fault["hurts"]:
-                found.append(Case(fault["name"], frozenset(fault["causes"]), answer))
+                found.append(Case(fault["name"], frozenset((accepted or {}).get(fault["name"], fault["causes"])), answer))
     return found
 
 
-def table(names: list[str], folder: Path = RESULTS) -> list[str]:
+def table(names: Sequence[str], folder: Path = RESULTS, accepted: Accepted | None = None) -> list[str]:
     """Return the lines of a table, a view each."""
     head = ["| with | faults | top-1 | top-3 | said nothing | wrong | surely wrong |", "|---|---|---|---|---|---|---|"]
     lines = [f"{' + '.join(names)}:", "", *head]
     for view in VIEWS:
-        found = score(cases(names, view, folder))
+        found = score(cases(names, view, folder, accepted))
         counts = (found.top1, found.top3, found.abstained, found.wrong, found.surely_wrong)
         lines.append(f"| {view} | {found.count} | " + " | ".join(_share(count, found.count) for count in counts) + " |")
     return lines
@@ -47,5 +55,15 @@ def _share(count: int, whole: int) -> str:
     return f"{count / whole:.0%} ({count}; {low:.0%} to {high:.0%})"
 
 
+def main() -> None:
+    """Print the table of the files that are named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+")
+    parser.add_argument("--accepted", type=Path)
+    asked = parser.parse_args()
+    accepted = None if asked.accepted is None else json.loads(asked.accepted.read_text(encoding="utf-8"))
+    print("\n".join(table(asked.names, accepted=accepted)))
+
+
 if __name__ == "__main__":
-    print("\n".join(table(sys.argv[1:])))
+    main()
