@@ -93,3 +93,9 @@ def test_a_cosine_follows_itself_and_a_swing_does_not():
     cosine = dataclasses.replace(PLANNED, schedule="CosineAnnealingLR", milestones=None)
     assert not course(lambda x: 0.002 * np.minimum(1, x / 10) * (0.5 + 0.5 * np.cos(np.pi * np.maximum(0, x - 10) / 80)), cosine)
     assert course(lambda x: 0.002 * np.cos(x) ** 2 + 1e-9, cosine)
+
+
+def test_a_factor_that_is_configured_is_followed_however_deep_and_another_is_not():
+    deep = dataclasses.replace(PLANNED, settings={"SOLVER.GAMMA": 1e-4})
+    assert not course(lambda x: 0.002 * np.minimum(1, x / 10) * 1e-4 ** ((x > 40).astype(int) + (x > 70)), deep)
+    assert course(as_planned, deep)

@@ -37,6 +37,7 @@ from unplateau.diagnosis.schedule_view import (
     peak_rate,
     rate_over_configured,
 )
+from unplateau.diagnosis.usual_settings import number
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
@@ -80,7 +81,7 @@ def judge(case: Case) -> Verdict:
 
 
 def judge_course(case: Case) -> Verdict:
-    """Compare the logged rate of each epoch with what the schedule can give there, whatever its factor at a drop."""
+    """Compare the logged rate of each epoch with what the schedule can give there, whatever its factor at a drop is."""
     rates, asked = case.curve("learning_rate"), case.facts.base_learning_rate
     if rates is None or rates.unit != "epoch" or not asked or not is_rate_comparable(case) or has_learned_well(case):
         return None
@@ -117,7 +118,9 @@ def _bounds(case: Case, epoch: float) -> tuple[float, float] | None:
         return None
     if any(abs(epoch - milestone) <= _ONE_EPOCH for milestone in facts.milestones):
         return None
-    drops = sum(milestone < epoch for milestone in facts.milestones)
+    drops, factor = sum(milestone < epoch for milestone in facts.milestones), number(facts.settings or {}, "SOLVER.GAMMA")
+    if factor is not None:
+        return RATE_IS_LOW * factor**drops, RATE_IS_HIGH * factor**drops
     return RATE_IS_LOW * _DEEPEST_DROP**drops, RATE_IS_HIGH if drops == 0 else _STILL_DROPPED**drops
 
 
