@@ -5,31 +5,23 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from made_stories import done, made_story
 
 from benchmarks.plateaubench import diagnosing, measure, planning, probing
 from benchmarks.plateaubench.backbones import CHANGES
-from benchmarks.plateaubench.baselines import BASELINES, auto_trainer, deep_diagnosis, random_choice, sage_maker
-from benchmarks.plateaubench.diagnosing import Answer, answers, classes, probed_case
+from benchmarks.plateaubench.baselines import BASELINES
+from benchmarks.plateaubench.diagnosing import Answer, answers, probed_case
 from benchmarks.plateaubench.experiment import Batches, build
-from benchmarks.plateaubench.fault import fault
 from benchmarks.plateaubench.faults_of_config import configured_plan
 from benchmarks.plateaubench.halves import CALIBRATION, half
 from benchmarks.plateaubench.healthy import HEALTHY
 from benchmarks.plateaubench.planning import FAULTS, Planned, full_plan, quick_plan
 from benchmarks.plateaubench.probing import Probing
-from benchmarks.plateaubench.repair import recovered, repairs, summary
-from benchmarks.plateaubench.report import Done, group, text
-from benchmarks.plateaubench.scoring import Case, interval, score
+from benchmarks.plateaubench.repair import repairs
 from benchmarks.plateaubench.training import known_before_probing, run
 from unplateau.base.errors import DataError
 from unplateau.diagnosis.causes import BY_CODE
 from unplateau.workflows.probing.planned_probes import PLAN
-
-SILENT = Answer(False, (), 0.0)
-
-
-def told(*sets: str, confidence: float = 0.9) -> Answer:
-    return Answer(True, tuple(tuple(words.split()) for words in sets), confidence, tuple("a code" for _ in sets))
 
 
 def short(changes: dict | None = None) -> dict:
@@ -197,56 +189,6 @@ def test_every_kind_comes_once_before_any_comes_twice():
     assert len({planned.file for planned in plan}) == len(plan)
 
 
-def test_causes_of_one_cure_are_one_class():
-    assert classes(("backbone-frozen",)) == classes(("layers-frozen",))
-    assert classes(("backbone-frozen",)) != classes(("stale-optimizer",))
-
-
-def test_a_set_that_holds_the_cause_is_right_and_its_size_is_counted():
-    case = Case("x", frozenset({"learning-rate-zero"}), told("stale-optimizer learning-rate-zero"))
-    found = score([case])
-    assert (found.top1, found.first_word, found.wrong) == (1, 0, 0)
-    assert found.classes_named == 2
-
-
-def test_silence_is_no_error_and_a_wrong_answer_is():
-    causes = frozenset({"labels-shuffled"})
-    found = score([Case("a", causes, SILENT), Case("b", causes, told("dead-units", "labels-noisy", confidence=0.6))])
-    assert (found.detected, found.abstained, found.wrong, found.surely_wrong) == (1, 1, 1, 0)
-    assert (found.top1, found.top3) == (0, 1)
-    assert found.brier == pytest.approx(0.36)
-
-
-def test_intervals_hold_the_share():
-    low, high = interval(9, 10)
-    assert low < 0.9 < high < 1.0
-
-
-def done(group_name: str, name: str, final_map: float, answer: Answer = SILENT) -> Done:
-    planted = fault(name, "labels-shuffled", lambda experiment: None) if group_name == "fault" else None
-    story = {
-        "final_map": final_map, "problem": "",
-        "seconds": {"training": 1.0, "watching": 0.0}, "log": [{"iteration": 15}],
-    }  # fmt: skip
-    names = ("log", "checkpoints", "probes", *BASELINES)
-    return Done(Planned(group_name, name, 1, planted), story, dict.fromkeys(names, answer))
-
-
-def test_a_fault_that_is_not_below_every_healthy_seed_is_not_counted():
-    runs = [done("healthy", "base", 0.5), done("healthy", "base", 0.4), done("healthy", "sgd", 0.2)]
-    results = group([*runs, done("fault", "bad", 0.39), done("fault", "mild", 0.41)])
-    assert [run.planned.name for run in results.hurt] == ["bad"]
-    assert [run.planned.name for run in results.harmless] == ["mild"]
-
-
-def test_the_report_counts_false_alarms_and_names_them():
-    results = group([done("healthy", "base", 0.5, told("dead-units")), done("fault", "bad", 0.1, told("labels-noisy"))])
-    report = text(results, title="T", machine="M")
-    assert "1 false alarms in 1" in report
-    assert "base: a code" in report
-    assert "**right**: a code (0.90)" in report
-
-
 def test_the_quick_plan_has_each_kind_once_and_the_full_one_ten_bases_and_over_a_hundred_healthy_runs():
     quick = list(quick_plan(FAULTS))
     kinds = [planned.fault.kind for planned in quick if planned.fault]
@@ -267,54 +209,3 @@ def test_finished_runs_are_not_done_again(tmp_path, monkeypatch, capsys):
     assert len(names) == 5
     assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["false_alarms"]["probes"]["of"] == 5
     assert "PlateauBench, quick" in capsys.readouterr().out
-
-
-def made_story():
-    from benchmarks.plateaubench.training import Story
-
-    log = [{"epoch": epoch, "iteration": epoch, "lr": 1e-3, "loss": 5.0 - epoch, "mAP": 0.1 * epoch} for epoch in range(1, 4)]
-    return Story(log, {}, [], [], [], [vital()], 0.3, "", {"training": 1.0, "watching": 0.0})
-
-
-def vital(**changes: float) -> dict:
-    healthy = {
-        "first_gradient": 0.5, "last_gradient": 0.2, "least_mean_gradient": 1e-4, "zero_gradients": 0.1, "rate_ratio_low": 1e-3,
-        "rate_ratio_high": 1e-2, "update_low": 1e-3, "update_high": 1e-2, "unchanged_tensors": 0, "input_low": -2.1,
-        "input_high": 2.6, "input_mean": 0.1, "label_imbalance": 1.0, "weight_variance_ratio": 50.0, "mean_output": 1.0,
-        "large_outputs": 0.0, "not_positive": 0.5, "dead_units": 0.0,
-    }  # fmt: skip
-    return {**healthy, **changes}
-
-
-def test_baselines_are_silent_on_healthy_numbers_and_speak_on_theirs():
-    healthy = asdict(replace(made_story(), vitals=[vital()] * 3))
-    assert not any(ask(healthy).is_alarm for ask in BASELINES.values())
-    stuck = {**healthy, "vitals": [vital(unchanged_tensors=9, update_low=0.0)]}
-    assert sage_maker(stuck).codes == ("tensor unchanged", "rate too low")
-    assert "tensor unchanged" in deep_diagnosis(stuck).codes
-    assert auto_trainer({**healthy, "vitals": [vital(zero_gradients=0.9)]}).codes == ("dying ReLU",)
-
-
-def test_the_first_baseline_leaves_accurate_models_alone():
-    accurate = asdict(made_story())
-    accurate["log"] = [{**line, "accuracy": 0.9} for line in accurate["log"]]
-    accurate["vitals"] = [vital(zero_gradients=0.9)]
-    assert not auto_trainer(accurate).is_alarm
-
-
-def test_a_random_choice_is_right_as_often_as_there_are_classes():
-    assert 0.02 < random_choice() < 0.04
-
-
-def test_a_remedy_that_is_the_cure_by_hand_counts_apart_and_a_configuration_is_to_be_trained():
-    answer = Answer(True, (("stale-optimizer",),), 0.99, ("weights-not-updated",), ("fix_optimizer", "restore_learning_rate"))
-    run_of_fault = replace(done("fault", "stale", 0.1, answer))
-    planted = fault("stale", "stale-optimizer", lambda experiment: None)
-    by_hand, by_file = repairs(replace(run_of_fault, planned=Planned("fault", "stale", 1, planted)))
-    assert by_hand.is_cure_by_hand and by_hand.planned is None
-    assert not by_file.is_cure_by_hand and by_file.planned.healthy.changes == {"SOLVER.BASE_LR": 3.5e-4}
-    assert recovered(run_of_fault, 0.5, 0.5) == pytest.approx(1.0)
-    assert recovered(run_of_fault, 0.5, 0.1) == 0.0
-    report = summary([(by_hand, None), (by_file, 0.95)], 1)
-    assert "Repaired in all: 1/1" in report
-    assert "restore_learning_rate | 95%" in report
