@@ -13,6 +13,8 @@ from unplateau.curves.smoothing import FloatArray, bin_means
 from unplateau.runs.foreign_logs.training_log import LogFacts, TrainingLog
 from unplateau.runs.record import Measurement
 
+AS_CONFIGURED = "as configured"
+"""Group of a measurement that was made on what the configuration asks for, beside the one of the training itself."""
 _EPOCHS_ENOUGH = 4  # with fewer epochs the single iterations are looked at
 _MAX_POINTS = 120
 _LARGEST = 1e100  # no loss of a training that lives, and its square is a number

@@ -20,18 +20,18 @@ Source
 
 from __future__ import annotations
 
-from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.case import AS_CONFIGURED, Case
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
 
 CODE = "augmentation-not-done"
-_NEARLY_ALL, _MEANT, _SOME = 0.9, "as configured", 0.5  # of the images
+_NEARLY_ALL, _SOME = 0.9, 0.5  # of the images
 
 
 def judge(case: Case) -> Verdict:
     """Fire where nearly all training images are their files, and half of them or more should not be."""
     shares = case.measured("images_unchanged")
-    left, meant = shares.get("", 0.0), shares.get(_MEANT, 1.0)
+    left, meant = shares.get("", 0.0), shares.get(AS_CONFIGURED, 1.0)
     if left < _NEARLY_ALL or meant > _SOME:
         return None
     text = f"{left:.0%} of the training images are a file as it is; as configured {meant:.0%} would be"

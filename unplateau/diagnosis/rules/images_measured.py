@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.case import AS_CONFIGURED, Case
 from unplateau.diagnosis.causes import BY_CODE
 from unplateau.diagnosis.rules import label_structure_measured, labels_unstable
 from unplateau.diagnosis.verdict import Abstained, Verdict
@@ -31,7 +31,7 @@ from unplateau.runs.record import Evidence, Finding
 
 _UNTRAINED_TELL, _COLOURS_TELL, _LEARNED_BY_HEART = 0.65, 0.8, 0.6  # Market-1501: 0.31 and 0.50; gap of mAP
 _BLANK, _COPIED, _COPIES_IN_BATCH, _IN_BATCH = 0.05, 0.3, 0.3, 0.7
-_MEANT, _FEW_FILES, _USUALLY_FOUND = "as configured", 0.7, 0.88
+_FEW_FILES, _USUALLY_FOUND = 0.7, 0.88
 _ONE_EACH = 1.15  # pictures a person
 _AS_CONFIGURED = 0.05  # of the evaluation images, prepared again from their files
 _AGREES_PLAIN, _LEFT, _FEWEST_IMAGES = 5.0, 0.15, 100
@@ -105,17 +105,17 @@ def judge_partners(case: Case) -> Verdict:
 def judge_files(case: Case) -> Verdict:
     """Fire where training shows far fewer files than the configured sampler draws."""
     share = case.measured("files_in_batch")
-    if "" not in share or _MEANT not in share or share[""] > _FEW_FILES * share[_MEANT]:
+    if "" not in share or AS_CONFIGURED not in share or share[""] > _FEW_FILES * share[AS_CONFIGURED]:
         return None
     if case.measured("images_found").get("", 0.0) < _USUALLY_FOUND:
         return None
-    text = f"{share['']:.0%} of the first images are different files, {share[_MEANT]:.0%} if drawn as configured"
+    text = f"{share['']:.0%} of the first images are different files, {share[AS_CONFIGURED]:.0%} if drawn as configured"
     people, images = (case.measured(name).get("", 0.0) for name in ("identities_in_batch_mean", "images_in_batch"))
     each_once = share[""] * images <= _ONE_EACH * people  # every label has one picture: no pair is one of two images
     causes = ("no-pk-sampling", "duplicates") if each_once else ("duplicates", "too-few-identities", "not-shuffled")
     found = _finding(
         "copied-images", "The same files come up again and again", causes,
-        Evidence(text, share[""], share[_MEANT], "probe images_of_files"),
+        Evidence(text, share[""], share[AS_CONFIGURED], "probe images_of_files"),
     )  # fmt: skip
     return replace(found, confidence=0.8, remedies=("repair_sampling", "clean_images"))
 

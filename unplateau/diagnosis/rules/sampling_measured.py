@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.case import AS_CONFIGURED, Case
 from unplateau.diagnosis.rules import label_structure_measured
 from unplateau.diagnosis.verdict import Verdict
 from unplateau.runs.record import Evidence, Finding
@@ -38,7 +38,7 @@ _PEOPLE = 4.0  # times chance: look-alikes share a label, so labels are people
 _CROWDED, _TIMES_CHANCE = 0.35, 3.0
 _SEVERAL_CAMERAS = 0.6
 _ALL_LISTED = 0.98  # of the classifier's people; classifiers are built from the list
-_MEANT, _OF_MEANT = "as configured", 0.85  # of what the configured sampler draws from the same list
+_OF_MEANT = 0.85  # of what the configured sampler draws from the same list
 _APART = 0.15  # of the draws
 
 
@@ -70,7 +70,7 @@ def judge_listed(case: Case) -> Verdict:
 def judge_people(case: Case) -> Verdict:
     """Fire where far fewer people come up than random draws would show; sure only where labels are known to be people."""
     seen, expected = case.measured("identities_seen").get(""), case.measured("identities_expected").get("")
-    meant = case.measured("identities_seen").get(_MEANT) if not _is_smaller_than_meant(case) else None
+    meant = case.measured("identities_seen").get(AS_CONFIGURED) if not _is_smaller_than_meant(case) else None
     if seen is None or expected is None or seen >= (_SEEN * expected if meant is None else _OF_MEANT * meant):
         return None
     if isinstance(label_structure_measured.judge_merged(case), Finding):
@@ -92,7 +92,7 @@ def judge_batch(case: Case) -> Verdict:
     asked = case.facts.batch_size
     if people is None or images is None or people <= 1:
         return None
-    meant = case.measured("identities_in_batch_mean").get(_MEANT, 0.0)
+    meant = case.measured("identities_in_batch_mean").get(AS_CONFIGURED, 0.0)
     if people >= max(_FEWEST_PEOPLE, _OF_MEANT * meant) and (asked is None or images >= _FEWEST_IMAGES_SHARE * asked):
         return None
     text = f"{images:.0f} images of {people:.1f} people a batch" + ("" if asked is None else f", configured {asked} images")
@@ -158,7 +158,7 @@ def judge_drawn(case: Case) -> Verdict:
 
 def _is_smaller_than_meant(case: Case) -> bool:
     people = case.measured("identities_in_batch_mean")
-    return people.get("", 0.0) < _OF_MEANT * people.get(_MEANT, 0.0)
+    return people.get("", 0.0) < _OF_MEANT * people.get(AS_CONFIGURED, 0.0)
 
 
 def _labels_are_people(case: Case) -> bool:

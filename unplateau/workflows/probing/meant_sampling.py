@@ -13,12 +13,11 @@ from torch import Tensor
 
 from unplateau.base.errors import ConfigError, DataError
 from unplateau.data.samplers import SAMPLERS, BatchShape, Population, plan_epoch
+from unplateau.diagnosis.case import AS_CONFIGURED
 from unplateau.probes.sampling import drawn_elsewhere, sampling
 from unplateau.runs.record import Measurement
 from unplateau.workflows.probing.bench import Bench
 from unplateau.workflows.probing.planned import Measurements
-
-MEANT = "as configured"
 
 
 def meant_rows(bench: Bench, *, seed: int) -> Tensor | None:
@@ -53,7 +52,7 @@ def sampling_as_configured(bench: Bench) -> Measurements:
     for of, ids_N, name in (("people", people_N, "person_ids_B"), ("cameras", cameras_N, "camera_ids_B")):
         drawn_N = torch.cat([getattr(batch, name).cpu() for batch in bench.first_batches])
         apart += drawn_elsewhere(drawn_N, ids_N[rows[:count]].flatten(), ids_N[again[:count]].flatten(), of=of)
-    return (*(replace(m, group=MEANT) for m in meant if m.name in _COMPARED), *apart)
+    return (*(replace(m, group=AS_CONFIGURED) for m in meant if m.name in _COMPARED), *apart)
 
 
 _COMPARED = ("images_in_batch", "identities_in_batch_mean", "batch_with_positive", "identities_seen")

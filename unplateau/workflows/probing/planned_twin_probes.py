@@ -19,6 +19,7 @@ from unplateau.config.schema import Config
 from unplateau.data.items import Item
 from unplateau.data.loader import Batch
 from unplateau.data.transforms import Augmentation
+from unplateau.diagnosis.case import AS_CONFIGURED
 from unplateau.engine.freezing import freeze
 from unplateau.engine.scoring import RetrievalTask
 from unplateau.evaluation.embedded import Embedded
@@ -34,7 +35,7 @@ from unplateau.probes.sets_told_apart import sets_told_apart
 from unplateau.probes.updates_kept import updates_kept
 from unplateau.runs.record import Measurement
 from unplateau.workflows.probing.bench import Bench
-from unplateau.workflows.probing.meant_sampling import MEANT, meant_rows
+from unplateau.workflows.probing.meant_sampling import meant_rows
 from unplateau.workflows.probing.planned import Measurements
 
 UPDATES = 16
@@ -170,12 +171,12 @@ def _among_files(bench: Bench, items: tuple[Item, ...], files_NCHW: Tensor, num_
         return (*listed, Measurement("pixels_of_file", 0.0, "share", note="another size"))
     normalisation = (bench.parts.config.MODEL.PIXEL_MEAN, bench.parts.config.MODEL.PIXEL_STD)
     found = (*listed, *images_of_files(images_NCHW, labels_N, files, padding=padding, normalisation=normalisation))
-    found = (*found, Measurement("images_unchanged", _left_alone(bench.parts.config), "share", group=MEANT))
+    found = (*found, Measurement("images_unchanged", _left_alone(bench.parts.config), "share", group=AS_CONFIGURED))
     rows = meant_rows(bench, seed=0)
     if rows is None:
         return found
     drawn = rows.flatten()[:num_images]
-    return (*found, Measurement("files_in_batch", len(drawn.unique()) / len(drawn), "share", group=MEANT))
+    return (*found, Measurement("files_in_batch", len(drawn.unique()) / len(drawn), "share", group=AS_CONFIGURED))
 
 
 def _left_alone(config: Config) -> float:
