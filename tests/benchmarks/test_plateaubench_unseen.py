@@ -27,6 +27,7 @@ from benchmarks.plateaubench.unseen.sixth_b import FAULTS as SIXTH_B
 from benchmarks.plateaubench.unseen.tenth_a import FAULTS as TENTH_A
 from benchmarks.plateaubench.unseen.tenth_b import FAULTS as TENTH_B
 from benchmarks.plateaubench.unseen.third import FAULTS as THIRD
+from benchmarks.plateaubench.unseen.thirteenth_b import FAULTS as THIRTEENTH_B
 from benchmarks.plateaubench.unseen.twelfth_a import FAULTS as TWELFTH_A
 from benchmarks.plateaubench.unseen.twelfth_b import FAULTS as TWELFTH_B
 from unplateau.base.errors import UsageError
@@ -52,6 +53,7 @@ UNSEEN = (
     *ELEVENTH_B,
     *TWELFTH_A,
     *TWELFTH_B,
+    *THIRTEENTH_B,
 )
 TABLES = {
     "first": FIRST,
@@ -74,6 +76,7 @@ TABLES = {
     "eleventh b": ELEVENTH_B,
     "twelfth a": TWELFTH_A,
     "twelfth b": TWELFTH_B,
+    "thirteenth b": THIRTEENTH_B,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
