@@ -27,6 +27,7 @@ from benchmarks.plateaubench.unseen.sixth_b import FAULTS as SIXTH_B
 from benchmarks.plateaubench.unseen.tenth_a import FAULTS as TENTH_A
 from benchmarks.plateaubench.unseen.tenth_b import FAULTS as TENTH_B
 from benchmarks.plateaubench.unseen.third import FAULTS as THIRD
+from benchmarks.plateaubench.unseen.thirteenth_a import FAULTS as THIRTEENTH_A
 from benchmarks.plateaubench.unseen.thirteenth_b import FAULTS as THIRTEENTH_B
 from benchmarks.plateaubench.unseen.twelfth_a import FAULTS as TWELFTH_A
 from benchmarks.plateaubench.unseen.twelfth_b import FAULTS as TWELFTH_B
@@ -53,6 +54,7 @@ UNSEEN = (
     *ELEVENTH_B,
     *TWELFTH_A,
     *TWELFTH_B,
+    *THIRTEENTH_A,
     *THIRTEENTH_B,
 )
 TABLES = {
@@ -76,6 +78,7 @@ TABLES = {
     "eleventh b": ELEVENTH_B,
     "twelfth a": TWELFTH_A,
     "twelfth b": TWELFTH_B,
+    "thirteenth a": THIRTEENTH_A,
     "thirteenth b": THIRTEENTH_B,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
@@ -86,6 +89,7 @@ BREAKS = {
     "blank_image_divided_by_its_deviation": "Diverged",
     "numbers_of_the_larger_set": "IndexError",
     "mean_over_positives_of_anchors_with_none": "Diverged",
+    "epsilon_rounded_away": "Diverged",
 }
 LATE = {
     "plateau_counted_in_batches": 8,
