@@ -44,6 +44,8 @@ TWIN_FIRING: dict[str, Case] = {
     "evaluation-not-repeated ": again(evaluation_rows_differ=1.0),
     "evaluation-not-repeated  ": again(evaluation_cameras_differ=0.6),
     "pictures-of-two-kinds": measured({}, {"queries | gallery": {"sets_told_apart": 0.99}}),
+    "optimizer-not-as-configured      ": measured({"update_cosine": 0.999, "update_ratio": 3.2}),
+    "optimizer-not-as-configured       ": measured({"update_cosine": 0.0}),
     "batch-norm-not-updated     ": measured({"steps_in_evaluation_mode": 0.66}),
     "augmentation-not-done": measured({"images_unchanged": 1.0}, {"as configured": {"images_unchanged": 0.01}}),
     "files-of-two-kinds": measured({}, {"channels reversed": {"pairs_fit_changed": 0.05}}),
@@ -165,6 +167,7 @@ TWIN_HEALTHY: dict[str, Case] = {
     "people who are seen by one camera each": measured(
         {"same_camera_in_batch": 1.0, "same_camera_of_label": 1.0}, triplet_weight=1.0
     ),
+    "updates that differ by rounding": measured({"update_cosine": 0.9999, "update_ratio": 1.001}),
     "no augmentation is configured": measured({"images_unchanged": 1.0}, {"as configured": {"images_unchanged": 1.0}}),
     "a run whose evaluation ends within a step": measured({"steps_in_evaluation_mode": 0.05}),
     "batch normalisation that is frozen from the first step": measured({"steps_in_evaluation_mode": 1.0}),

@@ -127,7 +127,8 @@ def test_weights_far_longer_than_configured_hardly_turn():
 def test_layers_with_a_gradient_stand_still_at_next_to_no_rate_too():
     stuck = {"backbone.a": STUCK, "backbone.b": MOVES, "head": MOVES}
     held = {**MOVES, "parameters_held": 1.0}
-    assert causes(measured(held, stuck), "layers-not-trained") == ("stale-optimizer",)
+    assert causes(measured(MOVES, stuck), "layers-not-trained") == ("stale-optimizer",)
+    assert causes(measured(held, stuck), "layers-not-trained") == ("stale-optimizer", "learning-rate-too-low")  # it holds them
     rate = {"rate": {"setting_trained": 1e-6, "setting_configured": 1.0, "setting_differs": 0.9}}
     assert causes(measured(held, {**stuck, **rate}), "layers-not-trained")[0] == "learning-rate-too-low"
 

@@ -3,13 +3,18 @@
 import pytest
 
 from unplateau.diagnosis.diagnose import diagnose
+from unplateau.diagnosis.rules import numeric_gradient_measured
+from unplateau.runs.record import Finding
 
 from .made_probes import measured
 from .made_twin_probes import SILENT, TWIN_FIRING, sloped
 
 
-def finding(case):
-    return next(found for found in diagnose(case).findings if found.code == "gradient-not-of-model")
+def finding(case) -> Finding:
+    """What the rule says by itself, however sure its record lets it be."""
+    found = numeric_gradient_measured.judge(case)
+    assert isinstance(found, Finding)
+    return found
 
 
 def test_it_comes_before_a_module_that_is_not_configured_and_says_nothing_of_that_ones_causes():
@@ -17,7 +22,7 @@ def test_it_comes_before_a_module_that_is_not_configured_and_says_nothing_of_tha
     assert first is not None
     assert (first.code, first.causes) == ("gradient-not-of-model", ("detached-branch", "no-gradient", "wrong-model"))
     assert first.remedies[0] == "restore_gradient"
-    assert first.confidence == 0.85
+    assert finding(TWIN_FIRING["gradient-not-of-model "]).confidence == 0.85
 
 
 def test_weights_without_a_gradient_that_change_the_outputs_are_cut_off():

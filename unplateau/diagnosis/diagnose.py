@@ -120,6 +120,8 @@ def _places(verdicts: list[tuple[Rule, Verdict]]) -> dict[str, tuple[str, ...]]:
             places[rule.code] = (*places.get(rule.code, ()), rule.place)
     if "wrong-model" in places.get("model-not-as-configured", ()):
         places["layers-not-trained"] = ("wrong-model",)  # layers that the network passes by are not trained
+    if "images-not-of-files" in places:  # neither training nor evaluation shows what is in the files
+        places |= dict.fromkeys(("preparation-differs", "evaluation-not-repeated"), places["images-not-of-files"])
     return places
 
 
@@ -128,8 +130,10 @@ def _placed(finding: Finding, places: dict[str, tuple[str, ...]]) -> Finding:
     words = tuple(word for word in places.get(finding.code, ()) if word not in finding.causes)
     if not words:
         return finding
-    causes = (*finding.causes, *words) if finding.confidence >= _SURE_OF_CAUSE else (*words, *finding.causes)
-    return replace(finding, causes=causes, remedies=tuple(dict.fromkeys((*finding.remedies, *cures_of(words)))))
+    is_sure, cures = finding.confidence >= _SURE_OF_CAUSE, cures_of(words)
+    causes = (*finding.causes, *words) if is_sure else (*words, *finding.causes)
+    kept = 1 if is_sure else 0  # remedies that come before the place's
+    return replace(finding, causes=causes, remedies=tuple(dict.fromkeys((*finding.remedies[:kept], *cures, *finding.remedies))))
 
 
 def _abstention(rule: Rule, verdict: Abstained) -> Abstention:

@@ -20,6 +20,8 @@ Source
 
 from __future__ import annotations
 
+import math
+
 from unplateau.diagnosis.case import Case
 from unplateau.diagnosis.causes import cures_of
 from unplateau.diagnosis.verdict import Verdict
@@ -71,7 +73,11 @@ def judge_backward(case: Case) -> Verdict:
     """Fire where outputs are as configured and the way back from them is not."""
     ratio, gone = case.measured("model_gradient_ratio").get(""), case.measured("model_gradient_gone").get("", 0.0)
     cosine = case.measured("model_gradient_cosine").get("", 0.0)
-    if ratio is None or (gone < _GONE and cosine > _SAME_WAY and 1 - _SAME_LENGTH < ratio < 1 + _SAME_LENGTH):
+    if (
+        ratio is None
+        or not math.isfinite(ratio)
+        or (gone < _GONE and cosine > _SAME_WAY and 1 - _SAME_LENGTH < ratio < 1 + _SAME_LENGTH)
+    ):
         return None
     cut = gone >= _GONE
     what = (

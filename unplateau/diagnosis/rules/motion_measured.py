@@ -199,6 +199,8 @@ def _why_still(case: Case, groups: list[str]) -> tuple[tuple[str, ...], float, t
         lines = tuple(Evidence(f"{g}: has a gradient and is equal to the bit", 0.0, 1e-3, _SOURCE) for g in groups[:6])
         if _has_no_rate(case):
             return ("learning-rate-too-low", "learning-rate-zero", "layers-frozen"), 0.85, lines
+        if case.measured("parameters_held").get("") == 1.0 and not case.measured("foreign_tensors").get("", 0.0):
+            return ("wrong-update", "stale-optimizer", "learning-rate-too-low"), 0.8, lines  # the right tensors, and no step
         return ("stale-optimizer",), 0.97, lines
     if all(frozen.get(group) == 1.0 for group in groups):
         lines = tuple(Evidence(f"{g}: no parameter asks for a gradient", 0.0, None, _SOURCE) for g in groups[:6])

@@ -2,11 +2,13 @@
 
 What it is
     The optimiser is built anew from the configuration, and each weight's settings are compared: its rate beside the highest,
-    momentum, epsilon, weight decay, and the kind of optimiser.
+    momentum, epsilon, weight decay, and the kind of optimiser. And it is given the gradients of four steps, from the first on:
+    the weights should go the same way.
 
 Why it happens
     Parameter groups built by hand, whose rates are left out, exchanged or multiplied twice; defaults of another library; an
-    optimiser that is built anew while training; a typo below the configuration.
+    optimiser that is built anew while training; a typo below the configuration. Where settings agree: an update written by hand
+    that lacks the correction of Adam's moments, has its epsilon elsewhere, or is computed in half precision.
 
 How it was seen
     Groups for bias, head and backbone have other rates in most re-ID code bases, and each code base writes its own.
@@ -32,6 +34,7 @@ _LEAST_SHARE = 0.05  # of the weights
 _FACTOR = 3.0
 _MANY_LAYERS = 0.2  # of the tensors
 _LARGE_EPSILON = 1e-4
+_SAME_WAY, _SAME_LENGTH = 0.98, 0.05  # the same formula differs by rounding
 
 
 def judge(case: Case) -> Verdict:
@@ -59,6 +62,29 @@ def judge(case: Case) -> Verdict:
         causes=causes,
         refuted_by="parameter groups that hold the configured settings just before optimizer.step()",
         next_test="print optimizer.param_groups, without their tensors, beside the configuration",
+        remedies=("repair_settings",),
+    )
+
+
+def judge_formula(case: Case) -> Verdict:
+    """Fire where the same gradients, from the first step on, move the weights otherwise than the configured optimiser does."""
+    cosine, ratio = case.measured("update_cosine").get(""), case.measured("update_ratio").get("", 1.0)
+    if cosine is None or (cosine > _SAME_WAY and 1 - _SAME_LENGTH < ratio < 1 + _SAME_LENGTH):
+        return None
+    if isinstance(judge(case), Finding):
+        return None  # a setting that differs explains it
+    text = f"the first updates have a cosine of {cosine:.2f} to the configured optimiser's, and {ratio:.2g} times their length"
+    shorter, longer = ratio < 1 / _FACTOR, ratio > _FACTOR
+    rate = ("learning-rate-too-low",) if shorter else ("learning-rate-too-high",) if longer or cosine == 0 else ()
+    return Finding(
+        code=CODE,
+        title="The optimiser does not update as configured",
+        severity="pipeline",
+        confidence=0.85,
+        evidence=(Evidence(text, cosine, 1.0, "probe update_formula"),),
+        causes=("wrong-update", *rate),
+        refuted_by="an optimiser of your own that is meant",
+        next_test="give torch's optimiser of that name the same gradients for four steps, and compare the weights",
         remedies=("repair_settings",),
     )
 

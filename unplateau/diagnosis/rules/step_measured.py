@@ -78,11 +78,16 @@ def judge_losses(case: Case) -> Verdict:
         severity="pipeline",
         confidence=0.65 if known is None else 0.9,
         evidence=tuple(evidence),
-        causes=_ANY_MISTAKE if known is None else known.causes,
+        causes=(*_of_one_loss(case, off), *_ANY_MISTAKE) if known is None else known.causes,
         refuted_by="a step that is meant to change its batch, such as mixup",
         next_test=_NEXT,
         remedies=("repair_step",) if known is None else known.remedies,
     )
+
+
+def _of_one_loss(case: Case, off: dict[str, float]) -> tuple[str, ...]:
+    """Where others are as they should be, the batch is, too: it is how this loss is computed."""
+    return ("wrong-loss",) if len(off) < len(case.measured("stated_over_expected")) else ()
 
 
 class _Meaning(NamedTuple):

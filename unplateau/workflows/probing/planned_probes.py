@@ -50,7 +50,7 @@ from unplateau.workflows.probing.planned_gradient_probes import (
     slopes,
     without_decay,
 )
-from unplateau.workflows.probing.planned_twin_probes import evaluation_again, model_again, pictures, updates
+from unplateau.workflows.probing.planned_twin_probes import evaluation_again, formula, model_again, pictures, updates
 
 _GEOMETRY_BATCHES, _LOSS_BATCHES, _BLANK_STEPS = 4, 3, 12
 _RANGE_STEPS, _OVERFIT_STEPS = 60, 60
@@ -173,6 +173,7 @@ PLAN: tuple[Planned, ...] = (
     Planned("first step", "2 F + 1 B", first_step, steps=3),
     Planned("motion", "5 B", motion, steps=7),
     Planned("delivered gradient", "6 to 12 B", delivery, steps=12),
+    Planned("updates as configured", "4 B", formula, steps=5),
     Planned("losses as configured", "3 F", as_configured, steps=2),
     Planned("model as configured", "4 F + 2 B", model_again, steps=7),
     Planned("numeric gradient", "6 F + 1 B of 4 images, 100 F where they differ", slopes, steps=4),

@@ -5,10 +5,12 @@ Measures only; their order: `planned_probes`. N images.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from statistics import median
 
 import torch
@@ -25,6 +27,7 @@ from unplateau.engine.scoring import RetrievalTask
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.extract import extract
 from unplateau.models.build import build_model
+from unplateau.optim.build import build_optimizers
 from unplateau.probes.clothes_colours import clothes_colours
 from unplateau.probes.evaluation_again import images_again, rows_again, score_again
 from unplateau.probes.images_of_files import distinct_files, images_of_files, labels_of_files
@@ -32,6 +35,7 @@ from unplateau.probes.inputs import blank_images, noise_images
 from unplateau.probes.label_structure import pair_confusion
 from unplateau.probes.model_as_configured import gradients_apart, initial_weights_apart, outputs_apart, settings_apart
 from unplateau.probes.sets_told_apart import sets_told_apart
+from unplateau.probes.update_formula import Twin, updates_apart
 from unplateau.probes.updates_kept import updates_kept
 from unplateau.runs.record import Measurement
 from unplateau.workflows.probing.bench import Bench
@@ -39,6 +43,7 @@ from unplateau.workflows.probing.meant_sampling import meant_rows
 from unplateau.workflows.probing.planned import Measurements
 
 UPDATES = 16
+_FIRST_UPDATES = 4
 _MOST_FILES = 2048
 _MOST_IMAGES, _FEWEST_IMAGES = 64, 24
 _PIXELS = 64 * 64 * 32  # looked for among the files, where that many images are there
@@ -53,6 +58,20 @@ def updates(bench: Bench, _: Measurements) -> Measurements:
     steps = (lambda: bench.do_step(next(batches), rate) for _ in range(UPDATES))
     weights = [parameter for parameter in bench.parts.model.parameters() if parameter.requires_grad]
     return updates_kept(weights, bench.parts.optimizers, steps, step=bench.step)
+
+
+def formula(bench: Bench, _: Measurements) -> Measurements:
+    """The first updates of the optimisers, beside those of optimisers that are built from the configuration."""
+    parts, rate = bench.parts, bench.schedule.peak_rate
+    if bench.initial is not None:
+        parts.model.load_state_dict(bench.initial.model.state_dict())
+    for optimizer in parts.optimizers:
+        optimizer.state.clear()
+        for group in optimizer.param_groups:
+            group["weight_decay"] = 0.0
+    twin = Twin(parts.model, lambda model: build_optimizers(parts.config, model, copy.deepcopy(parts.losses)))
+    steps = [partial(bench.do_step, batch, rate) for batch in bench.first_batches[:_FIRST_UPDATES]]
+    return updates_apart(dict(parts.model.named_parameters()), parts.optimizers, twin, steps, rate=rate)
 
 
 def model_again(bench: Bench, _: Measurements) -> Measurements:
