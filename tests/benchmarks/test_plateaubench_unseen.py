@@ -16,6 +16,7 @@ from benchmarks.plateaubench.unseen.eleventh_b import FAULTS as ELEVENTH_B
 from benchmarks.plateaubench.unseen.fifth_a import FAULTS as FIFTH_A
 from benchmarks.plateaubench.unseen.fifth_b import FAULTS as FIFTH_B
 from benchmarks.plateaubench.unseen.first import FAULTS as FIRST
+from benchmarks.plateaubench.unseen.fourteenth_a import FAULTS as FOURTEENTH_A
 from benchmarks.plateaubench.unseen.fourth import FAULTS as FOURTH
 from benchmarks.plateaubench.unseen.ninth_a import FAULTS as NINTH_A
 from benchmarks.plateaubench.unseen.ninth_b import FAULTS as NINTH_B
@@ -56,6 +57,7 @@ UNSEEN = (
     *TWELFTH_B,
     *THIRTEENTH_A,
     *THIRTEENTH_B,
+    *FOURTEENTH_A,
 )
 TABLES = {
     "first": FIRST,
@@ -80,6 +82,7 @@ TABLES = {
     "twelfth b": TWELFTH_B,
     "thirteenth a": THIRTEENTH_A,
     "thirteenth b": THIRTEENTH_B,
+    "fourteenth a": FOURTEENTH_A,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
@@ -90,6 +93,7 @@ BREAKS = {
     "numbers_of_the_larger_set": "IndexError",
     "mean_over_positives_of_anchors_with_none": "Diverged",
     "epsilon_rounded_away": "Diverged",
+    "sparse_ids_as_classes": "IndexError",
 }
 LATE = {
     "plateau_counted_in_batches": 8,
