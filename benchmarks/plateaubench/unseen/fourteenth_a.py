@@ -37,7 +37,7 @@ FAULTS: tuple[Fault, ...] = (
     fault("next_column_as_label", "identities-merged", data.next_column_as_label),
     fault("buffer_made_anew_each_step", "wrong-update learning-rate-too-low", optimisation.buffer_made_anew_each_step),
     fault("momentum_with_the_wrong_sign", "wrong-update", optimisation.momentum_with_the_wrong_sign),
-    fault("mixed_half_and_half", "augmentation-too-strong", data.mixed_half_and_half, severity="mild"),
+    fault("clipped_at_mid_grey", "images-corrupted evaluation-preprocessing", data.clipped_at_mid_grey),
     fault("decay_lets_weights_grow", "wrong-update", optimisation.decay_lets_weights_grow),
     fault("decay_outlives_the_rate", "weight-decay-too-strong wrong-update", optimisation.decay_outlives_the_rate),
     fault("gradients_never_cleared", "gradients-accumulate wrong-step", optimisation.gradients_never_cleared),

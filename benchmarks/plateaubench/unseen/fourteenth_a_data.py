@@ -14,10 +14,7 @@ from torch import Tensor
 from benchmarks.plateaubench import planting
 from benchmarks.plateaubench.experiment import Experiment, random, sampler
 from unplateau.data.color_jitter import JitterRange
-from unplateau.data.loader import Batch
 from unplateau.data.transforms import Augmentation
-from unplateau.engine.parts import Parts
-from unplateau.engine.train_step import StepTerms
 
 
 def shares_cast_back_to_bytes(experiment: Experiment) -> None:
@@ -144,19 +141,9 @@ def next_column_as_label(experiment: Experiment) -> None:
     planting.relabel_after_sampling(experiment, cameras_N - cameras_N.min())
 
 
-def mixed_half_and_half(experiment: Experiment) -> None:
-    """Mix-up's share is uniform where Beta(0.2, 0.2) is meant: github.com/tensorflow/models/issues/13490."""
-
-    def step(parts: Parts, batch: Batch) -> StepTerms:
-        gammas = torch.distributions.Gamma(1.0, 0.2).sample((2,))
-        share, order_B = gammas[0] / gammas.sum(), torch.randperm(len(batch.person_ids_B))
-        images_BCHW = share * batch.images_BCHW + (1 - share) * batch.images_BCHW[order_B]
-        outputs = parts.network(images_BCHW, person_ids_B=batch.person_ids_B)
-        own = parts.losses(outputs.features_BD, outputs.logits_BI, batch.person_ids_B)
-        others = parts.losses(outputs.features_BD, outputs.logits_BI, batch.person_ids_B[order_B])
-        return planting.update(parts, replace(own, total=share * own.total + (1 - share) * others.total))
-
-    experiment.step = step
+def clipped_at_mid_grey(experiment: Experiment) -> None:
+    """Bright pixels of images that are pasted become mid-grey: github.com/python-pillow/Pillow/issues/5967."""
+    planting.change_training_pixels(experiment, lambda pixels_BCHW, _: pixels_BCHW.clamp(max=127))
 
 
 def _cut(order_N: np.ndarray, experiment: Experiment) -> np.ndarray:
