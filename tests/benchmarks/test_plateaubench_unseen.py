@@ -17,6 +17,7 @@ from benchmarks.plateaubench.unseen.fifth_a import FAULTS as FIFTH_A
 from benchmarks.plateaubench.unseen.fifth_b import FAULTS as FIFTH_B
 from benchmarks.plateaubench.unseen.first import FAULTS as FIRST
 from benchmarks.plateaubench.unseen.fourteenth_a import FAULTS as FOURTEENTH_A
+from benchmarks.plateaubench.unseen.fourteenth_b import FAULTS as FOURTEENTH_B
 from benchmarks.plateaubench.unseen.fourth import FAULTS as FOURTH
 from benchmarks.plateaubench.unseen.ninth_a import FAULTS as NINTH_A
 from benchmarks.plateaubench.unseen.ninth_b import FAULTS as NINTH_B
@@ -58,6 +59,7 @@ UNSEEN = (
     *THIRTEENTH_A,
     *THIRTEENTH_B,
     *FOURTEENTH_A,
+    *FOURTEENTH_B,
 )
 TABLES = {
     "first": FIRST,
@@ -83,6 +85,7 @@ TABLES = {
     "thirteenth a": THIRTEENTH_A,
     "thirteenth b": THIRTEENTH_B,
     "fourteenth a": FOURTEENTH_A,
+    "fourteenth b": FOURTEENTH_B,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
