@@ -226,6 +226,8 @@ USUAL: tuple[Usual, ...] = (
     Usual("INPUT.REA.PROB", _NONE, 0.8, 0.5, too_high=_AUGMENTED, of=_where("INPUT.REA.ENABLED", "INPUT.REA.PROB")),
     *(Usual(f"INPUT.CJ.{name}", _NONE, 0.45, 0.15, too_high=_AUGMENTED, of=_where("INPUT.CJ.ENABLED", f"INPUT.CJ.{name}"))
       for name in ("BRIGHTNESS", "CONTRAST", "SATURATION")),
+    Usual("INPUT.FLIP.PROB", _NONE, 0.8, 0.5, too_high=("evaluation-preprocessing", "augmentation-too-strong"),
+          of=_where("INPUT.FLIP.ENABLED", "INPUT.FLIP.PROB")),
     Usual("INPUT.CJ.HUE", _NONE, 0.2, 0.1, too_high=_AUGMENTED, of=_where("INPUT.CJ.ENABLED", "INPUT.CJ.HUE")),
     Usual("INPUT.PADDING.SIZE", _NONE, 0.16, None, too_high=_AUGMENTED, unit="of the image's shorter side", of=_padding,
           otherwise=_less_padding),
@@ -237,6 +239,7 @@ USUAL: tuple[Usual, ...] = (
           of=_loss("CrossEntropyLoss", f"{_LOSSES}.CE.EPSILON")),
     Usual(f"{_LOSSES}.TRI.SCALE", _NONE, 20, 1.0, too_high=_WEIGHTS, unit="times the cross-entropy's", of=_triplet_over_identity),
     Usual(f"{_LOSSES}.TRI.MARGIN", _NONE, 3, 0.3, too_high=("margin-wrong",), of=_loss("TripletLoss", f"{_LOSSES}.TRI.MARGIN")),
+    Usual(f"{_LOSSES}.CIRCLE.GAMMA", 16, 512, 128, _WEIGHTS, _WEIGHTS, of=_loss("CircleLoss", f"{_LOSSES}.CIRCLE.GAMMA")),
     Usual(f"{_LOSSES}.CENTER.SCALE", _NONE, 0.01, 5e-4, too_high=_WEIGHTS, of=_loss("CenterLoss", f"{_LOSSES}.CENTER.SCALE")),
     Usual("MODEL.PIXEL_MEAN", 2, _ANY, None, _NORMAL, unit="in the largest channel", of=_largest_pixel,
           otherwise=_of_imagenet),
