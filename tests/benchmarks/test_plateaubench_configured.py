@@ -4,12 +4,12 @@ import pytest
 
 from benchmarks.plateaubench.faults_of_config import configured_plan
 from benchmarks.plateaubench.recipe import recipe
-from benchmarks.plateaubench.unseen import configured, configured_second
+from benchmarks.plateaubench.unseen import configured, configured_second, configured_third
 from unplateau.config.delta import difference
 from unplateau.diagnosis.causes import BY_CODE
 
 KNOWN = configured_plan()
-MISTAKES = (*configured.MISTAKES, *configured_second.MISTAKES)
+MISTAKES = (*configured.MISTAKES, *configured_second.MISTAKES, *configured_third.MISTAKES)
 
 
 def test_every_mistake_has_a_name_of_its_own():
