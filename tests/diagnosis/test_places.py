@@ -24,7 +24,7 @@ def found(case, code: str) -> Finding:
 
 
 def test_every_place_is_a_word_of_the_vocabulary_with_a_remedy_of_its_own():
-    places = {rule.place for rule in RULES if rule.place}
+    places = {place for rule in RULES for place in rule.places}
     assert places == set(PLACES)
     assert all(BY_CODE[place].cure in BY_NAME for place in places)
 

@@ -116,10 +116,11 @@ def _places(verdicts: list[tuple[Rule, Verdict]]) -> dict[str, tuple[str, ...]]:
     """Return for each finding's code the parts of the training in which its rules saw the fault."""
     places: dict[str, tuple[str, ...]] = {}
     for rule, verdict in verdicts:
-        if isinstance(verdict, Finding) and rule.place and rule.place not in places.get(rule.code, ()):
-            places[rule.code] = (*places.get(rule.code, ()), rule.place)
+        if isinstance(verdict, Finding) and rule.places:
+            places[rule.code] = tuple(dict.fromkeys((*places.get(rule.code, ()), *rule.places)))
     if "wrong-model" in places.get("model-not-as-configured", ()):
-        places["layers-not-trained"] = ("wrong-model",)  # layers that the network passes by are not trained
+        # layers that the network passes by are not trained, and what it computes otherwise it may score otherwise
+        places |= dict.fromkeys(("layers-not-trained", "evaluation-broken"), ("wrong-model",))
     if "images-not-of-files" in places:  # neither training nor evaluation shows what is in the files
         places |= dict.fromkeys(("preparation-differs", "evaluation-not-repeated"), places["images-not-of-files"])
     return places

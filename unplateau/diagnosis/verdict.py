@@ -32,5 +32,5 @@ class Rule:
     code: str
     judge: Callable[[Case], Verdict]
     module: ModuleType
-    place: str = ""
-    """Cause that says in which part of the training the fault lies, where what is seen proves that much; empty: nowhere yet."""
+    places: tuple[str, ...] = ()
+    """Causes that say in which part of the training the fault lies, where what is seen proves that much; empty: nowhere yet."""

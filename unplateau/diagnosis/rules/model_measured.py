@@ -181,7 +181,7 @@ _MODULES: tuple[tuple[str, _Known], ...] = (
     ("_dim", (0.85, ("embedding-too-small", "wrong-head"))),
     ("head.reduction", (0.85, ("embedding-too-small", "wrong-head"))),
     ("Norm2d shared", (0.7, ("batch-norm-in-eval", "stale-weights-evaluated"))),  # its running statistics are those of no layer
-    ("Norm", (0.7, ("batch-norm-in-eval",))),
+    ("Norm", (0.7, ("batch-norm-in-eval", "batch-too-small"))),
     ("head.neck", (0.7, ("batch-norm-in-eval", "wrong-head"))),
     ("head.pooling", (0.6, ("embedding-too-small", "wrong-head"))),
     ("head", (0.7, ("wrong-head", "embedding-too-small"))),
