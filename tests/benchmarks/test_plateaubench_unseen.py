@@ -1,5 +1,6 @@
 """Faults that nobody tuned a rule on: that each can be planted, and that each changes the training or its score."""
 
+import os
 from functools import lru_cache
 
 import pytest
@@ -107,6 +108,13 @@ LATE = {
 }  # epochs after which these show; three are enough for all others
 
 
+ALL = "UNPLATEAU_PLANT_ALL"
+"""Set it to plant every fault of every file; by default every fifth, and those that end or show in a way of their own."""
+PLANTED = tuple(
+    planted for row, planted in enumerate(UNSEEN) if ALL in os.environ or row % 5 == 0 or planted.name in {*BREAKS, *LATE}
+)
+
+
 @lru_cache(maxsize=2)
 def healthy_outcome(epochs=3):
     return outcome(build({**SHORT, "SOLVER.MAX_EPOCH": epochs}, seed=1))
@@ -120,8 +128,8 @@ def outcome(experiment):
 
 
 @pytest.mark.parametrize("faults", TABLES.values(), ids=TABLES)
-def test_each_file_has_twenty_two_kinds_or_more_of_the_published_vocabulary(faults):
-    assert len({planted.kind for planted in faults}) >= 22
+def test_each_file_has_sixteen_kinds_or_more_of_the_published_vocabulary(faults):
+    assert len({planted.kind for planted in faults}) >= 16
     for planted in faults:
         assert planted.causes and planted.causes <= set(BY_CODE), planted.name
         assert planted.severity in ("mild", "severe")
@@ -134,8 +142,8 @@ def test_no_kind_is_in_two_tables():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("planted", UNSEEN, ids=lambda planted: planted.name)
-def test_every_unseen_fault_can_be_planted_and_changes_the_training_or_its_score(planted):
+@pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
+def test_unseen_faults_can_be_planted_and_change_the_training_or_its_score(planted):
     epochs = LATE.get(planted.name, 3)
     broken = build({**SHORT, "SOLVER.MAX_EPOCH": epochs}, seed=1)
     planted.inject(broken)
