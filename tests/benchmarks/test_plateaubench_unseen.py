@@ -14,6 +14,7 @@ from benchmarks.plateaubench.unseen.eighth_a import FAULTS as EIGHTH_A
 from benchmarks.plateaubench.unseen.eighth_b import FAULTS as EIGHTH_B
 from benchmarks.plateaubench.unseen.eleventh_a import FAULTS as ELEVENTH_A
 from benchmarks.plateaubench.unseen.eleventh_b import FAULTS as ELEVENTH_B
+from benchmarks.plateaubench.unseen.fifteenth_b import FAULTS as FIFTEENTH_B
 from benchmarks.plateaubench.unseen.fifth_a import FAULTS as FIFTH_A
 from benchmarks.plateaubench.unseen.fifth_b import FAULTS as FIFTH_B
 from benchmarks.plateaubench.unseen.first import FAULTS as FIRST
@@ -61,6 +62,7 @@ UNSEEN = (
     *THIRTEENTH_B,
     *FOURTEENTH_A,
     *FOURTEENTH_B,
+    *FIFTEENTH_B,
 )
 TABLES = {
     "first": FIRST,
@@ -87,6 +89,7 @@ TABLES = {
     "thirteenth b": THIRTEENTH_B,
     "fourteenth a": FOURTEENTH_A,
     "fourteenth b": FOURTEENTH_B,
+    "fifteenth b": FIFTEENTH_B,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
