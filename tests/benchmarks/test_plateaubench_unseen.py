@@ -14,6 +14,7 @@ from benchmarks.plateaubench.unseen.eighth_a import FAULTS as EIGHTH_A
 from benchmarks.plateaubench.unseen.eighth_b import FAULTS as EIGHTH_B
 from benchmarks.plateaubench.unseen.eleventh_a import FAULTS as ELEVENTH_A
 from benchmarks.plateaubench.unseen.eleventh_b import FAULTS as ELEVENTH_B
+from benchmarks.plateaubench.unseen.fifteenth_a import FAULTS as FIFTEENTH_A
 from benchmarks.plateaubench.unseen.fifteenth_b import FAULTS as FIFTEENTH_B
 from benchmarks.plateaubench.unseen.fifth_a import FAULTS as FIFTH_A
 from benchmarks.plateaubench.unseen.fifth_b import FAULTS as FIFTH_B
@@ -63,6 +64,7 @@ UNSEEN = (
     *FOURTEENTH_A,
     *FOURTEENTH_B,
     *FIFTEENTH_B,
+    *FIFTEENTH_A,
 )
 TABLES = {
     "first": FIRST,
@@ -90,6 +92,7 @@ TABLES = {
     "fourteenth a": FOURTEENTH_A,
     "fourteenth b": FOURTEENTH_B,
     "fifteenth b": FIFTEENTH_B,
+    "fifteenth a": FIFTEENTH_A,
 }
 SHORT = {"SOLVER.MAX_EPOCH": 3, "SOLVER.WARMUP_ITERS": 0, "SOLVER.STEPS": (2,)}
 BREAKS = {
