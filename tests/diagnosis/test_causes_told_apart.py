@@ -111,7 +111,7 @@ def test_causes_that_another_measurement_rules_out_are_left_out():
     live = {"tensors_moved": 0.0, "measured_updates": 5.0, "unmoved_with_gradient": 0.0, "optimizer_steps": 5.0}
     both = dataclasses.replace(log, measurements=tuple(Measurement(name, value) for name, value in live.items()))
     (first,) = [finding for finding in diagnose(both).findings if finding.code == "weights-not-updated"]
-    assert first.causes == ("no-gradient",)
+    assert first.causes == ("no-gradient", "stale-optimizer")  # neither frozen nor at a rate of 0
 
 
 def test_a_classifier_that_learns_slowly_on_frozen_features_is_still_only_the_head():

@@ -22,6 +22,7 @@ Source
 from __future__ import annotations
 
 from unplateau.diagnosis.case import Case
+from unplateau.diagnosis.causes import cures_of
 from unplateau.diagnosis.schedule_view import NO_RATE
 from unplateau.diagnosis.verdict import Abstained, Verdict
 from unplateau.runs.record import Evidence, Finding
@@ -55,7 +56,8 @@ def judge_nothing_moves(case: Case) -> Verdict:
     if with_gradient:
         return _nothing("The optimiser does not touch the weights", text, ("stale-optimizer",), "fix_optimizer", *_stale(case))
     missing = Evidence("no weight has a gradient when the optimiser steps", 0.0, None, _SOURCE)
-    causes = ("no-gradient", "detached-branch")  # some layers ask for a gradient: they are not frozen
+    # some layers ask for a gradient: they are not frozen; or others than these are given it, such as copies that compute
+    causes = ("no-gradient", "detached-branch", "stale-optimizer")
     return _nothing("No gradient reaches the weights", text, causes, "restore_gradient", missing)
 
 
@@ -166,7 +168,7 @@ def _nothing(title: str, text: str, causes: tuple[str, ...], remedy: str, *more:
         causes=causes,
         refuted_by="any weight that differs after an update",
         next_test="compare id(p) of every p in optimizer.param_groups with model.parameters(); look at p.grad before the step",
-        remedies=(remedy,),
+        remedies=tuple(dict.fromkeys((remedy, *cures_of(causes)))),
     )
 
 
