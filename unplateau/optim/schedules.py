@@ -131,3 +131,10 @@ class Schedule:
         if self.warmup_method == "constant":
             return self.warmup_factor
         return self.warmup_factor + (1 - self.warmup_factor) * step / self.warmup_steps
+
+
+def write_rate(optimizers: Iterable[Optimizer], rate: float) -> None:
+    """Write a rate at factor 1 into every group, as a schedule does; groups that somebody else built have no factor."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group.get("fixed_lr", rate * group.get("factor", 1.0))

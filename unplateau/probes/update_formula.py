@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from unplateau.optim.schedules import write_rate
 from unplateau.probes.step_hooks import right_after_update
 from unplateau.runs.record import Measurement
-
-_FIXED = "fixed_lr"  # rates of centres, which no schedule writes
 
 
 class Twin:
@@ -37,9 +36,10 @@ class Twin:
         for name, parameter in self._model.named_parameters():
             parameter.grad = gradients[name].clone() if name in gradients else None
         before = {name: weight.detach().clone() for name, weight in weights.items()}
+        write_rate(self._optimizers, rate)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
-                group["lr"], group["weight_decay"] = group.get(_FIXED, rate * group.get("factor", 1.0)), 0.0
+                group["weight_decay"] = 0.0
             optimizer.step()
         return {name: weight.detach() - before[name] for name, weight in weights.items()}
 

@@ -34,7 +34,7 @@ from unplateau.engine.train_step import StepTerms, train_step
 from unplateau.evaluation.embedded import Embedded
 from unplateau.evaluation.extract import extract
 from unplateau.models.reid import Outputs
-from unplateau.optim.schedules import Schedule
+from unplateau.optim.schedules import Schedule, write_rate
 from unplateau.probes.leave_no_trace import Stateful, untouched
 from unplateau.runs.layout import RunFolder
 from unplateau.runs.step_choice import StepChoice, read_step_choice
@@ -123,9 +123,20 @@ class Bench:
 
     def set_rate(self, rate: float) -> None:
         """Write the rate into the optimisers, as the schedule does; `untouched` restores it."""
+        write_rate(self.parts.optimizers, rate)
+
+    def without_decay(self) -> None:
+        """Set the weight decay of every optimiser to 0; `untouched` restores it."""
         for optimizer in self.parts.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = group.get("fixed_lr", rate * group.get("factor", 1.0))
+                group["weight_decay"] = 0.0
+
+    def begin_anew(self) -> None:
+        """Put the weights where the training began and empty the optimisers; `untouched` restores both."""
+        if self.initial is not None:
+            self.parts.model.load_state_dict(self.initial.model.state_dict())
+        for optimizer in self.parts.optimizers:
+            optimizer.state.clear()
 
     def training_mode(self) -> None:
         """Put model and frozen layers in the modes a training step has."""

@@ -51,7 +51,7 @@ def motion(bench: Bench, _: Measurements) -> Measurements:
     configured = build_optimizers(bench.parts.config, model, bench.parts.losses)
     settings = optimizer_settings(optimizers, configured, model.named_parameters(), step=bench.step)
     age = _age(bench)
-    without_decay(bench)
+    bench.without_decay()
     record, updates = MotionRecord(layer_groups(model)), 0
     for batch in bench.first_batches[:_UPDATES]:
         before = take_before(model, elements=_ALL_ELEMENTS)
@@ -68,14 +68,12 @@ def delivery(bench: Bench, _: Measurements) -> Measurements:
 
     Now, and with the weights the training began with: a training that has gone wrong may have no gradient left to look at.
     """
-    without_decay(bench)
+    bench.without_decay()
     found = _delivery(bench, "")
     if bench.initial is None:
         return found
     with bench.untouched():
-        bench.parts.model.load_state_dict(bench.initial.model.state_dict())
-        for optimizer in bench.parts.optimizers:
-            optimizer.state.clear()
+        bench.begin_anew()
         return (*found, *_delivery(bench, _AT_START))
 
 
@@ -150,13 +148,6 @@ def _is_sloped(classifier: nn.Module | None) -> bool:
     return isinstance(classifier, LinearClassifier) or (
         isinstance(classifier, CosineClassifier) and classifier.kind != "CircleSoftmax"
     )
-
-
-def without_decay(bench: Bench) -> None:
-    """Set the weight decay of every optimiser to 0; `untouched` puts it back."""
-    for optimizer in bench.parts.optimizers:
-        for group in optimizer.param_groups:
-            group["weight_decay"] = 0.0
 
 
 def _age(bench: Bench) -> Measurements:

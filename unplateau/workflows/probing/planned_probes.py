@@ -48,7 +48,6 @@ from unplateau.workflows.probing.planned_gradient_probes import (
     gradient_noise,
     motion,
     slopes,
-    without_decay,
 )
 from unplateau.workflows.probing.planned_twin_probes import evaluation_again, formula, model_again, pictures, updates
 
@@ -159,7 +158,7 @@ def rate_range(bench: Bench, _: Measurements) -> Measurements:
 
 def one_batch(bench: Bench, before: Measurements) -> Measurements:
     """One batch learned by heart at the run's peak rate; at the range test's rate too where it was not."""
-    without_decay(bench)
+    bench.without_decay()
     found = [*_overfit(bench, bench.schedule.peak_rate, ""), Measurement("overfit_floor", bench.floor, "nats")]
     first, last = found[0].value, found[1].value
     best = next((m.value for m in before if m.name == "rate_of_steepest_descent"), None)

@@ -63,12 +63,8 @@ def updates(bench: Bench, _: Measurements) -> Measurements:
 def formula(bench: Bench, _: Measurements) -> Measurements:
     """The first updates of the optimisers, beside those of optimisers that are built from the configuration."""
     parts, rate = bench.parts, bench.schedule.peak_rate
-    if bench.initial is not None:
-        parts.model.load_state_dict(bench.initial.model.state_dict())
-    for optimizer in parts.optimizers:
-        optimizer.state.clear()
-        for group in optimizer.param_groups:
-            group["weight_decay"] = 0.0
+    bench.without_decay()
+    bench.begin_anew()
     twin = Twin(parts.model, lambda model: build_optimizers(parts.config, model, copy.deepcopy(parts.losses)))
     steps = [partial(bench.do_step, batch, rate) for batch in bench.first_batches[:_FIRST_UPDATES]]
     return updates_apart(dict(parts.model.named_parameters()), parts.optimizers, twin, steps, rate=rate)
