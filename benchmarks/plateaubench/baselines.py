@@ -22,30 +22,17 @@ _STILL = (
 )  # fmt: skip
 _MEANS: dict[str, tuple[str, ...]] = {
     "vanishing gradient": (
-        "no-gradient",
-        "detached-branch",
-        "gradient-clipped-away",
-        "dead-units",
-        "epsilon-too-large",
-        "wrong-model",
+        "no-gradient", "detached-branch", "gradient-clipped-away", "dead-units", "epsilon-too-large", "wrong-model",
         "wrong-start",
     ),
     "exploding gradient": (
-        "learning-rate-too-high",
-        "no-warm-up",
-        "gradients-accumulate",
-        "inputs-not-normalised",
-        "wrong-start",
+        "learning-rate-too-high", "no-warm-up", "gradients-accumulate", "inputs-not-normalised", "wrong-start",
         "wrong-update",
     ),
     "dying ReLU": ("dead-units", "learning-rate-too-high", "wrong-model", "wrong-start"),
     "oscillating": ("learning-rate-too-high", "no-warm-up", "batch-too-small", "wrong-update", "wrong-schedule"),
     "slow convergence": (
-        "learning-rate-too-low",
-        "epsilon-too-large",
-        "gradient-clipped-away",
-        "schedule-too-fast",
-        "wrong-update",
+        "learning-rate-too-low", "epsilon-too-large", "gradient-clipped-away", "schedule-too-fast", "wrong-update",
         "wrong-schedule",
     ),
     "abnormal data": ("inputs-not-normalised", "evaluation-preprocessing", "blank-images", "images-corrupted"),
@@ -55,16 +42,11 @@ _MEANS: dict[str, tuple[str, ...]] = {
     "rate too high": ("learning-rate-too-high", "no-warm-up", "wrong-update"),
     "input out of range": ("inputs-not-normalised", "channels-swapped", "evaluation-preprocessing", "images-corrupted"),
     "loss not moving": (
-        "learning-rate-too-low",
-        "softmax-before-ce",
-        "missing-cosine-scale",
-        "labels-shuffled",
-        "wrong-loss",
-        "wrong-model",
+        "learning-rate-too-low", "softmax-before-ce", "missing-cosine-scale", "labels-shuffled", "wrong-loss", "wrong-model",
         *_STILL,
     ),
     "identities unbalanced": ("no-pk-sampling", "no-positives", "wrong-sampler"),
-}
+}  # fmt: skip
 _BAD_ACCURACY, _JUDGED_AT = 0.6, 0.3  # AutoTrainer: only models this bad, after this share of the training
 _PATIENCE = 10  # SageMaker: steps; we have one number an epoch, so epochs
 
